@@ -1,0 +1,37 @@
+//! `sesame check`.
+
+use anyhow::Result;
+
+use super::prepare::prepare;
+use crate::cli::CheckArgs;
+use crate::exit::ExitStatus;
+use crate::output::{Output, thousands};
+
+/// Checks configuration, model and inputs.
+///
+/// # Errors
+/// All findings at once.
+pub fn run(args: &CheckArgs, output: &Output) -> Result<ExitStatus> {
+    let prepared = prepare(&args.pipeline)?;
+    for export in &prepared.exports {
+        let rows: u64 = export.files.iter().map(crate::ingest::export::OpenFile::rows).sum();
+        output.line(&format!("{:<18} {:>13} rows in {} file(s)", export.table.name, thousands(rows), export.files.len()));
+        let mut ignored: Vec<&str> = export.files.iter().flat_map(|f| &f.ignored).map(String::as_str).collect();
+        ignored.sort_unstable();
+        ignored.dedup();
+        ignored.retain(|c| !export.extra.iter().any(|e| e == c));
+        if !ignored.is_empty() {
+            output.line(&format!("{:<18} ignored columns: {}", "", ignored.join(", ")));
+        }
+    }
+    let card = &prepared.card;
+    output.line(&format!(
+        "model {}: {} features in {} segments; as of {}",
+        prepared.model.label(),
+        card.features.len(),
+        card.weights.len(),
+        prepared.calendar.as_of()
+    ));
+    output.line("no findings: configuration, model and inputs fit the contract");
+    Ok(ExitStatus::Success)
+}

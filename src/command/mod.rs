@@ -1,0 +1,8 @@
+//! The commands, one thin file each.
+
+pub mod check;
+pub mod generate;
+pub mod plan;
+pub mod prepare;
+pub mod run;
+pub mod schema;

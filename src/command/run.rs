@@ -1,0 +1,240 @@
+//! `sesame run`: check → read → features → score → gates → publish → audit.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::plan::text;
+use super::prepare::{Limits, Prepared, limits, prepare};
+use crate::audit::summary::{Facts, summary};
+use crate::cli::RunArgs;
+use crate::exit::{ExitStatus, GateFailed};
+use crate::ingest::conservation::Class;
+use crate::ingest::pass::{Ingested, Pass};
+use crate::ingest::scan::Findings;
+use crate::ingest::store::Budget;
+use crate::output::{Output, thousands};
+use crate::publish::evidence::EvidenceFile;
+use crate::publish::gates::{self, Measured, Verdict};
+use crate::publish::hashes::{self, Hash};
+use crate::publish::manifest::{self, Provenance};
+use crate::publish::scores::{self, Label};
+use crate::publish::stage::Stage;
+use crate::publish::quarantine;
+use crate::score::bucket::Scorer;
+use crate::score::population::{self, Population};
+
+/// Version of the program, as the outputs record it.
+pub const PROGRAM: &str = concat!("sesame ", env!("CARGO_PKG_VERSION"));
+
+/// Scores a population and publishes the table.
+///
+/// # Errors
+/// All findings about configuration and inputs at once; a failed gate; whatever stops the run.
+pub fn run(args: &RunArgs, output: &Output) -> Result<ExitStatus> {
+    let started = Instant::now();
+    let prepared = prepare(&args.pipeline)?;
+    if args.plan {
+        output.data(&text(&prepared));
+        return Ok(ExitStatus::Success);
+    }
+    let limits = limits(&args.engine, &prepared.pipeline)?;
+    let stop = interruptible()?;
+    let hashes = hashes::inputs(&prepared.exports, output, &stop)?;
+    let label = label(&prepared);
+    let stage = stage(&prepared, &label, &hashes)?;
+    let result = staged(&prepared, &limits, &stage, &label, &hashes, &stop, output, started);
+    let scratch = stage.path("scratch");
+    if scratch.exists() {
+        fs_err::remove_dir_all(scratch)?;
+    }
+    let verdicts = result?;
+    let failed: Vec<&Verdict> = verdicts.iter().filter(|v| !v.passed).collect();
+    if !failed.is_empty() {
+        let lines = failed.iter().map(|v| format!("gate {} (limit {}): {}", v.gate, v.limit, v.message));
+        let lines = lines.collect::<Vec<_>>().join("\n");
+        return Err(GateFailed(format!("{lines}\nnothing was published; the result is kept in {}", stage.folder.display())).into());
+    }
+    stage.publish()?;
+    output.line(&format!("published {}", stage.published.display()));
+    Ok(ExitStatus::Success)
+}
+
+/// Ctrl-C and SIGTERM ask the run to stop; a second one ends the process.
+fn interruptible() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+fn label(prepared: &Prepared) -> Label {
+    Label {
+        as_of: prepared.calendar.as_of().to_string(),
+        known_by: prepared.known_by.to_string(),
+        model: prepared.model.label(),
+        model_hash: hashes::model(&prepared.model),
+        program: PROGRAM.to_owned(),
+    }
+}
+
+/// Makes the run's folder; its id names the as-of date, the model, and a hash of all that the result depends on.
+fn stage(prepared: &Prepared, label: &Label, hashes: &[Vec<Hash>]) -> Result<Stage> {
+    let mut hasher = blake3::Hasher::new();
+    for text in [&label.as_of, &label.known_by, &label.model_hash, &label.program, &prepared.pipeline.text] {
+        hashes::part(&mut hasher, text.as_bytes());
+    }
+    for (export, files) in prepared.exports.iter().zip(hashes) {
+        hashes::part(&mut hasher, export.table.name.as_bytes());
+        files.iter().for_each(|f| hashes::part(&mut hasher, f.as_bytes()));
+    }
+    let hash = hasher.finalize().to_hex();
+    let id = format!("{}-{}-{}", label.as_of, label.model, &hash[..12]);
+    let output = prepared.pipeline.resolve(&prepared.pipeline.settings.output);
+    Stage::create(&output, &id, &label.as_of, &label.model)
+}
+
+#[allow(clippy::too_many_arguments, reason = "the parts of one run, made one after another by `run`")]
+fn staged(
+    prepared: &Prepared,
+    limits: &Limits,
+    stage: &Stage,
+    label: &Label,
+    hashes: &[Vec<Hash>],
+    stop: &AtomicBool,
+    output: &Output,
+    started: Instant,
+) -> Result<Vec<Verdict>> {
+    let scratch = limits.scratch.clone().unwrap_or_else(|| stage.path("scratch"));
+    fs_err::create_dir_all(&scratch)?;
+    let budget = Budget::new(limits.memory);
+    let pass = Pass {
+        contract: &prepared.contract,
+        calendar: &prepared.calendar,
+        known_by: prepared.known_by,
+        currency: &prepared.pipeline.settings.currency,
+        exports: &prepared.exports,
+        budget: &budget,
+        scratch: &scratch,
+        stop,
+        output,
+    };
+    let mut ingested = pass.run()?;
+    let mut findings = std::mem::take(&mut ingested.findings);
+    let mut population = score(prepared, &ingested, stage, stop, output)?;
+    for (table, mut found) in std::mem::take(&mut population.findings) {
+        findings.entry(table).or_default().merge(&mut found);
+    }
+    conserved(prepared, &findings)?;
+    for export in &prepared.exports {
+        if let Some(found) = findings.get(&export.table.name).filter(|f| !f.quarantined.is_empty()) {
+            quarantine::write(&stage.path("quarantine"), export, &found.quarantined)?;
+        }
+    }
+    let progress = output.stage("write scores", ingested.spine.len() as u64, "subjects");
+    scores::write(&stage.path("scores.parquet"), &ingested.spine, &population, &prepared.card, &prepared.model, label)?;
+    progress.add(ingested.spine.len() as u64);
+    progress.finish();
+    let verdicts = gates::check(&prepared.pipeline.settings.gates, &measured(&findings, &population));
+    let inputs = inputs(prepared, hashes);
+    let facts = Facts {
+        prepared,
+        ingested: &ingested,
+        population: &population,
+        findings: &findings,
+        verdicts: &verdicts,
+        inputs: &inputs,
+        run: &stage.id,
+        label,
+        timings: output.timings(),
+        seconds: started.elapsed().as_secs_f64(),
+    };
+    let audit = summary(&facts);
+    fs_err::write(stage.path("audit.json"), serde_json::to_string_pretty(&audit.json)? + "\n")?;
+    output.line(&audit.text);
+    let provenance = Provenance {
+        run: stage.id.clone(),
+        pipeline: prepared.pipeline.settings.name.clone(),
+        configuration: prepared.pipeline.text.clone(),
+        model_hash: label.model_hash.clone(),
+        model: label.model.clone(),
+        as_of: label.as_of.clone(),
+        known_by: label.known_by.clone(),
+        program: label.program.clone(),
+        inputs,
+    };
+    manifest::write(&stage.folder, &provenance, &["scores.parquet", "evidence.parquet", "audit.json"])?;
+    Ok(verdicts)
+}
+
+fn score(prepared: &Prepared, ingested: &Ingested, stage: &Stage, stop: &AtomicBool, output: &Output) -> Result<Population> {
+    let subjects = prepared.exports.iter().find(|e| e.table.name == "subjects").context("no subjects")?;
+    let files: Vec<PathBuf> = subjects.files.iter().map(|f| f.file.path.clone()).collect();
+    let scorer = Scorer::new(
+        ingested,
+        &prepared.plan,
+        &prepared.card,
+        &prepared.rules,
+        &prepared.policies,
+        &prepared.model,
+        &prepared.contract,
+        &prepared.calendar,
+        files,
+    )?;
+    let mut evidence = EvidenceFile::create(&stage.path("evidence.parquet"), &ingested.spine, &prepared.contract, &prepared.model)?;
+    let population = population::score(&scorer, &prepared.model, output, stop, &mut |records| evidence.add(records))?;
+    evidence.finish()?;
+    Ok(population)
+}
+
+/// The conservation law: every row of every file is in exactly one class.
+fn conserved(prepared: &Prepared, findings: &BTreeMap<String, Findings>) -> Result<()> {
+    for export in prepared.exports.iter().filter(|e| e.select.is_none()) {
+        let Some(found) = findings.get(&export.table.name) else { continue };
+        for (n, file) in export.files.iter().enumerate() {
+            let counted = found.tally.file_total(n);
+            anyhow::ensure!(
+                counted == file.rows(),
+                "defect: {} rows of {} are accounted for, but it holds {}",
+                thousands(counted),
+                file.file.path.display(),
+                thousands(file.rows())
+            );
+        }
+    }
+    Ok(())
+}
+
+fn measured(findings: &BTreeMap<String, Findings>, population: &Population) -> Measured {
+    let share = |found: &Findings| {
+        let bad = found.tally.total(Class::Quarantined);
+        let all: u64 = Class::ALL.iter().filter(|c| **c != Class::NotVisible).map(|c| found.tally.total(*c)).sum();
+        (bad, all)
+    };
+    Measured {
+        quarantined: findings.iter().map(|(t, f)| (t.clone(), share(f))).collect(),
+        scored: (population.scored, population.rows.score.len() as u64),
+    }
+}
+
+fn inputs(prepared: &Prepared, hashes: &[Vec<Hash>]) -> Vec<serde_json::Value> {
+    let mut inputs = Vec::new();
+    for (export, files) in prepared.exports.iter().zip(hashes) {
+        for (file, hash) in export.files.iter().zip(files) {
+            inputs.push(json!({
+                "name": format!("{}/{}", export.table.name, file.file.label),
+                "uri": file.file.path,
+                "digest": { "blake3": hash },
+                "annotations": { "table": export.table.name, "rows": file.rows(), "bytes": file.bytes, "ignored_columns": file.ignored },
+            }));
+        }
+    }
+    inputs
+}

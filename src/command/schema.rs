@@ -1,0 +1,48 @@
+//! `sesame schema`.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+
+use crate::cli::{SchemaArgs, SchemaFormat};
+use crate::contract::{CONTRACT_TOML, Contract};
+use crate::exit::ExitStatus;
+use crate::output::Output;
+
+/// Prints the data contract.
+///
+/// # Errors
+/// When the embedded contract is faulty.
+pub fn run(args: &SchemaArgs, output: &Output) -> Result<ExitStatus> {
+    let contract = Contract::load()?;
+    match args.format {
+        SchemaFormat::Toml => output.data(CONTRACT_TOML),
+        SchemaFormat::Json => {
+            let value: toml::Value = toml::from_str(CONTRACT_TOML)?;
+            output.data(&(serde_json::to_string_pretty(&value)? + "\n"));
+        }
+        SchemaFormat::Text => output.data(&text(&contract)?),
+    }
+    Ok(ExitStatus::Success)
+}
+
+fn text(contract: &Contract) -> Result<String> {
+    let mut text = String::new();
+    for table in &contract.tables {
+        writeln!(text, "{}{}\n  {}", table.name, if table.required { "" } else { " (optional)" }, table.about)?;
+        for column in &table.columns {
+            let mark = if column.required { ' ' } else { '?' };
+            let kind = if column.values.is_empty() { column.expected().to_owned() } else { column.values.join(" | ") };
+            writeln!(text, "    {:<22}{mark} {}\n    {:<24}{kind}", column.name, column.about, "")?;
+        }
+        for computed in &table.computed {
+            writeln!(text, "    {:<22}  {} (computed)", computed.name, computed.about)?;
+        }
+        writeln!(text)?;
+    }
+    writeln!(text, "rules")?;
+    for rule in &contract.rules {
+        writeln!(text, "    {:<22}  {} {}", rule.name, rule.about, rule.remedy)?;
+    }
+    Ok(text)
+}

@@ -1,0 +1,65 @@
+//! How the program ends: the one place where exit codes are decided.
+
+use std::process::ExitCode;
+
+/// The run was interrupted by a signal; running it again does it over.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted; nothing was published, run it again to do it over")]
+pub struct Interrupted;
+
+/// A gate failed: the result is kept for inspection and not published.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct GateFailed(pub String);
+
+/// Another run holds the lock.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Locked(pub String);
+
+/// What the shell sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// Published, or nothing to do.
+    Success,
+    /// A gate failed, nothing published.
+    Gate,
+    /// Usage, configuration, contract or unexpected error.
+    Error,
+    /// Another run holds the lock.
+    Locked,
+    /// A backfill did some of its dates.
+    Partly,
+    /// Interrupted.
+    Interrupted,
+}
+
+impl ExitStatus {
+    /// The status an error stands for.
+    #[must_use]
+    pub fn of(error: &anyhow::Error) -> Self {
+        let interrupted = error.downcast_ref::<Interrupted>().is_some();
+        if interrupted {
+            Self::Interrupted
+        } else if error.downcast_ref::<GateFailed>().is_some() {
+            Self::Gate
+        } else if error.downcast_ref::<Locked>().is_some() {
+            Self::Locked
+        } else {
+            Self::Error
+        }
+    }
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(match status {
+            ExitStatus::Success => 0,
+            ExitStatus::Gate => 1,
+            ExitStatus::Error => 2,
+            ExitStatus::Locked => 3,
+            ExitStatus::Partly => 4,
+            ExitStatus::Interrupted => 130,
+        })
+    }
+}

@@ -1,0 +1,441 @@
+//! From text to a checked expression in its two spellings.
+
+use std::collections::BTreeSet;
+
+use sqlparser::ast::{
+    self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value,
+};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::Token;
+
+use super::scope::{ColumnKind, Scope, did_you_mean};
+use super::{Numbers, Type};
+
+/// A checked expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expression {
+    /// The text for any engine: unquoted lower-case names, decimals in E notation, constants written out.
+    pub portable: String,
+    /// The text for the local engine: choices and flags are integers.
+    pub local: String,
+    /// What it yields.
+    pub kind: Type,
+    /// The columns it reads.
+    pub columns: BTreeSet<String>,
+}
+
+type Checked = Result<Expression, String>;
+
+impl Expression {
+    /// Parses and checks an expression against the names in `scope`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong and what to write instead.
+    pub fn parse(text: &str, scope: &Scope, numbers: Numbers) -> Checked {
+        let mut parser = Parser::new(&GenericDialect {})
+            .with_recursion_limit(64)
+            .try_with_sql(text)
+            .map_err(|e| format!("`{text}`: {e}"))?;
+        let ast = parser.parse_expr().map_err(|e| format!("`{text}`: {e}"))?;
+        let rest = parser.peek_token();
+        if rest.token != Token::EOF {
+            return Err(format!("`{text}`: unexpected `{rest}` after the expression"));
+        }
+        Checker { scope, numbers }.check(&ast)
+    }
+
+    /// As [`Expression::parse`], for a condition.
+    ///
+    /// # Errors
+    /// Also when the expression is no condition.
+    pub fn predicate(text: &str, scope: &Scope, numbers: Numbers) -> Checked {
+        let expression = Self::parse(text, scope, numbers)?;
+        match expression.kind {
+            Type::Boolean => Ok(expression),
+            _ => Err(format!("`{text}` is no condition; write a comparison")),
+        }
+    }
+
+    /// As [`Expression::parse`], for a number.
+    ///
+    /// # Errors
+    /// Also when the expression is no number.
+    pub fn number(text: &str, scope: &Scope, numbers: Numbers) -> Checked {
+        let expression = Self::parse(text, scope, numbers)?;
+        match expression.kind {
+            Type::Number => Ok(expression),
+            _ => Err(format!("`{text}` is no number; write CASE WHEN … THEN 1 ELSE 0 END for a condition")),
+        }
+    }
+
+    /// Both conditions at once.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            portable: format!("({} AND {})", self.portable, other.portable),
+            local: format!("({} AND {})", self.local, other.local),
+            kind: Type::Boolean,
+            columns: self.columns.union(&other.columns).cloned().collect(),
+        }
+    }
+
+    fn literal(text: String, kind: Type) -> Self {
+        Self { portable: text.clone(), local: text, kind, columns: BTreeSet::new() }
+    }
+
+    /// Puts parts together with the same words around them in both spellings.
+    #[must_use]
+    pub fn assemble(kind: Type, parts: &[&Self], build: impl Fn(&[&str]) -> String) -> Self {
+        let portable: Vec<&str> = parts.iter().map(|p| p.portable.as_str()).collect();
+        let local: Vec<&str> = parts.iter().map(|p| p.local.as_str()).collect();
+        Self {
+            portable: build(&portable),
+            local: build(&local),
+            kind,
+            columns: parts.iter().flat_map(|p| p.columns.iter().cloned()).collect(),
+        }
+    }
+}
+
+struct Checker<'a> {
+    scope: &'a Scope,
+    numbers: Numbers,
+}
+
+impl Checker<'_> {
+    fn check(&self, e: &Expr) -> Checked {
+        match e {
+            Expr::Identifier(ident) => self.name(&ident.value),
+            Expr::Nested(inner) => self.check(inner),
+            Expr::Value(value) => self.value(&value.value),
+            Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
+                let inner = self.boolean(expr)?;
+                Ok(Expression::assemble(Type::Boolean, &[&inner], |p| format!("(NOT {})", p[0])))
+            }
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
+                let inner = self.number(expr)?;
+                Ok(Expression::assemble(Type::Number, &[&inner], |p| format!("(- {})", p[0])))
+            }
+            Expr::BinaryOp { left, op, right } => self.binary(left, op, right),
+            Expr::IsNull(inner) => self.null_test(inner, "IS NULL"),
+            Expr::IsNotNull(inner) => self.null_test(inner, "IS NOT NULL"),
+            Expr::InList { expr, list, negated } => self.in_list(expr, list, *negated),
+            Expr::Between { expr, negated, low, high } => {
+                let (value, low, high) = (self.number(expr)?, self.number(low)?, self.number(high)?);
+                let not = if *negated { "NOT " } else { "" };
+                Ok(Expression::assemble(Type::Boolean, &[&value, &low, &high], |p| {
+                    format!("({not}({} >= {} AND {} <= {}))", p[0], p[1], p[0], p[2])
+                }))
+            }
+            Expr::Case { operand, conditions, else_result, .. } => {
+                self.case(operand.as_deref(), conditions, else_result.as_deref())
+            }
+            Expr::Function(function) => self.function(function),
+            other => Err(format!("`{other}` is outside the portable subset of SQL")),
+        }
+    }
+
+    fn name(&self, name: &str) -> Checked {
+        if let Some(value) = self.scope.value(name) {
+            return Ok(Expression::literal(value.to_string(), Type::Number));
+        }
+        let Some(kind) = self.scope.kind(name) else {
+            let hint = did_you_mean(name, self.scope.names());
+            return Err(format!("{} has no column `{name}`{hint}", self.scope.place));
+        };
+        let mut expression = Expression::literal(name.to_owned(), Type::Number);
+        expression.columns.insert(name.to_owned());
+        match kind {
+            ColumnKind::Number => {}
+            ColumnKind::Id => expression.kind = Type::Id,
+            ColumnKind::Choice(values) => expression.kind = Type::Choice(values.clone()),
+            ColumnKind::Flag => {
+                expression.kind = Type::Boolean;
+                expression.local = format!("({name} = 1)");
+            }
+        }
+        Ok(expression)
+    }
+
+    fn value(&self, value: &Value) -> Checked {
+        match value {
+            Value::Number(text, _) => {
+                if text.parse::<i64>().is_ok() {
+                    return Ok(Expression::literal(text.clone(), Type::Number));
+                }
+                let number: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+                match self.numbers {
+                    Numbers::Integer => {
+                        Err(format!("`{text}`: row expressions are exact integers; scale the value instead"))
+                    }
+                    Numbers::Decimal => Ok(Expression::literal(decimal(number), Type::Number)),
+                }
+            }
+            Value::Boolean(b) => {
+                let mut literal = Expression::literal(b.to_string().to_uppercase(), Type::Boolean);
+                literal.local = if *b { "(1 = 1)" } else { "(1 = 0)" }.to_owned();
+                Ok(literal)
+            }
+            Value::Null => Ok(Expression::literal("NULL".to_owned(), Type::Null)),
+            other => Err(format!("`{other}` can only be compared with a column of words")),
+        }
+    }
+
+    fn number(&self, e: &Expr) -> Checked {
+        let checked = self.check(e)?;
+        match checked.kind {
+            Type::Number | Type::Null => Ok(checked),
+            _ => Err(format!("`{e}` is no number")),
+        }
+    }
+
+    fn boolean(&self, e: &Expr) -> Checked {
+        let checked = self.check(e)?;
+        match checked.kind {
+            Type::Boolean | Type::Null => Ok(checked),
+            _ => Err(format!("`{e}` is no condition")),
+        }
+    }
+
+    fn null_test(&self, e: &Expr, test: &str) -> Checked {
+        // A flag's local spelling is a comparison, which is null exactly where the flag is.
+        let inner = self.check(e)?;
+        Ok(Expression::assemble(Type::Boolean, &[&inner], |p| format!("({} {test})", p[0])))
+    }
+
+    fn binary(&self, left: &Expr, op: &BinaryOperator, right: &Expr) -> Checked {
+        use BinaryOperator as Op;
+        let text = op.to_string();
+        match op {
+            Op::And | Op::Or => {
+                let (l, r) = (self.boolean(left)?, self.boolean(right)?);
+                Ok(Expression::assemble(Type::Boolean, &[&l, &r], |p| format!("({} {text} {})", p[0], p[1])))
+            }
+            Op::Plus | Op::Minus | Op::Multiply => {
+                let (l, r) = (self.number(left)?, self.number(right)?);
+                Ok(Expression::assemble(Type::Number, &[&l, &r], |p| format!("({} {text} {})", p[0], p[1])))
+            }
+            Op::Divide => Err(format!(
+                "`{left} / {right}`: engines divide integers differently; use the aggregate `ratio`, or multiply the other side"
+            )),
+            Op::Lt | Op::LtEq | Op::Gt | Op::GtEq => {
+                let (l, r) = (self.number(left)?, self.number(right)?);
+                Ok(Expression::assemble(Type::Boolean, &[&l, &r], |p| format!("({} {text} {})", p[0], p[1])))
+            }
+            Op::Eq | Op::NotEq => self.equality(left, &text, right),
+            _ => Err(format!("the operator `{text}` is outside the portable subset of SQL")),
+        }
+    }
+
+    fn equality(&self, left: &Expr, op: &str, right: &Expr) -> Checked {
+        if let Some(word) = word(right) {
+            return self.word_test(left, op, word);
+        }
+        let (l, r) = (self.check(left)?, self.check(right)?);
+        let comparable = match (&l.kind, &r.kind) {
+            (Type::Null, _) | (_, Type::Null) => {
+                return Err(format!("`{left} {op} {right}` is never true; write IS NULL"));
+            }
+            (a, b) => a == b,
+        };
+        if !comparable {
+            return Err(format!("`{left}` and `{right}` cannot be compared"));
+        }
+        Ok(Expression::assemble(Type::Boolean, &[&l, &r], |p| format!("({} {op} {})", p[0], p[1])))
+    }
+
+    fn word_test(&self, column: &Expr, op: &str, word: &str) -> Checked {
+        let mut checked = self.check(column)?;
+        let Type::Choice(values) = &checked.kind else {
+            let why = if checked.kind == Type::Id { "ids are compared for equality with other ids only" } else { "it holds no words" };
+            return Err(format!("`{column} {op} '{word}'`: {why}"));
+        };
+        let Some(code) = values.iter().position(|v| v == word) else {
+            let hint = did_you_mean(word, values.iter().map(String::as_str));
+            return Err(format!("`{column}` is never '{word}'{hint}; it is one of {}", values.join(", ")));
+        };
+        checked.portable = format!("({} {op} '{word}')", checked.portable);
+        checked.local = format!("({} {op} {code})", checked.local);
+        checked.kind = Type::Boolean;
+        Ok(checked)
+    }
+
+    fn in_list(&self, value: &Expr, list: &[Expr], negated: bool) -> Checked {
+        let tests = list.iter().map(|item| self.equality(value, "=", item)).collect::<Result<Vec<_>, _>>()?;
+        let Some((first, rest)) = tests.split_first() else {
+            return Err(format!("`{value} IN ()` names no value"));
+        };
+        let any = rest.iter().fold(first.clone(), |any, test| {
+            Expression::assemble(Type::Boolean, &[&any, test], |p| format!("({} OR {})", p[0], p[1]))
+        });
+        if !negated {
+            return Ok(any);
+        }
+        Ok(Expression::assemble(Type::Boolean, &[&any], |p| format!("(NOT {})", p[0])))
+    }
+
+    fn case(&self, operand: Option<&Expr>, conditions: &[ast::CaseWhen], otherwise: Option<&Expr>) -> Checked {
+        if operand.is_some() {
+            return Err("write CASE WHEN condition THEN …; CASE with an operand is outside the portable subset".into());
+        }
+        let mut kind = Type::Null;
+        let mut parts = Vec::new();
+        for branch in conditions {
+            parts.push(self.boolean(&branch.condition)?);
+            parts.push(self.check(&branch.result)?);
+        }
+        if let Some(e) = otherwise {
+            parts.push(self.check(e)?);
+        }
+        for result in parts.iter().skip(1).step_by(2).chain(otherwise.and(parts.last())) {
+            match (&kind, &result.kind) {
+                (_, Type::Null) => {}
+                (Type::Null, k) => kind = k.clone(),
+                (a, b) if a == b => {}
+                _ => return Err("the branches of a CASE must all be numbers, or all conditions".into()),
+            }
+        }
+        if !matches!(kind, Type::Number | Type::Boolean) {
+            return Err("the branches of a CASE must be numbers or conditions".into());
+        }
+        let borrowed: Vec<&Expression> = parts.iter().collect();
+        Ok(Expression::assemble(kind, &borrowed, |p| {
+            let mut text = String::from("CASE");
+            for pair in p.chunks(2) {
+                text += &match pair {
+                    [condition, result] => format!(" WHEN {condition} THEN {result}"),
+                    other => format!(" ELSE {}", other.concat()),
+                };
+            }
+            text + " END"
+        }))
+    }
+
+    fn function(&self, function: &ast::Function) -> Checked {
+        let name = function.name.to_string().to_uppercase();
+        let FunctionArguments::List(list) = &function.args else {
+            return Err(format!("`{function}` is outside the portable subset of SQL"));
+        };
+        let plain = function.filter.is_none() && function.over.is_none() && list.clauses.is_empty();
+        if !plain || list.duplicate_treatment.is_some() {
+            return Err(format!("`{function}` is outside the portable subset of SQL"));
+        }
+        let count = list.args.len();
+        let fits = match name.as_str() {
+            "ABS" => count == 1,
+            "NULLIF" => count == 2,
+            "COALESCE" | "GREATEST" | "LEAST" => count >= 2,
+            _ => {
+                let known = ["ABS", "NULLIF", "COALESCE", "GREATEST", "LEAST"];
+                return Err(format!(
+                    "the function `{name}` is outside the portable subset of SQL{}; there are {}",
+                    did_you_mean(&name, known),
+                    known.join(", ")
+                ));
+            }
+        };
+        if !fits {
+            return Err(format!("`{function}`: wrong number of arguments"));
+        }
+        let mut parts = Vec::with_capacity(count);
+        for argument in &list.args {
+            match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => parts.push(self.number(e)?),
+                other => return Err(format!("`{other}` is no argument of {name}")),
+            }
+        }
+        let borrowed: Vec<&Expression> = parts.iter().collect();
+        Ok(Expression::assemble(Type::Number, &borrowed, |p| format!("{name}({})", p.join(", "))))
+    }
+}
+
+/// A double in E notation with a decimal point, which every engine reads as a double.
+#[must_use]
+pub fn decimal(number: f64) -> String {
+    let text = format!("{number:E}");
+    match text.split_once('E') {
+        Some((mantissa, exponent)) if !mantissa.contains('.') => format!("{mantissa}.0E{exponent}"),
+        _ => text,
+    }
+}
+
+/// The text of a string literal.
+fn word(e: &Expr) -> Option<&str> {
+    match e {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some(text),
+            _ => None,
+        },
+        Expr::Nested(inner) => word(inner),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope() -> Scope {
+        let mut scope = Scope::new("repayments");
+        scope.column("due_day", ColumnKind::Number);
+        scope.column("days_past_due", ColumnKind::Number);
+        scope.column("autopay", ColumnKind::Flag);
+        scope.column("product", ColumnKind::Choice(vec!["instalment".into(), "revolving".into()]));
+        scope.column("merchant_id", ColumnKind::Id);
+        scope.constant("as_of_day", 20_000);
+        scope
+    }
+
+    fn both(text: &str) -> (String, String) {
+        let e = Expression::parse(text, &scope(), Numbers::Integer).unwrap();
+        (e.portable, e.local)
+    }
+
+    fn error(text: &str) -> String {
+        Expression::parse(text, &scope(), Numbers::Integer).unwrap_err()
+    }
+
+    #[test]
+    fn words_become_codes_locally_and_stay_words_in_portable_sql() {
+        assert_eq!(
+            both("product = 'revolving' AND days_past_due > 0"),
+            ("((product = 'revolving') AND (days_past_due > 0))".into(), "((product = 1) AND (days_past_due > 0))".into())
+        );
+        assert_eq!(both("product NOT IN ('instalment')").1, "(NOT (product = 0))");
+    }
+
+    #[test]
+    fn constants_are_written_out_and_flags_compared() {
+        assert_eq!(both("as_of_day - due_day").1, "(20000 - due_day)");
+        assert_eq!(both("autopay"), ("autopay".into(), "(autopay = 1)".into()));
+    }
+
+    #[test]
+    fn decimals_take_e_notation_where_rules_allow_them() {
+        let e = Expression::parse("days_past_due < 0.25", &scope(), Numbers::Decimal).unwrap();
+        assert_eq!(e.portable, "(days_past_due < 2.5E-1)");
+        assert!(error("days_past_due < 0.25").contains("exact integers"));
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_remedy() {
+        assert!(error("days_past_deu > 0").contains("did you mean `days_past_due`?"));
+        assert!(error("product = 'revolvin'").contains("did you mean `revolving`?"));
+        assert!(error("due_day / 2").contains("ratio"));
+        assert!(error("merchant_id = 'games'").contains("equality with other ids"));
+        assert!(error("SUM(due_day)").contains("portable subset"));
+        assert!(error("days_past_due = NULL").contains("IS NULL"));
+        assert!(error("due_day due_day").contains("unexpected"));
+        assert!(error("(SELECT 1)").contains("portable subset"));
+    }
+
+    #[test]
+    fn case_branches_must_agree() {
+        assert_eq!(
+            both("CASE WHEN days_past_due >= 30 THEN 3 ELSE 0 END").0,
+            "CASE WHEN (days_past_due >= 30) THEN 3 ELSE 0 END"
+        );
+        assert!(error("CASE WHEN autopay THEN 1 ELSE autopay END").contains("branches"));
+    }
+}

@@ -1,0 +1,71 @@
+//! The columns and constants an expression may name.
+
+use std::collections::BTreeMap;
+
+/// What a named column holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// An integer, or a finished feature.
+    Number,
+    /// True or false; 0 or 1 in the local engine.
+    Flag,
+    /// One of these words; its position in the local engine.
+    Choice(Vec<String>),
+    /// An id, compared with other ids only.
+    Id,
+}
+
+/// What an expression can name, and where that comes from in words ("repayments", "the features").
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// The name of the place, for error messages.
+    pub place: String,
+    columns: BTreeMap<String, ColumnKind>,
+    constants: BTreeMap<String, i64>,
+}
+
+impl Scope {
+    /// An empty scope of that name.
+    #[must_use]
+    pub fn new(place: &str) -> Self {
+        Self { place: place.to_owned(), ..Self::default() }
+    }
+
+    /// Adds a column.
+    pub fn column(&mut self, name: &str, kind: ColumnKind) {
+        self.columns.insert(name.to_owned(), kind);
+    }
+
+    /// Adds an integer constant that is written out wherever it is named.
+    pub fn constant(&mut self, name: &str, value: i64) {
+        self.constants.insert(name.to_owned(), value);
+    }
+
+    /// The kind of a column.
+    #[must_use]
+    pub fn kind(&self, name: &str) -> Option<&ColumnKind> {
+        self.columns.get(name)
+    }
+
+    /// The value of a constant.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<i64> {
+        self.constants.get(name).copied()
+    }
+
+    /// Every name, columns first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.keys().chain(self.constants.keys()).map(String::as_str)
+    }
+}
+
+/// The known name most like a mistyped one, as ", did you mean x?".
+#[must_use]
+pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    known
+        .into_iter()
+        .map(|k| (strsim::jaro_winkler(name, k), k))
+        .filter(|(similar, _)| *similar > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or_else(String::new, |(_, k)| format!(", did you mean `{k}`?"))
+}

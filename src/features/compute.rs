@@ -1,0 +1,151 @@
+//! The features of one bucket: clean rows → conditions and values → sums → formulas.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use anyhow::{Context, Result};
+
+use super::kernel::{Evaluated, Kernel, weigh};
+use super::plan::{Plan, TablePlan};
+use crate::NULL;
+use crate::contract::Calendar;
+use crate::engine::{Frame, Program};
+use crate::ingest::bucket::Cleaner;
+use crate::ingest::resolve::Layout;
+use crate::ingest::store::BucketRows;
+
+/// Rows evaluated at a time: few enough that their columns stay in the cache.
+const RUN_ROWS: usize = 32_768;
+
+/// A plan made ready to run.
+pub struct Computer<'a> {
+    plan: &'a Plan,
+    calendar: &'a Calendar,
+    tables: BTreeMap<&'a str, TableComputer<'a>>,
+    values: Program,
+    nones: Program,
+}
+
+/// One table of a plan made ready to run.
+pub struct TableComputer<'a> {
+    plan: &'a TablePlan,
+    cleaner: Cleaner,
+    program: Program,
+}
+
+/// Features of consecutive subjects.
+#[derive(Debug, Clone, Default)]
+pub struct FeatureRows {
+    /// One column per feature; NaN where missing.
+    pub values: Vec<Vec<f64>>,
+    /// One column per feature: 1 where a missing value means that there was no opportunity.
+    pub nones: Vec<Vec<u8>>,
+}
+
+/// Accumulators of one table for consecutive subjects, one column each.
+pub type Sums = Vec<Vec<i64>>;
+
+impl<'a> Computer<'a> {
+    /// Parses every expression of a plan.
+    ///
+    /// # Errors
+    /// When the engine does not take an expression, which the catalogue's check excludes.
+    pub fn new(plan: &'a Plan, layouts: &BTreeMap<String, Layout>, calendar: &'a Calendar) -> Result<Self> {
+        let mut tables = BTreeMap::new();
+        for table in &plan.tables {
+            let layout = layouts.get(&table.table).with_context(|| format!("no layout for {}", table.table))?;
+            let expressions = || table.predicates.iter().chain(&table.values);
+            let mut wanted: BTreeSet<String> = expressions().flat_map(|e| e.columns.iter().cloned()).collect();
+            wanted.extend(table.groupings.iter().map(|g| g.key.clone()));
+            wanted.extend(table.weights.iter().filter(|w| !w.months_ago.is_empty()).map(|w| w.months_ago.clone()));
+            wanted.insert("reliability".to_owned());
+            let conditions = Program::conditions(table.predicates.iter().map(|e| e.local.as_str()))?;
+            let values = Program::integers(table.values.iter().map(|e| e.local.as_str()))?;
+            let cleaner = Cleaner::new(layout, calendar, wanted)?;
+            tables.insert(table.table.as_str(), TableComputer { plan: table, cleaner, program: conditions.followed_by(&values) });
+        }
+        let values = Program::doubles(plan.features.iter().map(|f| f.value.local.as_str()))?;
+        let nones = Program::integers(plan.features.iter().map(|f| f.none.local.as_str()))?;
+        Ok(Self { plan, calendar, tables, values, nones })
+    }
+
+    /// The sums of one table for the subjects of a bucket.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn sums(&self, table: &str, rows: &BucketRows, subjects: usize) -> Result<Sums> {
+        let Some(table) = self.tables.get(table) else { return Ok(Vec::new()) };
+        table.sums(rows, subjects, self.calendar)
+    }
+
+    /// The features of a bucket's subjects from their sums and their own clean columns.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn finish(&self, subjects: usize, own: Vec<(&str, Vec<i64>)>, sums: &BTreeMap<&str, Sums>) -> Result<FeatureRows> {
+        let mut columns = own;
+        for table in &self.plan.tables {
+            let found = sums.get(table.table.as_str());
+            for (n, accumulator) in table.accumulators.iter().enumerate() {
+                let missing = if accumulator.sum.nullable() { NULL } else { 0 };
+                let column = found.and_then(|s| s.get(n)).cloned().unwrap_or_else(|| vec![missing; subjects]);
+                columns.push((&accumulator.name, column));
+            }
+        }
+        let frame = Frame::new(subjects, columns)?;
+        let values = self.values.run(&frame)?.iter().map(crate::engine::frame::Evaluated::doubles).collect::<Result<_>>()?;
+        let flags = |e: crate::engine::frame::Evaluated| Ok(e.integers()?.iter().map(|v| u8::from(*v == 1)).collect());
+        let nones = self.nones.run(&frame)?.into_iter().map(flags).collect::<Result<_>>()?;
+        Ok(FeatureRows { values, nones })
+    }
+}
+
+impl TableComputer<'_> {
+    fn sums(&self, rows: &BucketRows, subjects: usize, calendar: &Calendar) -> Result<Sums> {
+        let plan = self.plan;
+        let missing = |n: usize| if plan.accumulators[n].sum.nullable() { NULL } else { 0 };
+        let mut out: Sums = (0..plan.accumulators.len()).map(|n| vec![missing(n); subjects]).collect();
+        let mut kernel = Kernel::default();
+        let mut first = 0;
+        while first < subjects {
+            let last = run_end(rows, first, subjects);
+            let range = rows.starts[first] as usize..rows.starts[last] as usize;
+            if !range.is_empty() {
+                let mut slices: Vec<&mut [i64]> = out.iter_mut().map(|c| &mut c[first..last]).collect();
+                self.add(rows, first..last, range, calendar, &mut kernel, &mut slices)?;
+            }
+            first = last;
+        }
+        Ok(out)
+    }
+
+    fn add(&self, rows: &BucketRows, subjects: Range<usize>, range: Range<usize>, calendar: &Calendar, kernel: &mut Kernel, out: &mut [&mut [i64]]) -> Result<()> {
+        let clean = self.cleaner.clean(rows, range.clone(), calendar)?;
+        let column = |name: &str| clean.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_slice());
+        let reliability = column("reliability").context("no reliability")?;
+        let weights: Vec<Vec<i64>> = self.plan.weights.iter().map(|w| weigh(w, column(&w.months_ago), reliability)).collect();
+        let keys = self.plan.groupings.iter().map(|g| column(&g.key).with_context(|| format!("no column {}", g.key)));
+        let keys: Vec<&[i64]> = keys.collect::<Result<_>>()?;
+        let frame = Frame::new(range.len(), clean.iter().map(|(n, v)| (*n, v.clone())))?;
+        let evaluated = self.program.run(&frame)?;
+        let (conditions, values) = evaluated.split_at(self.plan.predicates.len());
+        let predicates = conditions.iter().map(crate::engine::frame::Evaluated::conditions).collect::<Result<Vec<_>>>()?;
+        let values = values.iter().map(crate::engine::frame::Evaluated::integers).collect::<Result<Vec<_>>>()?;
+        let ranges: Vec<Range<usize>> = subjects
+            .map(|s| {
+                let own = rows.of(s);
+                own.start - range.start..own.end - range.start
+            })
+            .collect();
+        let evaluated = Evaluated { predicates: &predicates, values: &values, weights: &weights, keys: &keys };
+        kernel.add(self.plan, &evaluated, &ranges, out);
+        Ok(())
+    }
+}
+
+/// The subject after the last one whose rows still fit into a run.
+fn run_end(rows: &BucketRows, first: usize, subjects: usize) -> usize {
+    let start = rows.starts[first] as usize;
+    let fits = |s: &usize| rows.starts[*s] as usize - start <= RUN_ROWS;
+    (first + 1..=subjects).take_while(fits).last().unwrap_or(first + 1)
+}

@@ -1,0 +1,11 @@
+//! Features: the declarative catalogue, compiled to exact integer accumulators and formulas over them.
+
+pub mod compile;
+pub mod compute;
+pub mod kernel;
+pub mod plan;
+pub mod scope;
+pub mod sql;
+
+pub use compile::compile;
+pub use plan::Plan;

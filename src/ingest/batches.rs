@@ -1,0 +1,176 @@
+//! Decoding: every row group of an export once, in parallel.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::statistics::Statistics;
+use rayon::prelude::*;
+
+use super::export::{Export, OpenFile};
+use crate::contract::{Column, ColumnType, parse_day};
+use crate::output::Progress;
+
+/// Rows decoded at a time.
+const BATCH_ROWS: usize = 65_536;
+
+/// Rows of one file in the contract's columns.
+pub struct Batch {
+    /// The file, by its position in the export.
+    pub file: u32,
+    /// The number of each row in the file, from 0.
+    pub rows: RowNumbers,
+    /// The columns by their position in the contract's table; `None` where the export has none.
+    pub columns: Vec<Option<ArrayRef>>,
+    /// Columns beside the contract's, for `groups`.
+    pub extra: Vec<ArrayRef>,
+    /// Number of rows.
+    pub len: usize,
+}
+
+/// Row numbers of a batch.
+pub enum RowNumbers {
+    /// Consecutive from a first one.
+    From(i64),
+    /// As a `select` left them.
+    Listed(Vec<i64>),
+}
+
+impl RowNumbers {
+    /// The number of a row.
+    #[must_use]
+    #[allow(clippy::cast_possible_wrap, reason = "a position within one batch")]
+    pub fn get(&self, at: usize) -> i64 {
+        match self {
+            Self::From(first) => first + at as i64,
+            Self::Listed(rows) => rows[at],
+        }
+    }
+}
+
+/// What the rows of a row group may be told by its statistics, before they are decoded.
+pub type Skip<'a> = dyn Fn(&RowGroupMetaData, u32) -> bool + Sync + 'a;
+
+/// Reads chosen columns of an export, row groups in parallel, and hands each batch to `work`.
+///
+/// # Errors
+/// The first error, with the file and the row group; a corrupt page is one. Also when the run is interrupted.
+pub fn read(
+    export: &Export,
+    wanted: &(dyn Fn(&Column) -> bool + Sync),
+    skip: &Skip,
+    progress: &Progress,
+    stop: &AtomicBool,
+    work: &(dyn Fn(Batch) -> Result<()> + Sync),
+) -> Result<()> {
+    let tasks: Vec<(usize, usize)> = (0..export.files.len())
+        .flat_map(|f| (0..export.files[f].metadata().num_row_groups()).map(move |g| (f, g)))
+        .collect();
+    tasks.into_par_iter().try_for_each(|(f, group)| {
+        let file = &export.files[f];
+        let number = u32::try_from(f)?;
+        let meta = file.metadata().row_group(group);
+        if skip(meta, number) {
+            progress.add(u64::try_from(meta.num_rows())?);
+            return Ok(());
+        }
+        read_group(export, file, number, group, wanted, progress, stop, work)
+            .with_context(|| format!("{} (row group {group} of {})", file.file.path.display(), file.metadata().num_row_groups()))
+    })
+}
+
+#[allow(clippy::too_many_arguments, reason = "one call, from `read`, which documents them")]
+fn read_group(
+    export: &Export,
+    file: &OpenFile,
+    number: u32,
+    group: usize,
+    wanted: &(dyn Fn(&Column) -> bool + Sync),
+    progress: &Progress,
+    stop: &AtomicBool,
+    work: &(dyn Fn(Batch) -> Result<()> + Sync),
+) -> Result<()> {
+    let groups = file.metadata().row_groups();
+    let mut first: i64 = groups[..group].iter().map(RowGroupMetaData::num_rows).sum();
+    let handle = fs_err::File::open(&file.file.path)?.into_parts().0;
+    let mut reader = super::shield(|| {
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, file.footer.clone())
+            .with_row_groups(vec![group])
+            .with_batch_size(BATCH_ROWS);
+        if export.select.is_none() {
+            let names = export.table.columns.iter().filter(|c| wanted(c)).map(|c| c.name.as_str());
+            let roots: Vec<usize> = names
+                .chain(export.extra.iter().map(String::as_str))
+                .filter_map(|n| builder.schema().index_of(n).ok())
+                .collect();
+            let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+            builder = builder.with_projection(mask);
+        }
+        Ok(builder.build()?)
+    })?;
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(crate::exit::Interrupted.into());
+        }
+        let Some(batch) = super::shield(|| Ok(reader.next().transpose()?))? else { return Ok(()) };
+        let rows = batch.num_rows();
+        let (batch, numbers) = match &export.select {
+            Some(select) => {
+                let (batch, numbers) = select.run(&batch, first).context("the input's `select`")?;
+                (batch, RowNumbers::Listed(numbers))
+            }
+            None => (batch, RowNumbers::From(first)),
+        };
+        first += i64::try_from(rows)?;
+        let columns = export
+            .table
+            .columns
+            .iter()
+            .map(|c| if wanted(c) { column(c, &batch, file) } else { Ok(None) })
+            .collect::<Result<_>>()?;
+        let extra = export.extra.iter().filter_map(|n| batch.column_by_name(n).cloned()).collect();
+        work(Batch { file: number, rows: numbers, columns, extra, len: batch.num_rows() })?;
+        progress.add(u64::try_from(rows)?);
+    }
+}
+
+/// A contract column of a batch: from the file, or from the file's path.
+fn column(column: &Column, batch: &RecordBatch, file: &OpenFile) -> Result<Option<ArrayRef>> {
+    if let Some(array) = batch.column_by_name(&column.name) {
+        return Ok(Some(array.clone()));
+    }
+    let Some(text) = file.file.partitions.get(&column.name) else { return Ok(None) };
+    let whole = || text.parse::<i64>().with_context(|| format!("the partition {}={text} is no integer", column.name));
+    let one: ArrayRef = match column.kind {
+        ColumnType::Money | ColumnType::Count => Arc::new(Int64Array::from(vec![whole()?])),
+        ColumnType::Date => {
+            let day = crate::contract::day_number(parse_day(text)?)?;
+            cast(&Int64Array::from(vec![day]), &DataType::Int32).and_then(|d| cast(&d, &DataType::Date32))?
+        }
+        ColumnType::Id | ColumnType::Choice | ColumnType::Currency | ColumnType::Text => Arc::new(StringArray::from(vec![text.as_str()])),
+        ColumnType::Instant | ColumnType::Flag | ColumnType::Share => return Ok(None),
+    };
+    let repeat = UInt32Array::from(vec![0; batch.num_rows()]);
+    Ok(Some(arrow::compute::take(&one, &repeat, None)?))
+}
+
+/// The smallest integer of a column in a row group, when the statistics vouch for it and no row is null.
+#[must_use]
+pub fn smallest(meta: &RowGroupMetaData, column: &str) -> Option<i64> {
+    let chunk = meta.columns().iter().find(|c| c.column_path().string() == column)?;
+    let statistics = chunk.statistics()?;
+    if statistics.null_count_opt() != Some(0) {
+        return None;
+    }
+    match statistics {
+        Statistics::Int32(s) => s.min_opt().map(|v| i64::from(*v)),
+        Statistics::Int64(s) => s.min_opt().copied(),
+        _ => None,
+    }
+}

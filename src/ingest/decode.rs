@@ -1,0 +1,262 @@
+//! From an Arrow column to integers: ids become equality keys, words codes, times day numbers or microseconds.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, bail};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, StringViewArray};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt64Type,
+};
+
+use super::rule::Rule;
+use super::spine::{IdForm, hash_bytes, to_ordered};
+use crate::NULL;
+use crate::contract::{Column, ColumnType};
+
+/// A value of a column that breaks a rule by its form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// The row in the batch.
+    pub row: usize,
+    /// The column, by its position in the contract's table.
+    pub column: usize,
+    /// The rule.
+    pub rule: Rule,
+}
+
+/// One column as integers, [`NULL`] where null.
+///
+/// # Errors
+/// When the array is of a type the structural check should have refused.
+pub fn decode(column: &Column, position: usize, array: &ArrayRef, currency: &str, faults: &mut Vec<Fault>) -> Result<Vec<i64>> {
+    let mut fault = |row, rule| faults.push(Fault { row, column: position, rule });
+    if *array.data_type() == DataType::Null {
+        return Ok(vec![NULL; array.len()]);
+    }
+    match column.kind {
+        ColumnType::Id => id_keys(array),
+        ColumnType::Count => integers(array, |row| fault(row, Rule::OutOfRange)),
+        ColumnType::Money if matches!(array.data_type(), DataType::Decimal128(_, _)) => decimals(array, fault),
+        ColumnType::Money => integers(array, |row| fault(row, Rule::AmountTooLarge)),
+        ColumnType::Date => Ok(primitive::<Date32Type>(array, i64::from)),
+        ColumnType::Instant => instants(array),
+        ColumnType::Flag => Ok(flags(array.as_boolean())),
+        ColumnType::Share => shares(array, fault),
+        ColumnType::Choice => {
+            let code = |word: &[u8]| i64::try_from(column.values.iter().position(|v| v.as_bytes() == word)?).ok();
+            words(array, code, |row| fault(row, Rule::UnknownChoice))
+        }
+        ColumnType::Currency => {
+            words(array, |word| (word == currency.as_bytes()).then_some(0), |row| fault(row, Rule::ForeignCurrency))
+        }
+        ColumnType::Text => words(array, |word| Some(text_key(word)), |_| ()),
+    }
+}
+
+/// The integer that stands for a hash; never the one that stands for null.
+const fn key(hash: u64) -> i64 {
+    let key = hash.cast_signed();
+    if key == NULL { NULL + 1 } else { key }
+}
+
+fn primitive<T: ArrowPrimitiveType>(array: &ArrayRef, convert: impl Fn(T::Native) -> i64) -> Vec<i64> {
+    let array = array.as_primitive::<T>();
+    match array.nulls().filter(|n| n.null_count() > 0) {
+        None => array.values().iter().map(|v| convert(*v)).collect(),
+        Some(nulls) => array.values().iter().zip(nulls).map(|(v, ok)| if ok { convert(*v) } else { NULL }).collect(),
+    }
+}
+
+/// Any integer type; the value that stands for null is out of range.
+fn integers(array: &ArrayRef, mut too_large: impl FnMut(usize)) -> Result<Vec<i64>> {
+    if *array.data_type() == DataType::UInt64 {
+        let mut values = primitive::<UInt64Type>(array, u64::cast_signed);
+        let valid = array.nulls().cloned();
+        for (row, value) in values.iter_mut().enumerate() {
+            if *value < 0 && valid.as_ref().is_none_or(|n| n.is_valid(row)) {
+                too_large(row);
+                *value = 0;
+            }
+        }
+        return Ok(values);
+    }
+    let wide = if *array.data_type() == DataType::Int64 { array.clone() } else { cast(array, &DataType::Int64)? };
+    Ok(primitive::<Int64Type>(&wide, |v| v))
+}
+
+fn decimals(array: &ArrayRef, mut fault: impl FnMut(usize, Rule)) -> Result<Vec<i64>> {
+    let DataType::Decimal128(_, scale) = *array.data_type() else { bail!("not a decimal") };
+    let array = array.as_primitive::<Decimal128Type>();
+    let unit = 10_i128.checked_pow(u32::from(scale.unsigned_abs())).context("a decimal of such a scale")?;
+    Ok((0..array.len())
+        .map(|row| {
+            if array.is_null(row) {
+                return NULL;
+            }
+            let value = array.value(row);
+            let whole = if scale >= 0 { (value % unit == 0).then_some(value / unit) } else { value.checked_mul(unit) };
+            match whole.map(i64::try_from) {
+                Some(Ok(whole)) if whole != NULL => whole,
+                Some(_) => {
+                    fault(row, Rule::AmountTooLarge);
+                    0
+                }
+                None => {
+                    fault(row, Rule::FractionalAmount);
+                    0
+                }
+            }
+        })
+        .collect())
+}
+
+/// Microseconds since 1970, rounded up, so that nothing seems earlier than it was.
+fn instants(array: &ArrayRef) -> Result<Vec<i64>> {
+    let DataType::Timestamp(unit, _) = array.data_type() else { bail!("not a timestamp") };
+    Ok(match unit {
+        TimeUnit::Second => primitive::<TimestampSecondType>(array, |v| v.saturating_mul(1_000_000).max(NULL + 1)),
+        TimeUnit::Millisecond => primitive::<TimestampMillisecondType>(array, |v| v.saturating_mul(1_000).max(NULL + 1)),
+        TimeUnit::Microsecond => primitive::<TimestampMicrosecondType>(array, |v| v),
+        TimeUnit::Nanosecond => primitive::<TimestampNanosecondType>(array, |v| v.div_euclid(1_000) + i64::from(v.rem_euclid(1_000) > 0)),
+    })
+}
+
+fn flags(array: &BooleanArray) -> Vec<i64> {
+    match array.nulls().filter(|n| n.null_count() > 0) {
+        None => array.values().iter().map(i64::from).collect(),
+        Some(nulls) => array.values().iter().zip(nulls).map(|(v, ok)| if ok { i64::from(v) } else { NULL }).collect(),
+    }
+}
+
+/// A share in thousandths, half to even.
+fn shares(array: &ArrayRef, mut fault: impl FnMut(usize, Rule)) -> Result<Vec<i64>> {
+    let wide = cast(array, &DataType::Float64)?;
+    let array = wide.as_primitive::<Float64Type>();
+    Ok((0..array.len())
+        .map(|row| {
+            if array.is_null(row) {
+                return NULL;
+            }
+            let value = array.value(row);
+            if !(0.0..=1.0).contains(&value) {
+                fault(row, Rule::OutOfRange);
+                return 0;
+            }
+            #[allow(clippy::cast_possible_truncation, reason = "between 0 and 1000")]
+            let thousandths = (value * 1000.0).round_ties_even() as i64;
+            thousandths
+        })
+        .collect())
+}
+
+/// Text through a look-up, done once for a text that a page repeats; a text without a value is a fault.
+fn words(array: &ArrayRef, lookup: impl Fn(&[u8]) -> Option<i64>, mut fault: impl FnMut(usize)) -> Result<Vec<i64>> {
+    let views = text(array)?;
+    // Equal views of one array are equal texts, and those of a dictionary page repeat: a few are remembered.
+    let mut seen: [(u128, i64); 16] = [(u128::MAX, NULL); 16];
+    let mut oldest = 0;
+    let mut out = Vec::with_capacity(views.len());
+    for (row, view) in views.views().iter().enumerate() {
+        if views.is_null(row) {
+            out.push(NULL);
+        } else if let Some((_, known)) = seen.iter().find(|(v, _)| v == view) {
+            out.push(*known);
+        } else if let Some(value) = lookup(views.value(row).as_bytes()) {
+            out.push(value);
+            seen[oldest] = (*view, value);
+            oldest = (oldest + 1) % seen.len();
+        } else {
+            fault(row);
+            out.push(0);
+        }
+    }
+    Ok(out)
+}
+
+fn text(array: &ArrayRef) -> Result<StringViewArray> {
+    let views = if *array.data_type() == DataType::Utf8View { array.clone() } else { cast(array, &DataType::Utf8View)? };
+    Ok(views.as_string_view().clone())
+}
+
+/// Equality keys of ids: an integer is itself, anything else its hash.
+fn id_keys(array: &ArrayRef) -> Result<Vec<i64>> {
+    match array.data_type() {
+        DataType::UInt64 => Ok(primitive::<UInt64Type>(array, |v| key(v))),
+        t if t.is_integer() => {
+            let wide = cast(array, &DataType::Int64)?;
+            Ok(primitive::<Int64Type>(&wide, |v| v))
+        }
+        DataType::FixedSizeBinary(_) => {
+            let array = array.as_fixed_size_binary();
+            Ok((0..array.len()).map(|r| if array.is_null(r) { NULL } else { key(hash_bytes(array.value(r))) }).collect())
+        }
+        _ => {
+            let views = text(array)?;
+            Ok(views.iter().map(|v| v.map_or(NULL, |v| key(hash_bytes(v.as_bytes())))).collect())
+        }
+    }
+}
+
+/// A column of ids with their bytes.
+pub enum IdColumn {
+    /// Text.
+    Text(StringViewArray),
+    /// Fixed-size binary.
+    Binary(FixedSizeBinaryArray),
+    /// Integers as eight ordered bytes, and which are not null.
+    Integer(Vec<[u8; 8]>, Vec<bool>),
+}
+
+impl IdColumn {
+    /// Reads a column of ids.
+    ///
+    /// # Errors
+    /// When the array holds no ids.
+    pub fn new(array: &ArrayRef) -> Result<Self> {
+        Ok(match array.data_type() {
+            DataType::FixedSizeBinary(_) => Self::Binary(array.as_fixed_size_binary().clone()),
+            t if t.is_integer() => {
+                let keys = id_keys(array)?;
+                let valid = (0..array.len()).map(|r| array.is_valid(r)).collect();
+                Self::Integer(keys.into_iter().map(to_ordered).collect(), valid)
+            }
+            _ => Self::Text(text(array)?),
+        })
+    }
+
+    /// How the ids are written.
+    #[must_use]
+    pub const fn form(&self) -> IdForm {
+        match self {
+            Self::Text(_) => IdForm::Text,
+            Self::Binary(_) => IdForm::Binary,
+            Self::Integer(..) => IdForm::Integer,
+        }
+    }
+
+    /// The bytes of a row's id.
+    #[must_use]
+    pub fn get(&self, row: usize) -> Option<&[u8]> {
+        match self {
+            Self::Text(a) => a.is_valid(row).then(|| AsRef::<[u8]>::as_ref(a.value(row))),
+            Self::Binary(a) => a.is_valid(row).then(|| a.value(row)),
+            Self::Integer(bytes, valid) => valid[row].then(|| bytes[row].as_slice()),
+        }
+    }
+
+    /// The bytes of every id.
+    pub fn iter(&self, rows: usize) -> impl Iterator<Item = Option<&[u8]>> {
+        (0..rows).map(|row| self.get(row))
+    }
+}
+
+/// The equality key of an id's text, as [`decode`] makes it; used where ids are compared across tables.
+#[must_use]
+pub fn text_key(id: &[u8]) -> i64 {
+    key(hash_bytes(id))
+}
+
+/// Values by equality key, for the small tables.
+pub type KeyMap<T> = HashMap<i64, T, foldhash::fast::FixedState>;

@@ -1,0 +1,126 @@
+//! Which files an input names: a file, a folder (Hive-partitioned or not), or a pattern.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// One Parquet file of an input.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExportFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is called in reports: the path below the input's folder, or the file's name.
+    pub label: String,
+    /// Columns that the path gives: `month=2025-11/…`.
+    pub partitions: BTreeMap<String, String>,
+}
+
+/// The files of an input, in the order of their labels.
+///
+/// # Errors
+/// When nothing is there, or the pattern is malformed.
+pub fn resolve(input: &str, base: &Path) -> Result<Vec<ExportFile>> {
+    if let Some((scheme, _)) = input.split_once("://") {
+        bail!("`{scheme}://` addresses are not supported by this build; copy or mount the export and give its folder");
+    }
+    let path = base.join(input);
+    let mut files = Vec::new();
+    if path.is_dir() {
+        walk(&path, &path, &mut files)?;
+        if files.is_empty() {
+            bail!("the folder {} holds no .parquet file", path.display());
+        }
+    } else if path.is_file() {
+        files.push(export_file(&path, path.parent().unwrap_or(&path)));
+    } else if input.contains(['*', '?', '[']) {
+        let pattern = path.to_str().with_context(|| format!("the pattern {} is not UTF-8", path.display()))?;
+        let root = fixed_part(&path);
+        for found in glob::glob(pattern).with_context(|| format!("the pattern {pattern}"))? {
+            let found = found?;
+            if found.is_dir() {
+                walk(&found, &root, &mut files)?;
+            } else {
+                files.push(export_file(&found, &root));
+            }
+        }
+        if files.is_empty() {
+            bail!("the pattern {pattern} matches nothing");
+        }
+    } else {
+        bail!("{} does not exist", path.display());
+    }
+    files.sort_by(|a, b| a.label.cmp(&b.label));
+    files.dedup();
+    Ok(files)
+}
+
+/// Adds the Parquet files below a folder, leaving out hidden ones and those that begin with `_`.
+fn walk(folder: &Path, root: &Path, files: &mut Vec<ExportFile>) -> Result<()> {
+    let mut entries = fs_err::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs_err::DirEntry::file_name);
+    for entry in entries {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(['.', '_']) {
+            continue;
+        }
+        let path = entry.path();
+        if path.is_dir() {
+            walk(&path, root, files)?;
+        } else if Path::new(name.as_ref()).extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet")) {
+            files.push(export_file(&path, root));
+        }
+    }
+    Ok(())
+}
+
+fn export_file(path: &Path, root: &Path) -> ExportFile {
+    let below = path.strip_prefix(root).unwrap_or(path);
+    let partitions = path
+        .parent()
+        .into_iter()
+        .flat_map(Path::components)
+        .filter_map(|c| c.as_os_str().to_str()?.split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    ExportFile { path: path.to_owned(), label: below.to_string_lossy().replace('\\', "/"), partitions }
+}
+
+/// The folders of a pattern before its first wildcard.
+fn fixed_part(pattern: &Path) -> PathBuf {
+    let fixed: PathBuf = pattern
+        .components()
+        .take_while(|c| !c.as_os_str().to_string_lossy().contains(['*', '?', '[']))
+        .collect();
+    fixed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_read_with_its_partitions_and_without_hidden_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let month = folder.path().join("month=2025-01");
+        fs_err::create_dir_all(&month).unwrap();
+        for name in ["b.parquet", "a.parquet", "_SUCCESS", ".c.parquet", "notes.txt"] {
+            fs_err::write(month.join(name), b"").unwrap();
+        }
+        let files = resolve(folder.path().to_str().unwrap(), Path::new("/")).unwrap();
+        let labels: Vec<&str> = files.iter().map(|f| f.label.as_str()).collect();
+        assert_eq!(labels, ["month=2025-01/a.parquet", "month=2025-01/b.parquet"]);
+        assert_eq!(files[0].partitions["month"], "2025-01");
+        let pattern = format!("{}/month=*/b.parquet", folder.path().display());
+        assert_eq!(resolve(&pattern, Path::new("/")).unwrap()[0].label, "month=2025-01/b.parquet");
+    }
+
+    #[test]
+    fn nothing_there_is_an_error_that_says_so() {
+        let error = |input| resolve(input, Path::new("/nowhere")).unwrap_err().to_string();
+        assert!(error("x.parquet").contains("/nowhere/x.parquet does not exist"));
+        assert!(error("*.parquet").contains("matches nothing"));
+        assert!(error("s3://bucket/x").contains("not supported"));
+    }
+}

@@ -1,0 +1,282 @@
+//! Versions, duplicates, disputes and consent: which rows of a bucket count.
+
+use anyhow::{Context, Result};
+
+use super::check::DAY_MICROS;
+use super::conservation::Class;
+use super::rule::{Quarantined, Rule};
+use super::scan::Findings;
+use super::store::BucketRows;
+use crate::NULL;
+use crate::contract::{ColumnType, Limits, Table};
+
+/// Columns that every stored row has before those of the contract: its number in the file, and whether it is disputed.
+pub const ROW: usize = 0;
+/// 1 where the record is under an open or upheld dispute.
+pub const DISPUTED: usize = 1;
+/// The first column of the contract.
+pub const FIRST: usize = 2;
+
+/// Where things stand in a stored row of a table.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The table.
+    pub table: Table,
+    /// Number of stored columns.
+    pub width: usize,
+    /// The record's key.
+    record: Option<usize>,
+    event: Option<(usize, i64)>,
+    known_at: Option<usize>,
+    /// What makes two rows the same: everything but when and from where it is known.
+    content: Vec<usize>,
+    money: Vec<usize>,
+    refund: Option<(usize, usize)>,
+    limits: Limits,
+}
+
+/// The rows of a bucket that count, and what happened to the others.
+#[derive(Debug, Default)]
+pub struct Resolved {
+    /// Rows sorted by subject, contested ones included.
+    pub rows: BucketRows,
+    /// Which rows are contested; empty when none is.
+    pub disputed: Vec<bool>,
+}
+
+impl Layout {
+    /// The layout of a table's stored rows.
+    #[must_use]
+    pub fn new(table: &Table, limits: &Limits) -> Self {
+        let at = |name: &str| table.position(name).map(|p| p + FIRST);
+        let event = table.event.as_deref().and_then(|e| {
+            let position = table.position(e)?;
+            Some((position + FIRST, if table.columns[position].kind == ColumnType::Instant { 1 } else { DAY_MICROS }))
+        });
+        let content = |c: &str| !matches!(c, "known_at" | "source_id" | "subject_id" | "currency");
+        let refund = table.columns.iter().enumerate().find_map(|(p, c)| Some((p + FIRST, at(c.refund_amount.as_deref()?)?)));
+        Self {
+            width: table.columns.len() + FIRST,
+            record: at("record_id"),
+            event,
+            known_at: at("known_at"),
+            content: (0..table.columns.len()).filter(|p| content(&table.columns[*p].name)).map(|p| p + FIRST).collect(),
+            money: (0..table.columns.len()).filter(|p| table.columns[*p].kind == ColumnType::Money).map(|p| p + FIRST).collect(),
+            refund,
+            limits: limits.clone(),
+            table: table.clone(),
+        }
+    }
+
+    /// When a row became known, microseconds since 1970.
+    #[must_use]
+    pub fn known(&self, rows: &BucketRows, row: usize) -> i64 {
+        let known = self.known_at.map_or(NULL, |c| rows.value(c, row));
+        match self.event {
+            Some((event, unit)) if known == NULL => match rows.value(event, row) {
+                NULL => NULL,
+                event => event.saturating_mul(unit),
+            },
+            _ => known,
+        }
+    }
+
+    /// Whether two rows say the same.
+    #[must_use]
+    pub fn same(&self, rows: &BucketRows, a: usize, b: usize) -> bool {
+        self.content.iter().all(|c| rows.value(*c, a) == rows.value(*c, b)) && rows.records.get(a) == rows.records.get(b)
+    }
+
+    fn place(&self, rows: &BucketRows, row: usize) -> (u32, i64) {
+        (rows.files[row], rows.value(ROW, row))
+    }
+
+    fn quarantined(&self, rows: &BucketRows, row: usize, rule: Rule, column: usize) -> Quarantined {
+        let (file, number) = self.place(rows, row);
+        Quarantined { file, row: number, rule, column: u16::try_from(column - FIRST).unwrap_or(u16::MAX) }
+    }
+}
+
+/// Settles the versions of each subject's rows and leaves out what does not count.
+///
+/// `consents` tells for each subject of the bucket whether it may be scored; `first_day` is the earliest day any
+/// feature looks at.
+///
+/// # Errors
+/// When the rows do not have the layout's columns.
+pub fn resolve(rows: BucketRows, layout: &Layout, consents: &[bool], first_day: Option<i64>, found: &mut Findings) -> Result<Resolved> {
+    let record = layout.record.context("only tables of records are resolved")?;
+    let mut fate: Vec<Option<Class>> = vec![None; rows.len()];
+    let mut index = KeyIndex::default();
+    for subject in 0..rows.starts.len().saturating_sub(1) {
+        let range = rows.of(subject);
+        if range.is_empty() {
+            continue;
+        }
+        if let Some((rule, column)) = excessive(&rows, layout, range.clone()) {
+            for row in range {
+                fate[row] = Some(Class::Quarantined);
+                found.quarantine(layout.quarantined(&rows, row, rule, column));
+            }
+            continue;
+        }
+        index.repeated(&rows, record, range.clone());
+        for group in index.groups(&rows, record) {
+            settle(&rows, layout, group, &mut fate, found);
+        }
+        if let Some((refund_of, amount)) = layout.refund {
+            refunds(&rows, layout, range.clone(), (record, refund_of, amount), &mut fate, found);
+        }
+    }
+    let event = layout.event;
+    let days = |row: usize| event.map(|(c, unit)| rows.value(c, row).div_euclid(DAY_MICROS / unit));
+    let mut keep = Vec::with_capacity(rows.len());
+    let mut starts = vec![0_u32; rows.starts.len()];
+    let mut disputed = Vec::new();
+    for subject in 0..consents.len() {
+        for row in rows.of(subject) {
+            let contested = rows.value(DISPUTED, row) == 1;
+            let class = match fate[row] {
+                Some(class) => class,
+                None if contested => Class::DisputedOut,
+                None if !consents[subject] => Class::WithoutConsent,
+                None if first_day.is_some_and(|first| days(row).is_some_and(|d| d < first)) => Class::OutsideWindows,
+                None => Class::Used,
+            };
+            if class != Class::Quarantined {
+                found.tally.add(rows.files[row], class, 1);
+            }
+            // A contested row still says what the score would be with it.
+            if class == Class::Used || (class == Class::DisputedOut && consents[subject]) {
+                keep.push(row);
+                disputed.push(class == Class::DisputedOut);
+            }
+        }
+        starts[subject + 1] = u32::try_from(keep.len())?;
+    }
+    if !disputed.contains(&true) {
+        disputed.clear();
+    }
+    let rows = if keep.len() == rows.len() { BucketRows { starts, ..rows } } else { rows.pick(&keep, starts) };
+    Ok(Resolved { rows, disputed })
+}
+
+impl BucketRows {
+    /// Chosen rows, in order, with where each subject's now begin.
+    #[must_use]
+    pub fn pick(&self, keep: &[usize], starts: Vec<u32>) -> Self {
+        let gather = |c: &Vec<i64>| if c.is_empty() { Vec::new() } else { keep.iter().map(|r| c[*r]).collect() };
+        Self {
+            starts,
+            files: keep.iter().map(|r| self.files[*r]).collect(),
+            columns: self.columns.iter().map(gather).collect(),
+            records: self.records.select(keep),
+        }
+    }
+}
+
+/// Whether a subject has more rows or larger amounts than sums can hold.
+fn excessive(rows: &BucketRows, layout: &Layout, range: std::ops::Range<usize>) -> Option<(Rule, usize)> {
+    if range.len() > layout.limits.subject_rows {
+        return Some((Rule::TooManyRows, layout.record.unwrap_or(FIRST)));
+    }
+    layout.money.iter().find_map(|c| {
+        let values = rows.columns[*c].get(range.clone())?;
+        // At most 10^6 rows of at most 10^13: the sum stays below 2^64.
+        let total: u64 = values.iter().filter(|v| **v != NULL).map(|v| v.unsigned_abs()).sum();
+        (total > layout.limits.subject_total.unsigned_abs()).then_some((Rule::AmountTooLarge, *c))
+    })
+}
+
+/// Finds the record keys that a subject has more than once.
+#[derive(Default)]
+struct KeyIndex {
+    slots: Vec<u32>,
+    repeated: Vec<usize>,
+}
+
+impl KeyIndex {
+    fn repeated(&mut self, rows: &BucketRows, record: usize, range: std::ops::Range<usize>) {
+        self.repeated.clear();
+        let keys = &rows.columns[record];
+        let size = (range.len() * 2).next_power_of_two();
+        self.slots.clear();
+        self.slots.resize(size, u32::MAX);
+        for row in range {
+            let mut slot = slot_of(keys[row], size);
+            loop {
+                match self.slots[slot] {
+                    u32::MAX => {
+                        self.slots[slot] = u32::try_from(row).unwrap_or(u32::MAX);
+                        break;
+                    }
+                    other if keys[other as usize] == keys[row] => {
+                        self.repeated.extend([other as usize, row]);
+                        break;
+                    }
+                    _ => slot = (slot + 1) & (size - 1),
+                }
+            }
+        }
+    }
+
+    /// The rows of each repeated key, by place in the exports.
+    fn groups(&mut self, rows: &BucketRows, record: usize) -> Vec<Vec<usize>> {
+        let keys = &rows.columns[record];
+        let sorted = |row: &usize| (keys[*row], rows.records.get(*row), rows.files[*row], rows.value(ROW, *row));
+        self.repeated.sort_unstable_by_key(sorted);
+        self.repeated.dedup();
+        let alike = |a: &usize, b: &usize| keys[*a] == keys[*b] && rows.records.get(*a) == rows.records.get(*b);
+        self.repeated.chunk_by(alike).filter(|g| g.len() > 1).map(<[usize]>::to_vec).collect()
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "masked to the table's size")]
+const fn slot_of(key: i64, size: usize) -> usize {
+    (key.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & (size - 1)
+}
+
+/// One record's versions: the latest known counts, its repetitions are duplicates, the rest superseded.
+fn settle(rows: &BucketRows, layout: &Layout, group: Vec<usize>, fate: &mut [Option<Class>], found: &mut Findings) {
+    let latest = group.iter().map(|r| layout.known(rows, *r)).max().unwrap_or(NULL);
+    let newest: Vec<usize> = group.iter().copied().filter(|r| layout.known(rows, *r) == latest).collect();
+    let kept = newest[0];
+    if newest.iter().any(|r| !layout.same(rows, kept, *r)) {
+        for row in group {
+            fate[row] = Some(Class::Quarantined);
+            found.quarantine(layout.quarantined(rows, row, Rule::ConflictingVersions, layout.record.unwrap_or(FIRST)));
+        }
+        return;
+    }
+    for row in group.into_iter().filter(|r| *r != kept) {
+        fate[row] = Some(if layout.same(rows, kept, row) { Class::Duplicate } else { Class::Superseded });
+    }
+}
+
+/// Refunds of one order that add up to more than the order are quarantined.
+fn refunds(
+    rows: &BucketRows,
+    layout: &Layout,
+    range: std::ops::Range<usize>,
+    (record, refund_of, amount): (usize, usize, usize),
+    fate: &mut [Option<Class>],
+    found: &mut Findings,
+) {
+    let mut refunding: Vec<(i64, usize)> = range
+        .clone()
+        .filter(|r| fate[*r].is_none() && rows.value(refund_of, *r) != NULL)
+        .map(|r| (rows.value(refund_of, r), r))
+        .collect();
+    refunding.sort_unstable();
+    for group in refunding.chunk_by(|a, b| a.0 == b.0) {
+        let original = range.clone().find(|r| fate[*r].is_none() && rows.value(record, *r) == group[0].0);
+        let Some(original) = original else { continue };
+        let total: i64 = group.iter().map(|(_, r)| rows.value(amount, *r)).sum();
+        if total > rows.value(amount, original) {
+            for (_, row) in group {
+                fate[*row] = Some(Class::Quarantined);
+                found.quarantine(layout.quarantined(rows, *row, Rule::RefundAboveOriginal, refund_of));
+            }
+        }
+    }
+}

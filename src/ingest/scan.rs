@@ -1,0 +1,219 @@
+//! One batch of a table, from Arrow columns to checked rows.
+
+use std::sync::Mutex;
+
+use anyhow::{Context, Result};
+
+use super::batches::Batch;
+use super::check::{Checks, Columns, first_faults, quarantined, reliabilities};
+use super::conservation::{Class, Tally};
+use super::decode::{Fault, IdColumn, KeyMap, decode};
+use super::pii::looks_personal;
+use super::rule::{Quarantined, Rule};
+use super::spine::{Spine, UNKNOWN};
+use crate::contract::{Calendar, ColumnType, Limits, Table};
+
+/// What every table's scan needs to know of the run.
+pub struct Setting<'a> {
+    /// The as-of date.
+    pub calendar: &'a Calendar,
+    /// The knowledge cut-off, microseconds since 1970.
+    pub known_by: i64,
+    /// The pipeline's currency.
+    pub currency: &'a str,
+    /// The contract's limits.
+    pub limits: &'a Limits,
+    /// Reliability of each source, in thousandths.
+    pub reliability: KeyMap<i64>,
+}
+
+/// What was counted and quarantined so far, of one table.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// Rows by file and class.
+    pub tally: Tally,
+    /// Quarantined rows, in no order.
+    pub quarantined: Vec<Quarantined>,
+}
+
+impl Findings {
+    /// Quarantines a row.
+    pub fn quarantine(&mut self, row: Quarantined) {
+        self.tally.add(row.file, Class::Quarantined, 1);
+        self.quarantined.push(row);
+    }
+
+    /// Adds what another thread found.
+    pub fn merge(&mut self, other: &mut Self) {
+        self.tally.merge(&other.tally);
+        self.quarantined.append(&mut other.quarantined);
+    }
+}
+
+/// Turns batches of one table into checked rows.
+pub struct Scan<'a> {
+    table: &'a Table,
+    setting: &'a Setting<'a>,
+    checks: Checks,
+    source: Option<usize>,
+    /// Id columns of records whose text could be personal data.
+    plain_ids: Vec<usize>,
+    /// Whose row it is.
+    owners: Vec<usize>,
+    /// What was found so far.
+    pub findings: Mutex<Findings>,
+}
+
+/// The rows of a batch that are visible and break no rule.
+pub struct Checked {
+    /// The file.
+    pub file: u32,
+    /// Row numbers in the file.
+    pub rows: Vec<i64>,
+    /// Integer columns by position in the contract's table.
+    pub columns: Columns,
+    /// The rows' positions in the batch.
+    pub kept: Vec<u32>,
+    /// Dense numbers per owner column, when a spine was given.
+    pub owners: Vec<Vec<u32>>,
+    /// The id columns of the owners.
+    pub owner_ids: Vec<Option<IdColumn>>,
+}
+
+impl<'a> Scan<'a> {
+    /// Prepares the scan of a table.
+    ///
+    /// # Errors
+    /// When the contract is inconsistent.
+    pub fn new(table: &'a Table, setting: &'a Setting<'a>) -> Result<Self> {
+        let owners: Vec<usize> = ["subject_id", "subject_a", "subject_b"].iter().filter_map(|c| table.position(c)).collect();
+        let ids = table.columns.iter().enumerate().filter(|(at, c)| c.kind == ColumnType::Id && !owners.contains(at));
+        Ok(Self {
+            table,
+            setting,
+            checks: Checks::new(table, setting.limits)?,
+            source: table.position("source_id").filter(|_| table.name != "sources"),
+            plain_ids: ids.map(|(at, _)| at).collect(),
+            owners,
+            findings: Mutex::default(),
+        })
+    }
+
+    /// The checks of the table.
+    #[must_use]
+    pub const fn checks(&self) -> &Checks {
+        &self.checks
+    }
+
+    /// Checks a batch. With a spine, a row whose subject is unknown is quarantined, or for ties, left to the caller.
+    ///
+    /// # Errors
+    /// When a column is of a type the structural check should have refused.
+    pub fn check(&self, batch: &Batch, spine: Option<&Spine>) -> Result<Checked> {
+        let rows = batch.len;
+        let mut faults: Vec<Fault> = Vec::new();
+        let mut columns: Columns = Vec::with_capacity(self.table.columns.len());
+        for (at, (column, array)) in self.table.columns.iter().zip(&batch.columns).enumerate() {
+            columns.push(match array {
+                // Owners are looked up by their bytes; all that matters here is whether they are null.
+                Some(array) if self.owners.contains(&at) => {
+                    if array.null_count() == 0 { vec![0; rows] } else { (0..rows).map(|r| if array.is_null(r) { crate::NULL } else { 0 }).collect() }
+                }
+                Some(array) => decode(column, at, array, self.setting.currency, &mut faults)?,
+                None => Vec::new(),
+            });
+        }
+        let visible = self.checks.visible(&columns, self.setting.calendar, self.setting.known_by);
+        self.checks.turn_back(&mut columns, rows, self.setting.calendar, &mut faults);
+        self.checks.faults(&columns, rows, self.setting.calendar, &mut faults);
+        let (owners, owner_ids) = self.look_up(batch, spine, &mut faults)?;
+        self.personal_ids(batch, &mut faults)?;
+        if let Some(at) = self.source {
+            columns[at] = reliabilities(&columns[at], &self.setting.reliability);
+        }
+        for (at, column) in self.table.columns.iter().enumerate() {
+            // Every row's currency is now the pipeline's, and owners have their own vectors.
+            if column.kind == ColumnType::Currency || self.owners.contains(&at) {
+                columns[at] = Vec::new();
+            }
+        }
+        let kept = self.keep(batch, visible.as_deref(), faults)?;
+        let numbers = kept.iter().map(|r| batch.rows.get(*r as usize)).collect();
+        let (columns, owners) = if kept.len() == rows {
+            (columns, owners)
+        } else {
+            let gather = |c: &Vec<i64>| if c.is_empty() { Vec::new() } else { kept.iter().map(|r| c[*r as usize]).collect() };
+            let columns = columns.iter().map(gather).collect();
+            (columns, owners.iter().map(|c| kept.iter().map(|r| c[*r as usize]).collect()).collect())
+        };
+        Ok(Checked { file: batch.file, rows: numbers, columns, kept, owners, owner_ids })
+    }
+
+    /// Counts what is left out and returns the positions of the rest.
+    fn keep(&self, batch: &Batch, visible: Option<&[bool]>, faults: Vec<Fault>) -> Result<Vec<u32>> {
+        let seen = |row: usize| visible.is_none_or(|v| v[row]);
+        let mut lost: Vec<bool> = Vec::new();
+        let mut found = Findings::default();
+        for fault in first_faults(faults).into_iter().filter(|f| seen(f.row)) {
+            if lost.is_empty() {
+                lost = vec![false; batch.len];
+            }
+            lost[fault.row] = true;
+            found.quarantine(quarantined(&fault, batch.file, batch.rows.get(fault.row)));
+        }
+        let hidden = visible.map_or(0, |v| v.iter().filter(|v| !**v).count());
+        found.tally.add(batch.file, Class::NotVisible, hidden as u64);
+        let mut findings = self.findings.lock().map_err(|_| anyhow::anyhow!("another thread failed"))?;
+        findings.merge(&mut found);
+        drop(findings);
+        let last = u32::try_from(batch.len)?;
+        Ok((0..last).filter(|r| seen(*r as usize) && !lost.get(*r as usize).is_some_and(|l| *l)).collect())
+    }
+
+    fn look_up(&self, batch: &Batch, spine: Option<&Spine>, faults: &mut Vec<Fault>) -> Result<(Vec<Vec<u32>>, Vec<Option<IdColumn>>)> {
+        let (mut all, mut ids) = (Vec::new(), Vec::new());
+        for at in &self.owners {
+            let column = batch.columns[*at].as_ref().map(IdColumn::new).transpose()?;
+            let text = column.as_ref().filter(|c| matches!(c, IdColumn::Text(_)));
+            let mut dense = Vec::new();
+            if let (Some(spine), Some(column)) = (spine, &column) {
+                dense.reserve(batch.len);
+                spine.find_all(column.iter(batch.len), &mut dense);
+            }
+            for row in 0..batch.len {
+                // An id of the spine has been looked at when the spine was built.
+                if dense.get(row).is_some_and(|d| *d != UNKNOWN) {
+                    continue;
+                }
+                let id = text.and_then(|t| t.get(row));
+                if id.is_some_and(looks_personal) {
+                    faults.push(Fault { row, column: *at, rule: Rule::PiiSuspect });
+                } else if spine.is_some() && self.owners.len() == 1 {
+                    faults.push(Fault { row, column: *at, rule: Rule::UnknownSubject });
+                }
+            }
+            all.push(dense);
+            ids.push(column);
+        }
+        Ok((all, ids))
+    }
+
+    fn personal_ids(&self, batch: &Batch, faults: &mut Vec<Fault>) -> Result<()> {
+        for at in &self.plain_ids {
+            let Some(array) = &batch.columns[*at] else { continue };
+            if let column @ IdColumn::Text(_) = IdColumn::new(array)? {
+                let personal = (0..batch.len).filter(|r| column.get(*r).is_some_and(looks_personal));
+                faults.extend(personal.map(|row| Fault { row, column: *at, rule: Rule::PiiSuspect }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the scan.
+    ///
+    /// # Errors
+    /// When a thread failed while it held the findings.
+    pub fn finish(self) -> Result<Findings> {
+        self.findings.into_inner().ok().context("another thread failed")
+    }
+}

@@ -1,0 +1,165 @@
+//! An input's `select`: row-wise SQL over one batch at a time.
+
+use std::ops::ControlFlow;
+
+use anyhow::{Context, Result, anyhow, bail};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use polars::prelude::IntoLazy;
+use polars::sql::SQLContext;
+use sqlparser::ast::{self, Expr, GroupByExpr, Query, SetExpr, SetOperator, SetQuantifier, Statement, TableFactor, visit_expressions};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+use std::sync::Arc;
+
+use crate::engine::bridge::{from_frame, to_frame};
+
+/// The name of the column that carries a row's number through the SQL.
+pub const ROW_COLUMN: &str = "export_row";
+
+const AGGREGATES: [&str; 19] = [
+    "AVG", "COUNT", "SUM", "MIN", "MAX", "MEDIAN", "STDDEV", "VARIANCE", "VAR", "FIRST", "LAST", "ARRAY_AGG", "STRING_AGG",
+    "CORR", "COVAR", "COVAR_POP", "COVAR_SAMP", "QUANTILE_CONT", "QUANTILE_DISC",
+];
+
+/// A checked `select`.
+#[derive(Debug, Clone)]
+pub struct Select {
+    sql: String,
+}
+
+impl Select {
+    /// Checks that the SQL treats each row by itself, and adds the row's number to what it yields.
+    ///
+    /// # Errors
+    /// When it is no such SQL; the message says what is not allowed.
+    pub fn parse(sql: &str) -> Result<Self> {
+        let statements = Parser::parse_sql(&GenericDialect {}, sql).context("not valid SQL")?;
+        let [Statement::Query(query)] = statements.as_slice() else { bail!("write one SELECT … FROM export") };
+        let mut query = query.clone();
+        if query.with.is_some() || query.order_by.is_some() || query.limit_clause.is_some() || query.fetch.is_some() {
+            bail!("WITH, ORDER BY and LIMIT do not work on one batch at a time; write SELECT … FROM export [WHERE …]");
+        }
+        branch(&mut query.body)?;
+        row_wise(&query)?;
+        Ok(Self { sql: query.to_string() })
+    }
+
+    /// The columns the SQL yields over an export of that schema.
+    ///
+    /// # Errors
+    /// When the SQL does not fit the export.
+    pub fn yields(&self, schema: &Schema) -> Result<SchemaRef> {
+        let empty = RecordBatch::new_empty(Arc::new(schema.clone()));
+        let (batch, _) = self.run(&empty, 0).context("the input's `select` fails")?;
+        Ok(batch.schema())
+    }
+
+    /// The batch the SQL yields, and the row of the export that each of its rows comes from.
+    ///
+    /// # Errors
+    /// When the SQL fails on these rows.
+    pub fn run(&self, batch: &RecordBatch, first_row: i64) -> Result<(RecordBatch, Vec<i64>)> {
+        let rows = i64::try_from(batch.num_rows())?;
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(first_row..first_row + rows));
+        let mut fields: Vec<_> = batch.schema().fields().iter().cloned().collect();
+        fields.push(Arc::new(arrow::datatypes::Field::new(ROW_COLUMN, DataType::Int64, false)));
+        let mut arrays = batch.columns().to_vec();
+        arrays.push(numbers);
+        let numbered = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?;
+        let mut context = SQLContext::new();
+        context.register("export", to_frame(&numbered)?.lazy());
+        let yielded = context.execute(&self.sql)?.collect()?;
+        let batch = from_frame(yielded)?;
+        let numbers = batch.column_by_name(ROW_COLUMN).context("the row numbers were lost")?;
+        let numbers = numbers.as_any().downcast_ref::<Int64Array>().context("the row numbers changed type")?;
+        let numbers = numbers.values().to_vec();
+        Ok((batch, numbers))
+    }
+}
+
+/// Checks one branch of a UNION ALL and adds the row number to its columns.
+fn branch(body: &mut SetExpr) -> Result<()> {
+    match body {
+        SetExpr::SetOperation { op: SetOperator::Union, set_quantifier: SetQuantifier::All, left, right } => {
+            branch(left)?;
+            branch(right)
+        }
+        SetExpr::Query(query) => branch(&mut query.body),
+        SetExpr::Select(select) => {
+            let plain = matches!(&select.group_by, GroupByExpr::Expressions(e, _) if e.is_empty());
+            if !plain || select.having.is_some() || select.distinct.is_some() || select.qualify.is_some() {
+                bail!("GROUP BY, HAVING and DISTINCT do not work on one batch at a time");
+            }
+            let [from] = select.from.as_slice() else { bail!("write FROM export") };
+            let named_export = matches!(&from.relation, TableFactor::Table { name, .. } if name.to_string().eq_ignore_ascii_case("export"));
+            if !named_export || !from.joins.is_empty() {
+                bail!("only the table `export` can be read, without joins");
+            }
+            let all = select.projection.iter().any(|p| matches!(p, ast::SelectItem::Wildcard(_)));
+            if !all {
+                select.projection.push(ast::SelectItem::UnnamedExpr(Expr::Identifier(ast::Ident::new(ROW_COLUMN))));
+            }
+            Ok(())
+        }
+        other => Err(anyhow!("`{other}`: write SELECT … FROM export, or several joined by UNION ALL")),
+    }
+}
+
+/// Refuses whatever looks at more than one row.
+fn row_wise(query: &Query) -> Result<()> {
+    let verdict = visit_expressions(query, |e| match e {
+        Expr::Function(f) => {
+            let name = f.name.to_string().to_uppercase();
+            if f.over.is_some() || f.filter.is_some() || AGGREGATES.contains(&name.as_str()) {
+                ControlFlow::Break(format!("`{f}` looks at more than one row"))
+            } else {
+                ControlFlow::Continue(())
+            }
+        }
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break("sub-queries are not allowed".to_owned()),
+        _ => ControlFlow::Continue(()),
+    });
+    match verdict {
+        ControlFlow::Break(why) => bail!("{why}; a `select` treats each row by itself"),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::AsArray;
+    use arrow::datatypes::{Field, Int64Type};
+
+    #[test]
+    fn rows_keep_their_number_through_filters_and_unions() {
+        let schema = Schema::new(vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Int64, true)]);
+        let batch = RecordBatch::try_new(
+            Arc::new(schema),
+            vec![Arc::new(Int64Array::from(vec![1, 2, 3])), Arc::new(Int64Array::from(vec![10, 20, 30]))],
+        )
+        .unwrap();
+        let select = Select::parse("SELECT a AS x FROM export WHERE a > 1 UNION ALL SELECT b AS x FROM export").unwrap();
+        let (yielded, rows) = select.run(&batch, 100).unwrap();
+        assert_eq!(yielded.column_by_name("x").unwrap().as_primitive::<Int64Type>().values(), &[2, 3, 10, 20, 30]);
+        assert_eq!(rows, [101, 102, 100, 101, 102]);
+    }
+
+    #[test]
+    fn what_looks_at_several_rows_is_refused() {
+        for sql in [
+            "SELECT SUM(a) FROM export",
+            "SELECT a FROM export GROUP BY a",
+            "SELECT DISTINCT a FROM export",
+            "SELECT a FROM export ORDER BY a",
+            "SELECT a FROM export, other",
+            "SELECT a FROM (SELECT a FROM export)",
+            "SELECT ROW_NUMBER() OVER (ORDER BY a) FROM export",
+            "DELETE FROM export",
+            "SELECT a FROM export UNION SELECT b FROM export",
+        ] {
+            assert!(Select::parse(sql).is_err(), "{sql}");
+        }
+    }
+}

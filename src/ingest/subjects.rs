@@ -1,0 +1,143 @@
+//! Subjects: their versions, and the spine made of those that are visible.
+
+use std::sync::Mutex;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::batches::Batch;
+use super::conservation::Class;
+use super::decode::IdColumn;
+use super::pack::{Unpacker, pack};
+use super::resolve::{Layout, ROW};
+use super::scan::{Findings, Scan};
+use super::spine::{IdForm, Ids, Spine};
+use super::store::{BucketRows, Rows, Store};
+use crate::pipeline::{Finding, Findings as Report};
+
+/// Checked rows of `subjects`, packed until the spine is known.
+struct Held {
+    file: u32,
+    rows: usize,
+    packed: Vec<u8>,
+    ids: Ids,
+}
+
+/// Collects subjects.
+#[derive(Default)]
+pub struct Subjects {
+    held: Mutex<(Vec<Held>, IdForm)>,
+}
+
+impl Subjects {
+    /// Reads a batch.
+    ///
+    /// # Errors
+    /// When the batch cannot be read.
+    pub fn read(&self, scan: &Scan, batch: &Batch) -> Result<()> {
+        let checked = scan.check(batch, None)?;
+        let column = checked.owner_ids.first().and_then(Option::as_ref).context("subjects without ids")?;
+        let mut ids = Ids::default();
+        for row in &checked.kept {
+            ids.push(column.get(*row as usize).context("a subject without id")?);
+        }
+        let mut packed = Vec::new();
+        pack(&checked.rows, &mut packed);
+        for column in &checked.columns {
+            pack(column, &mut packed);
+        }
+        let held = Held { file: checked.file, rows: checked.rows.len(), packed, ids };
+        let mut all = self.held.lock().map_err(|_| anyhow!("another thread failed"))?;
+        all.1 = IdColumn::form(column);
+        all.0.push(held);
+        Ok(())
+    }
+
+    /// Numbers the subjects and hands their rows on to `store`, which is made for their number.
+    ///
+    /// # Errors
+    /// When there are too many subjects, or rows cannot be spilled.
+    pub fn number(self) -> Result<(Spine, Numbered)> {
+        let (held, form) = self.held.into_inner().map_err(|_| anyhow!("another thread failed"))?;
+        let mut all = Ids::default();
+        for part in &held {
+            all.append(&part.ids);
+        }
+        let spine = Spine::build(&all, form)?;
+        Ok((spine, Numbered { held }))
+    }
+}
+
+/// Subjects' rows that wait for their store.
+pub struct Numbered {
+    held: Vec<Held>,
+}
+
+impl Numbered {
+    /// Splits the rows by bucket.
+    ///
+    /// # Errors
+    /// When rows cannot be spilled.
+    pub fn split(self, spine: &Spine, layout: &Layout, store: &Store) -> Result<()> {
+        for part in self.held {
+            let mut subjects = Vec::with_capacity(part.rows);
+            spine.find_all((0..part.rows).map(|r| Some(part.ids.get(r))), &mut subjects);
+            let mut unpacker = Unpacker::new(&part.packed, part.rows);
+            let mut columns: Vec<Vec<i64>> = Vec::with_capacity(layout.width);
+            for at in 0..=layout.table.columns.len() {
+                if at == 1 {
+                    // No subject's row is disputed.
+                    columns.push(Vec::new());
+                }
+                let mut column = Vec::new();
+                if !unpacker.next_is_null() {
+                    column.reserve(part.rows);
+                }
+                let null = unpacker.next_is_null();
+                unpacker.column(|_, v| {
+                    if !null {
+                        column.push(v);
+                    }
+                })?;
+                columns.push(column);
+            }
+            store.add(&Rows { file: part.file, subjects: &subjects, columns: &columns, records: None })?;
+        }
+        Ok(())
+    }
+}
+
+/// The version of each subject that counts: the latest known.
+///
+/// # Errors
+/// When two versions with the same `known_at` contradict each other; all such subjects of the bucket are named.
+pub fn latest(rows: BucketRows, layout: &Layout, paths: &[std::path::PathBuf], found: &mut Findings) -> Result<BucketRows> {
+    let subjects = rows.starts.len().saturating_sub(1);
+    let mut report = Report::default();
+    let mut keep = Vec::with_capacity(subjects);
+    for subject in 0..subjects {
+        let mut versions: Vec<usize> = rows.of(subject).collect();
+        versions.sort_by_key(|r| (std::cmp::Reverse(layout.known(&rows, *r)), rows.files[*r], rows.value(ROW, *r)));
+        let Some(first) = versions.first().copied() else { bail!("a subject without a row") };
+        for row in &versions[1..] {
+            let same = layout.same(&rows, first, *row);
+            if !same && layout.known(&rows, *row) == layout.known(&rows, first) {
+                report.0.push(Finding {
+                    file: paths[rows.files[*row] as usize].clone(),
+                    line: 0,
+                    message: format!(
+                        "subjects: row {} contradicts row {} of {} for one subject, both known at the same time; give each version its own known_at",
+                        rows.value(ROW, *row),
+                        rows.value(ROW, first),
+                        paths[rows.files[first] as usize].display()
+                    ),
+                });
+            }
+            found.tally.add(rows.files[*row], if same { Class::Duplicate } else { Class::Superseded }, 1);
+        }
+        found.tally.add(rows.files[first], Class::Used, 1);
+        keep.push(first);
+    }
+    let starts = (0..=u32::try_from(subjects)?).collect();
+    report.or(())?;
+    Ok(rows.pick(&keep, starts))
+}

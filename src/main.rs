@@ -1,0 +1,42 @@
+//! The command `sesame`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use sesame::cli::{Cli, Command};
+use sesame::command;
+use sesame::exit::ExitStatus;
+use sesame::output::Output;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.quiet, cli.log_format);
+    quiet_decoders();
+    let result = match &cli.command {
+        Command::Run(args) => command::run::run(args, &output),
+        Command::Plan(args) => command::plan::run(args, &output),
+        Command::Check(args) => command::check::run(args, &output),
+        Command::Generate(args) => command::generate::run(args, &output),
+        Command::Schema(args) => command::schema::run(args, &output),
+    };
+    match result {
+        Ok(status) => status.into(),
+        Err(error) => {
+            output.error(&format!("{error:#}"));
+            ExitStatus::of(&error).into()
+        }
+    }
+}
+
+/// A decoder that gives up on corrupt bytes is reported as an error of its file, not as a panic.
+fn quiet_decoders() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !sesame::ingest::shielded() {
+            usual(info);
+        }
+    }));
+}

@@ -1,0 +1,165 @@
+//! Everything the program prints: the one module that writes to the terminal or a log.
+//!
+//! Text for people goes to standard error, data to standard output. On a terminal a stage shows a progress bar; elsewhere
+//! it logs a line when it ends, and one every ten seconds while it runs.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the output module")]
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where everything is printed.
+#[derive(Debug)]
+pub struct Output {
+    quiet: bool,
+    bars: bool,
+    json: bool,
+    color: bool,
+    stages: Mutex<Vec<(String, f64)>>,
+}
+
+/// A stage under way.
+pub struct Progress<'a> {
+    output: &'a Output,
+    name: String,
+    unit: &'static str,
+    total: u64,
+    done: AtomicU64,
+    bar: Option<ProgressBar>,
+    started: Instant,
+    last: Mutex<Instant>,
+}
+
+impl Output {
+    /// Sets up logging for the process.
+    #[must_use]
+    pub fn new(quiet: bool, format: LogFormat) -> Self {
+        let json = format == LogFormat::Json;
+        let terminal = std::io::stderr().is_terminal();
+        let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        if json {
+            let subscriber = tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_target(false).finish();
+            // A second set-up in one process keeps the first.
+            let _ = tracing::subscriber::set_global_default(subscriber);
+        }
+        Self { quiet, bars: terminal && !quiet && !json, json, color, stages: Mutex::default() }
+    }
+
+    /// A line for people; nothing when quiet.
+    pub fn line(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
+        if self.json {
+            tracing::info!("{text}");
+        } else {
+            eprintln!("{text}");
+        }
+    }
+
+    /// A warning; also when quiet.
+    pub fn warn(&self, text: &str) {
+        if self.json {
+            tracing::warn!("{text}");
+        } else {
+            eprintln!("{} {text}", self.paint("warning:", "33"));
+        }
+    }
+
+    /// An error; also when quiet.
+    pub fn error(&self, text: &str) {
+        if self.json {
+            tracing::error!("{text}");
+        } else {
+            eprintln!("{} {text}", self.paint("error:", "31"));
+        }
+    }
+
+    /// Data on standard output. A reader that has gone away ends the writing silently.
+    pub fn data(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+
+    /// Text in a color of the terminal.
+    #[must_use]
+    pub fn paint(&self, text: &str, code: &str) -> String {
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Begins a stage of so many units of work.
+    #[must_use]
+    pub fn stage(&self, name: &str, total: u64, unit: &'static str) -> Progress<'_> {
+        let bar = self.bars.then(|| {
+            let bar = ProgressBar::new(total);
+            let style = ProgressStyle::with_template("{msg:<24} {bar:24} {human_pos:>13} {prefix} {per_sec:>16} {eta:>5}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_message(name.to_owned());
+            bar.set_prefix(unit);
+            bar
+        });
+        let now = Instant::now();
+        Progress { output: self, name: name.to_owned(), unit, total, done: AtomicU64::new(0), bar, started: now, last: Mutex::new(now) }
+    }
+
+    /// The stages so far and the seconds each took.
+    #[must_use]
+    pub fn timings(&self) -> Vec<(String, f64)> {
+        self.stages.lock().map(|s| s.clone()).unwrap_or_default()
+    }
+}
+
+impl Progress<'_> {
+    /// Counts work done.
+    pub fn add(&self, units: u64) {
+        let done = self.done.fetch_add(units, Ordering::Relaxed) + units;
+        if let Some(bar) = &self.bar {
+            bar.inc(units);
+        } else if let Ok(mut last) = self.last.try_lock()
+            && last.elapsed() >= Duration::from_secs(10)
+        {
+            *last = Instant::now();
+            self.output.line(&format!("{}: {done} of {} {}", self.name, self.total, self.unit));
+        }
+    }
+
+    /// Ends the stage.
+    pub fn finish(self) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let done = self.done.load(Ordering::Relaxed);
+        self.output.line(&format!("{:<24} {:>13} {:<8} {seconds:>7.1} s", self.name, thousands(done), self.unit));
+        if let Ok(mut stages) = self.output.stages.lock() {
+            stages.push((self.name.clone(), seconds));
+        }
+    }
+}
+
+/// A count with separators: 1,234,567.
+#[must_use]
+pub fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

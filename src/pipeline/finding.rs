@@ -1,0 +1,99 @@
+//! What is wrong with a file, collected so that all of it is reported at once.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// One thing wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1; 0 when the finding is about the whole file.
+    pub line: usize,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.file.display(), self.message),
+            line => write!(f, "{}:{line}: {}", self.file.display(), self.message),
+        }
+    }
+}
+
+/// Everything wrong with one or more files.
+#[derive(Debug, Default, thiserror::Error)]
+pub struct Findings(pub Vec<Finding>);
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, finding) in self.0.iter().enumerate() {
+            if n > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{finding}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Findings {
+    /// The value if nothing is wrong, otherwise every finding in order of file and line.
+    ///
+    /// # Errors
+    /// The findings, when there are any.
+    pub fn or<T>(mut self, value: T) -> Result<T, Self> {
+        if self.0.is_empty() {
+            return Ok(value);
+        }
+        self.0.sort();
+        self.0.dedup();
+        Err(self)
+    }
+}
+
+/// A file's text, and the lines that byte positions in it stand on.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+}
+
+impl Source {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read; the error names the path.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        Ok(Self { path: path.to_owned(), text: fs_err::read_to_string(path)? })
+    }
+
+    /// The line, from 1, of a byte position.
+    #[must_use]
+    pub fn line(&self, span: &Range<usize>) -> usize {
+        let upto = self.text.get(..span.start).unwrap_or(&self.text);
+        upto.bytes().filter(|b| *b == b'\n').count() + 1
+    }
+
+    /// A finding at a span.
+    #[must_use]
+    pub fn finding(&self, span: &Range<usize>, message: impl Into<String>) -> Finding {
+        Finding { file: self.path.clone(), line: self.line(span), message: message.into() }
+    }
+
+    /// Parses the text as TOML.
+    ///
+    /// # Errors
+    /// One finding with the place of the first mistake.
+    pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Finding> {
+        toml::from_str(&self.text).map_err(|e| {
+            let span = e.span().unwrap_or(0..0);
+            self.finding(&span, e.message().trim())
+        })
+    }
+}

@@ -1,0 +1,11 @@
+//! What a user writes: pipeline, model and catalogue files; their types, loading and checks.
+
+pub mod catalogue;
+pub mod file;
+pub mod finding;
+pub mod model;
+pub mod model_check;
+
+pub use file::{Input, Pipeline};
+pub use finding::{Finding, Findings, Source};
+pub use model::Model;

@@ -1,0 +1,300 @@
+//! The model file: every weight, bin, threshold and reason text of a score.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::catalogue::Catalogue;
+use super::finding::Source;
+
+/// Share that a feature of full worth has: shares are counted in 1/1200.
+pub const FULL_SHARE: i64 = 1200;
+
+/// The five categories, in the order of every table and report.
+pub const CATEGORIES: [&str; 5] =
+    ["credit_history", "fulfilment_capacity", "behaviour_preference", "personal_characteristics", "relationships"];
+
+/// A model with the catalogue it scores.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// The file, for hashing and messages.
+    pub source: Source,
+    /// What the file says.
+    pub card: Card,
+    /// The features.
+    pub catalogue: Catalogue,
+}
+
+/// Where a number comes from. Every part of a model file that holds numbers says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Basis {
+    /// Stated in public descriptions of the score.
+    #[serde(rename = "published fact")]
+    PublishedFact,
+    /// Chosen by people who know credit; not fitted to outcomes.
+    #[serde(rename = "expert judgement")]
+    ExpertJudgement,
+}
+
+/// The keys of a model file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// The model's name.
+    pub name: String,
+    /// Its version; name and version are part of the published path.
+    pub version: String,
+    /// One line about it.
+    pub about: String,
+    /// The catalogue files, relative to the model file.
+    pub catalogue: Vec<PathBuf>,
+    /// The range of the score.
+    pub scale: Scale,
+    /// What money bins mean in other currencies.
+    pub money: Money,
+    /// The categories, with what makes a subject's evidence.
+    pub category: Vec<Spanned<Category>>,
+    /// Whose score is weighted how; the first whose rule holds.
+    pub segment: Vec<Spanned<Segment>>,
+    /// Names for ranges of the score.
+    pub band: Vec<Spanned<Band>>,
+    /// What a score opens.
+    #[serde(default)]
+    pub privilege: Vec<Spanned<Privilege>>,
+    /// Who is scored; the first whose rule holds.
+    pub status: Vec<Spanned<Status>>,
+    /// What moves a score after the points.
+    #[serde(default)]
+    pub policy: Vec<Spanned<Policy>>,
+    /// How reasons are chosen.
+    pub reasons: Reasons,
+    /// The texts of the reason codes.
+    pub reason: Vec<Spanned<Reason>>,
+    /// The scorecard.
+    pub feature: Vec<Spanned<ScoredFeature>>,
+}
+
+/// The range of the score.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scale {
+    /// Lowest score.
+    pub low: i64,
+    /// Highest score.
+    pub high: i64,
+    /// Share, in 1/1200, of what is not known.
+    pub neutral_share: i64,
+    /// Where the numbers come from.
+    pub basis: Basis,
+}
+
+/// What money bins mean in other currencies.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Money {
+    /// The currency whose minor units money bins are written in.
+    pub currency: String,
+    /// Minor units of another currency that stand for one minor unit of that one.
+    pub per_unit: BTreeMap<String, f64>,
+    /// Where the numbers come from.
+    pub basis: Basis,
+}
+
+/// A category and its evidence.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Category {
+    /// Its name, one of the five.
+    pub name: String,
+    /// What reports call it.
+    pub title: String,
+    /// The evidence mass n: SQL over the features.
+    pub evidence: Option<Spanned<String>>,
+    /// k in the confidence n / (n + k).
+    pub evidence_strength: Option<f64>,
+    /// Where the numbers come from.
+    pub basis: Basis,
+}
+
+/// Whose score is weighted how.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Segment {
+    /// Its name.
+    pub name: String,
+    /// The condition: SQL over `kind` and the features; without one everyone else is in it.
+    pub when: Option<Spanned<String>>,
+    /// Percent per category.
+    pub weights: BTreeMap<String, i64>,
+    /// Where the weights come from.
+    pub basis: Basis,
+}
+
+/// A named range of the score, up to the next band.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Band {
+    /// Its name.
+    pub name: String,
+    /// Its lowest score.
+    pub from: i64,
+    /// Where the number comes from.
+    pub basis: Basis,
+}
+
+/// What a score opens.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Privilege {
+    /// Its name.
+    pub name: String,
+    /// The lowest score that has it.
+    pub from: i64,
+    /// Where the number comes from.
+    pub basis: Basis,
+}
+
+/// Who is scored.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// The condition; without one everyone else has it.
+    pub when: Option<Spanned<String>>,
+    /// Whether it has a score.
+    #[serde(default)]
+    pub scored: bool,
+    /// The reason code given instead of features' reasons, for a status without a score.
+    pub reason: Option<String>,
+    /// Where the numbers come from.
+    pub basis: Basis,
+}
+
+/// A rule over records that caps a score.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Its code, recorded beside the score.
+    pub code: String,
+    /// What it does, for people.
+    pub about: String,
+    /// The table whose records trigger it.
+    #[serde(rename = "source")]
+    pub table: String,
+    /// Which records do.
+    #[serde(rename = "where")]
+    pub condition: Spanned<String>,
+    /// The highest score left.
+    pub cap: i64,
+    /// The reason code that then comes first.
+    pub reason: String,
+    /// Where the number comes from.
+    pub basis: Basis,
+}
+
+/// How reasons are chosen.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reasons {
+    /// What a feature's share is compared with.
+    pub baseline: Baseline,
+    /// For `near_cutoff`: subjects within `cutoff_within` points of this score.
+    pub cutoff: Option<i64>,
+    /// For `near_cutoff`: how near.
+    pub cutoff_within: Option<i64>,
+    /// Where the numbers come from.
+    pub basis: Basis,
+}
+
+/// What a feature's share is compared with to find what cost points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Baseline {
+    /// The mean over the segment's scored subjects.
+    PopulationMean,
+    /// The mean over the segment's scored subjects near the cut-off.
+    NearCutoff,
+    /// The feature's best bin.
+    Max,
+    /// The neutral share.
+    Neutral,
+}
+
+/// The text of a reason code.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    /// The code.
+    pub code: String,
+    /// The text, by language.
+    pub text: BTreeMap<String, String>,
+}
+
+/// A feature's place in the scorecard.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoredFeature {
+    /// The feature's name in the catalogue.
+    pub name: String,
+    /// Its weight within its category.
+    pub importance: i64,
+    /// Share where there was no opportunity; the neutral share when not given.
+    pub none: Option<i64>,
+    /// Share where it was not told; the neutral share when not given.
+    pub unknown: Option<i64>,
+    /// The bins, in order.
+    pub bins: Vec<Spanned<Bin>>,
+    /// Where the numbers come from.
+    pub basis: Basis,
+}
+
+/// The values `[from, below)`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bin {
+    /// Lowest value; the first bin has none.
+    pub from: Option<f64>,
+    /// The first value above; the last bin has none.
+    pub below: Option<f64>,
+    /// Worth, in 1/1200 of the feature's importance.
+    pub share: i64,
+}
+
+impl Model {
+    /// Reads a model file and its catalogue. The model is not yet checked; see `model_check`.
+    ///
+    /// # Errors
+    /// When a file cannot be read or has mistakes of form, with file and line.
+    pub fn load(path: &Path) -> Result<Self> {
+        let source = Source::read(path)?;
+        let card: Card = source.parse().map_err(anyhow::Error::msg)?;
+        let folder = path.parent().unwrap_or_else(|| Path::new("."));
+        let files: Vec<PathBuf> = card.catalogue.iter().map(|f| folder.join(f)).collect();
+        let catalogue = Catalogue::load(&files)?;
+        Ok(Self { source, card, catalogue })
+    }
+
+    /// The name in the published path: `name-version`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{}-{}", self.card.name, self.card.version)
+    }
+}
+
+impl Card {
+    /// The band of a score.
+    #[must_use]
+    pub fn band(&self, score: i64) -> &str {
+        self.band.iter().rev().map(Spanned::get_ref).find(|b| score >= b.from).map_or("", |b| b.name.as_str())
+    }
+
+    /// Points between the lowest and the highest score.
+    #[must_use]
+    pub const fn range(&self) -> i64 {
+        self.scale.high - self.scale.low
+    }
+}

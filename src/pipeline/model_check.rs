@@ -1,0 +1,271 @@
+//! The linter of model files: every finding at once, with file and line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use toml::Spanned;
+
+use super::catalogue::{Direction, Feature};
+use super::finding::{Finding, Findings};
+use super::model::{CATEGORIES, FULL_SHARE, Model, ScoredFeature};
+use crate::expression::did_you_mean;
+use crate::pipeline::catalogue::Aggregate;
+
+/// Checks everything about a model that does not need its rules' SQL.
+///
+/// # Errors
+/// All findings.
+pub fn check(model: &Model) -> Result<(), Findings> {
+    let mut linter = Linter { model, findings: Vec::new() };
+    linter.scale();
+    linter.categories();
+    linter.segments();
+    linter.bands();
+    linter.statuses();
+    linter.reasons();
+    linter.features();
+    Findings(linter.findings).or(())
+}
+
+struct Linter<'a> {
+    model: &'a Model,
+    findings: Vec<Finding>,
+}
+
+impl Linter<'_> {
+    fn find(&mut self, span: &Range<usize>, message: String) {
+        self.findings.push(self.model.source.finding(span, message));
+    }
+
+    fn scale(&mut self) {
+        let scale = &self.model.card.scale;
+        if scale.low >= scale.high || scale.high > 32_000 || scale.low < 0 {
+            self.find(&(0..0), format!("[scale] runs from {} to {}; low must be below high, both within 0 and 32000", scale.low, scale.high));
+        }
+        if !(0..=FULL_SHARE).contains(&scale.neutral_share) {
+            self.find(&(0..0), format!("[scale] neutral_share = {} is not within 0 and {FULL_SHARE}", scale.neutral_share));
+        }
+        let label = self.model.label();
+        if !label.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            self.find(&(0..0), format!("name and version make the path `model={label}`; use letters, digits, `-`, `_` and `.`"));
+        }
+    }
+
+    fn categories(&mut self) {
+        let mut seen = BTreeSet::new();
+        for category in &self.model.card.category {
+            let name = category.get_ref().name.as_str();
+            if !CATEGORIES.contains(&name) {
+                self.find(&category.span(), format!("`{name}` is no category{}", did_you_mean(name, CATEGORIES)));
+            } else if !seen.insert(name) {
+                self.find(&category.span(), format!("the category `{name}` stands twice"));
+            }
+            let strength = category.get_ref().evidence_strength;
+            if category.get_ref().evidence.is_some() != strength.is_some() || strength.is_some_and(|k| k <= 0.0) {
+                self.find(&category.span(), format!("`{name}`: `evidence` and `evidence_strength` (above 0) go together"));
+            }
+        }
+        for name in CATEGORIES.iter().filter(|c| !seen.contains(*c)) {
+            self.find(&(0..0), format!("the category `{name}` is missing: [[category]] name = \"{name}\""));
+        }
+    }
+
+    fn segments(&mut self) {
+        let segments = &self.model.card.segment;
+        for (n, segment) in segments.iter().enumerate() {
+            let (s, span) = (segment.get_ref(), segment.span());
+            for name in s.weights.keys().filter(|w| !CATEGORIES.contains(&w.as_str())) {
+                self.find(&span, format!("segment `{}`: `{name}` is no category{}", s.name, did_you_mean(name, CATEGORIES)));
+            }
+            let sum: i64 = s.weights.values().sum();
+            if sum != 100 {
+                self.find(&span, format!("segment `{}`: the weights sum to {sum} %, not 100 %", s.name));
+            }
+            if s.weights.values().any(|w| *w < 0) {
+                self.find(&span, format!("segment `{}`: a weight is negative", s.name));
+            }
+            if s.when.is_none() != (n + 1 == segments.len()) {
+                self.find(&span, format!("segment `{}`: the last segment, and only it, has no `when`", s.name));
+            }
+        }
+        self.unique(segments.iter().map(|s| (s.get_ref().name.clone(), s.span())).collect(), "segment");
+    }
+
+    fn bands(&mut self) {
+        let card = &self.model.card;
+        let mut last = None;
+        for band in &card.band {
+            let from = band.get_ref().from;
+            let fits = last.map_or(from == card.scale.low, |l| from > l && from <= card.scale.high);
+            if !fits {
+                let text = match last {
+                    None => format!("the first band starts at {from}, the scale at {}", card.scale.low),
+                    Some(l) => format!("band `{}` starts at {from}, not above the one before it at {l}", band.get_ref().name),
+                };
+                self.find(&band.span(), text);
+            }
+            last = Some(from);
+        }
+        self.unique(card.band.iter().map(|b| (b.get_ref().name.clone(), b.span())).collect(), "band");
+    }
+
+    fn statuses(&mut self) {
+        let statuses = &self.model.card.status;
+        for (n, status) in statuses.iter().enumerate() {
+            let last = n + 1 == statuses.len();
+            if status.get_ref().when.is_none() != last {
+                self.find(&status.span(), format!("status `{}`: the last status, and only it, has no `when`", status.get_ref().name));
+            }
+        }
+        self.unique(statuses.iter().map(|s| (s.get_ref().name.clone(), s.span())).collect(), "status");
+    }
+
+    fn reasons(&mut self) {
+        let card = &self.model.card;
+        self.unique(card.reason.iter().map(|r| (r.get_ref().code.clone(), r.span())).collect(), "reason");
+        for reason in &card.reason {
+            if reason.get_ref().text.get("en").is_none_or(|t| t.trim().is_empty()) {
+                self.find(&reason.span(), format!("the reason `{}` has no text: text.en = \"…\"", reason.get_ref().code));
+            }
+        }
+        let codes: BTreeSet<&str> = card.reason.iter().map(|r| r.get_ref().code.as_str()).collect();
+        let mut used: Vec<(Range<usize>, String)> = Vec::new();
+        used.extend(card.policy.iter().map(|p| (p.span(), p.get_ref().reason.clone())));
+        used.extend(card.status.iter().filter_map(|s| Some((s.span(), s.get_ref().reason.clone()?))));
+        for feature in &card.feature {
+            let declared = self.model.catalogue.feature(&feature.get_ref().name);
+            if let Some(code) = declared.and_then(|f| f.declared.reason.clone()) {
+                used.push((feature.span(), code));
+            } else if declared.is_some() {
+                self.find(&feature.span(), format!("the feature `{}` has no reason code in the catalogue", feature.get_ref().name));
+            }
+        }
+        for (span, code) in used {
+            if !codes.contains(code.as_str()) {
+                let hint = did_you_mean(&code, codes.iter().copied());
+                self.find(&span, format!("the reason code `{code}` has no text{hint}: [[reason]] code = \"{code}\""));
+            }
+        }
+        let reasons = &card.reasons;
+        if reasons.baseline == super::model::Baseline::NearCutoff && (reasons.cutoff.is_none() || reasons.cutoff_within.is_none()) {
+            self.find(&(0..0), "[reasons] baseline = \"near_cutoff\" needs `cutoff` and `cutoff_within`".into());
+        }
+    }
+
+    fn features(&mut self) {
+        let card = &self.model.card;
+        self.unique(card.feature.iter().map(|f| (f.get_ref().name.clone(), f.span())).collect(), "feature");
+        for feature in &card.feature {
+            let (f, span) = (feature.get_ref(), feature.span());
+            let Some(declared) = self.model.catalogue.feature(&f.name) else {
+                let names = self.model.catalogue.features.iter().map(|f| f.declared.name.as_str());
+                self.find(&span, format!("the feature `{}` is not in the catalogue{}", f.name, did_you_mean(&f.name, names)));
+                continue;
+            };
+            if !CATEGORIES.contains(&declared.category.as_str()) {
+                self.find(&span, format!("the feature `{}` is of the category `{}`, which is not scored", f.name, declared.category));
+            }
+            if f.importance <= 0 {
+                self.find(&span, format!("the feature `{}` has importance {}; it must be above 0", f.name, f.importance));
+            }
+            for (name, share) in [("none", f.none), ("unknown", f.unknown)] {
+                if share.is_some_and(|s| !(0..=FULL_SHARE).contains(&s)) {
+                    self.find(&span, format!("the feature `{}`: the share of `{name}` is not within 0 and {FULL_SHARE}", f.name));
+                }
+            }
+            self.bins(f, &span, declared);
+        }
+    }
+
+    fn bins(&mut self, f: &ScoredFeature, span: &Range<usize>, declared: &Feature) {
+        if f.bins.is_empty() {
+            self.find(span, format!("the feature `{}` has no bins", f.name));
+            return;
+        }
+        let name = &f.name;
+        for (n, pair) in f.bins.windows(2).enumerate() {
+            let (a, b) = (pair[0].get_ref(), pair[1].get_ref());
+            let message = match (a.below, b.from) {
+                (Some(below), Some(from)) if below < from => format!("a gap between {below} and {from}"),
+                (Some(below), Some(from)) if below > from => format!("bins {} and {} overlap between {from} and {below}", n + 1, n + 2),
+                (Some(_), Some(_)) => String::new(),
+                _ => format!("bins {} and {} need `below` and `from` where they meet", n + 1, n + 2),
+            };
+            if !message.is_empty() {
+                self.find(&pair[1].span(), format!("`{name}`: {message}"));
+            }
+            let wrong = match declared.declared.direction {
+                Direction::HigherIsBetter => b.share < a.share,
+                Direction::LowerIsBetter => b.share > a.share,
+                Direction::Neither => false,
+            };
+            if wrong {
+                let direction = if declared.declared.direction == Direction::HigherIsBetter { "higher_is_better" } else { "lower_is_better" };
+                self.find(&pair[1].span(), format!("`{name}`: the shares {} and {} run against `{direction}`", a.share, b.share));
+            }
+        }
+        for bin in &f.bins {
+            let b = bin.get_ref();
+            if let (Some(from), Some(below)) = (b.from, b.below) && from >= below {
+                self.find(&bin.span(), format!("`{name}`: the bin from {from} below {below} holds no value: it is unreachable"));
+            }
+            if !(0..=FULL_SHARE).contains(&b.share) {
+                self.find(&bin.span(), format!("`{name}`: the share {} is not within 0 and {FULL_SHARE}", b.share));
+            }
+        }
+        let ends = [(&f.bins[0], f.bins[0].get_ref().from, "first", "from"), (&f.bins[f.bins.len() - 1], f.bins[f.bins.len() - 1].get_ref().below, "last", "below")];
+        for (bin, bound, which, key) in ends {
+            if let Some(bound) = bound {
+                self.find(&bin.span(), format!("`{name}`: the {which} bin ends at {bound}; leave `{key}` out so that every value has a bin"));
+            }
+        }
+        self.reachable(f, declared);
+        self.first_good_event(f, span, declared);
+    }
+
+    /// Bins that no value of a bounded feature can fall into.
+    fn reachable(&mut self, f: &ScoredFeature, declared: &Feature) {
+        let top = match (declared.declared.aggregate, declared.declared.unit) {
+            (Aggregate::Share | Aggregate::Overlap, _) => 1.0,
+            _ => f64::INFINITY,
+        };
+        for bin in &f.bins {
+            let b = bin.get_ref();
+            if b.from.is_some_and(|from| from > top) || b.below.is_some_and(|below| below <= 0.0) && declared.declared.aggregate == Aggregate::Share {
+                self.find(&bin.span(), format!("`{}`: a share lies between 0 and 1, so this bin is unreachable", f.name));
+            }
+        }
+    }
+
+    /// A first good event must not cost points: its bin is worth at least `none`.
+    fn first_good_event(&mut self, f: &ScoredFeature, span: &Range<usize>, declared: &Feature) {
+        let d = &declared.declared;
+        let (Aggregate::Share, Some(prior), Some(strength)) = (d.aggregate, d.prior, d.prior_strength) else { return };
+        let good = if d.direction == Direction::HigherIsBetter { 1.0 } else { 0.0 };
+        // One event weighs least when it is as old as the window allows; then the rate is the prior itself.
+        for rate in [(good + prior * strength) / (1.0 + strength), prior] {
+            let share = share_of(f, rate);
+            let none = f.none.unwrap_or(self.model.card.scale.neutral_share);
+            if share.is_some_and(|s| s < none) {
+                self.find(span, format!(
+                    "`{}`: after one good event the rate is {rate:.4}, worth {} of {FULL_SHARE}, less than `none` with {none}: a first good event would cost points",
+                    f.name, share.unwrap_or(0)
+                ));
+            }
+        }
+    }
+
+    fn unique(&mut self, names: Vec<(String, Range<usize>)>, what: &str) {
+        let mut seen: BTreeMap<String, ()> = BTreeMap::new();
+        for (name, span) in names {
+            if seen.insert(name.clone(), ()).is_some() {
+                self.find(&span, format!("the {what} `{name}` stands twice"));
+            }
+        }
+    }
+}
+
+/// The share of the bin a value falls into.
+fn share_of(f: &ScoredFeature, value: f64) -> Option<i64> {
+    f.bins.iter().map(Spanned::get_ref).find(|b| b.below.is_none_or(|below| value < below)).map(|b| b.share)
+}

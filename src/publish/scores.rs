@@ -1,0 +1,200 @@
+//! The scored table: one row per subject, sorted by id.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use arrow::array::{
+    ArrayRef, Float64Array, Int16Array, Int32Array, Int64Array, StringArray, StringBuilder, FixedSizeBinaryArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use parquet::file::metadata::{KeyValue, SortingColumn};
+use parquet::schema::types::ColumnPath;
+use rayon::prelude::*;
+
+use super::parquet_file::{GROUP_ROWS, ParquetFile, properties};
+use crate::ingest::spine::{IdForm, Spine, from_ordered};
+use crate::pipeline::Model;
+use crate::pipeline::model::CATEGORIES;
+use crate::score::Scorecard;
+use crate::score::bucket::NONE;
+use crate::score::population::Population;
+use crate::score::reasons::REASONS;
+
+/// What the table's metadata says, so that equal scores are equal bytes wherever and whenever they were made.
+pub struct Label {
+    /// The as-of date.
+    pub as_of: String,
+    /// The knowledge cut-off.
+    pub known_by: String,
+    /// `name-version` of the model.
+    pub model: String,
+    /// Hash of the model and catalogue files.
+    pub model_hash: String,
+    /// Version of the program.
+    pub program: String,
+}
+
+/// Writes the table.
+///
+/// # Errors
+/// When the disk is full.
+pub fn write(path: &Path, spine: &Spine, population: &Population, card: &Scorecard, model: &Model, label: &Label) -> Result<()> {
+    let schema = schema(spine);
+    let id = ColumnPath::from("subject_id");
+    let metadata = [
+        ("sesame.as_of", &label.as_of),
+        ("sesame.known_by", &label.known_by),
+        ("sesame.model", &label.model),
+        ("sesame.model_hash", &label.model_hash),
+        ("sesame.program", &label.program),
+    ];
+    let metadata = metadata.into_iter().map(|(k, v)| KeyValue::new(k.to_owned(), v.clone())).collect();
+    let properties = properties()?
+        .set_column_bloom_filter_enabled(id.clone(), true)
+        .set_column_bloom_filter_max_ndv(id.clone(), GROUP_ROWS as u64)
+        .set_column_dictionary_enabled(id, false)
+        .set_sorting_columns(Some(vec![SortingColumn { column_idx: 0, descending: false, nulls_first: false }]))
+        .set_key_value_metadata(Some(metadata))
+        .build();
+    let mut file = ParquetFile::create(path, schema, properties)?;
+    let columns = Columns { spine, population, card, model };
+    let mut from = 0;
+    while from < spine.len() {
+        let to = (from + GROUP_ROWS).min(spine.len());
+        file.write(columns.make(from, to))?;
+        from = to;
+    }
+    file.finish()
+}
+
+fn schema(spine: &Spine) -> SchemaRef {
+    let id = match spine.form {
+        IdForm::Text => DataType::Utf8,
+        IdForm::Binary if !spine.is_empty() => DataType::FixedSizeBinary(i32::try_from(spine.ids.get(0).len()).unwrap_or(i32::MAX)),
+        IdForm::Binary => DataType::FixedSizeBinary(1),
+        IdForm::Integer => DataType::Int64,
+    };
+    let mut fields = vec![
+        Field::new("subject_id", id, false),
+        Field::new("segment", DataType::Utf8, false),
+        Field::new("status", DataType::Utf8, false),
+        Field::new("score", DataType::Int16, true),
+        Field::new("band", DataType::Utf8, true),
+        Field::new("rank", DataType::Int64, true),
+        Field::new("percentile", DataType::Int16, true),
+        Field::new("confidence", DataType::Float64, false),
+    ];
+    fields.extend(CATEGORIES.iter().map(|c| Field::new(format!("points_{c}"), DataType::Int16, true)));
+    fields.extend(CATEGORIES.iter().map(|c| Field::new(format!("max_{c}"), DataType::Int16, true)));
+    fields.extend((1..=REASONS).map(|n| Field::new(format!("reason_{n}"), DataType::Utf8, true)));
+    fields.extend([
+        Field::new("reason_relationship", DataType::Utf8, true),
+        Field::new("override", DataType::Utf8, true),
+        Field::new("score_before_override", DataType::Int16, true),
+        Field::new("disputed_records", DataType::Int32, false),
+        Field::new("score_with_disputed", DataType::Int16, true),
+    ]);
+    Arc::new(Schema::new(fields))
+}
+
+struct Columns<'a> {
+    spine: &'a Spine,
+    population: &'a Population,
+    card: &'a Scorecard,
+    model: &'a Model,
+}
+
+/// What one subject's row needs beyond its plain columns.
+struct Explained {
+    points: [i64; 5],
+    maxima: [i64; 5],
+    reasons: [usize; REASONS],
+}
+
+const NO_REASON: usize = usize::MAX;
+
+impl Columns<'_> {
+    fn make(&self, from: usize, to: usize) -> Vec<ArrayRef> {
+        let rows = &self.population.rows;
+        let card = &self.model.card;
+        let maxima: Vec<[i64; 5]> = (0..self.card.weights.len()).map(|s| self.card.maxima(s)).collect();
+        let explained: Vec<Explained> = (from..to).into_par_iter().map(|s| self.explain(s, &maxima)).collect();
+        let scored = |s: usize| rows.score[s] != NONE;
+        let score = |v: &[i16]| -> ArrayRef { Arc::new(v[from..to].iter().map(|v| (*v != NONE).then_some(*v)).collect::<Int16Array>()) };
+        let text = |of: &dyn Fn(usize) -> Option<String>| -> ArrayRef { Arc::new((from..to).map(of).collect::<StringArray>()) };
+        let points = |of: &dyn Fn(&Explained) -> i64| -> ArrayRef {
+            let values = explained.iter().zip(from..to).map(|(e, s)| scored(s).then(|| i16::try_from(of(e)).unwrap_or(i16::MAX)));
+            Arc::new(values.collect::<Int16Array>())
+        };
+        let ranks = (from..to).map(|s| scored(s).then(|| i64::try_from(self.population.rank(rows.score[s])).unwrap_or(i64::MAX)));
+        let percentiles = (from..to).map(|s| scored(s).then(|| i16::try_from(self.population.percentile(rows.score[s])).unwrap_or(i16::MAX)));
+        let mut columns: Vec<ArrayRef> = vec![
+            self.ids(from, to),
+            text(&|s| Some(card.segment[usize::from(rows.segment[s])].get_ref().name.clone())),
+            text(&|s| Some(card.status[usize::from(rows.status[s])].get_ref().name.clone())),
+            score(&rows.score),
+            text(&|s| scored(s).then(|| card.band(i64::from(rows.score[s])).to_owned())),
+            Arc::new(ranks.collect::<Int64Array>()),
+            Arc::new(percentiles.collect::<Int16Array>()),
+            Arc::new((from..to).map(|s| Some(f64::from(rows.confidence[s]) / 1000.0)).collect::<Float64Array>()),
+        ];
+        columns.extend((0..5).map(|c| points(&|e| e.points[c])));
+        columns.extend((0..5).map(|c| points(&|e| e.maxima[c])));
+        for n in 0..REASONS {
+            let mut reasons = StringBuilder::new();
+            explained.iter().for_each(|e| reasons.append_option(self.card.reasons.get(e.reasons[n])));
+            columns.push(Arc::new(reasons.finish()));
+        }
+        columns.push(text(&|_| None));
+        columns.push(text(&|s| rows.policy[s].map(|p| card.policy[usize::from(p)].get_ref().code.clone())));
+        columns.push(score(&rows.before));
+        columns.push(Arc::new(Int32Array::from(rows.disputed[from..to].to_vec())));
+        columns.push(score(&rows.with_disputed));
+        columns
+    }
+
+    fn explain(&self, s: usize, maxima: &[[i64; 5]]) -> Explained {
+        let rows = &self.population.rows;
+        let (segment, width) = (usize::from(rows.segment[s]), self.card.features.len());
+        let bins = &rows.bins[s * width..(s + 1) * width];
+        let named = |code: &Option<String>| code.as_ref().and_then(|c| self.card.reasons.iter().position(|r| r == c));
+        let mut codes: Vec<usize> = Vec::with_capacity(REASONS + 1);
+        if rows.score[s] == NONE {
+            codes.extend(named(&self.model.card.status[usize::from(rows.status[s])].get_ref().reason));
+        } else {
+            codes.extend(rows.policy[s].and_then(|p| named(&Some(self.model.card.policy[usize::from(p)].get_ref().reason.clone()))));
+            let first = codes.first().copied();
+            codes.extend(self.population.shortfalls.top(segment, bins).into_iter().filter(|c| Some(*c) != first));
+        }
+        let mut reasons = [NO_REASON; REASONS];
+        for (to, code) in reasons.iter_mut().zip(codes) {
+            *to = code;
+        }
+        Explained { points: self.card.points(segment, bins).categories, maxima: maxima[segment], reasons }
+    }
+
+    fn ids(&self, from: usize, to: usize) -> ArrayRef {
+        ids(self.spine, from..to)
+    }
+}
+
+/// The ids of some subjects as they were written.
+#[must_use]
+pub fn ids(spine: &Spine, of: impl Iterator<Item = usize> + Clone) -> ArrayRef {
+    match spine.form {
+        IdForm::Text => Arc::new(of.map(|s| std::str::from_utf8(spine.ids.get(s)).ok()).collect::<StringArray>()),
+        IdForm::Integer => {
+            let value = |s: usize| spine.ids.get(s).try_into().map(from_ordered).ok();
+            Arc::new(of.map(value).collect::<Int64Array>())
+        }
+        IdForm::Binary => {
+            let width = i32::try_from(spine.ids.get(0).len()).unwrap_or(i32::MAX);
+            let values = of.map(|s| Some(spine.ids.get(s)));
+            FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, width).map_or_else(
+                |_| Arc::new(StringArray::new_null(0)) as ArrayRef,
+                |array| Arc::new(array) as ArrayRef,
+            )
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The scorecard made ready: features by position, bins in the run's currency.
+
+use anyhow::Result;
+
+use crate::features::Plan;
+use crate::pipeline::catalogue::Unit;
+use crate::pipeline::model::{Bin, CATEGORIES};
+use crate::pipeline::{Findings, Model};
+
+/// A model's scorecard over a plan's features.
+#[derive(Debug, Clone)]
+pub struct Scorecard {
+    /// The features that are scored, in order of the model file.
+    pub features: Vec<CardFeature>,
+    /// Sum of the importances in each category; 0 for a category without features.
+    pub importance: [i64; 5],
+    /// Percent per category, by segment.
+    pub weights: Vec<[i64; 5]>,
+    /// Lowest score.
+    pub low: i64,
+    /// Points between the lowest and the highest score.
+    pub range: i64,
+    /// Share of what is not known.
+    pub neutral_share: i64,
+    /// Reason codes in order of the model file.
+    pub reasons: Vec<String>,
+}
+
+/// One scored feature.
+#[derive(Debug, Clone)]
+pub struct CardFeature {
+    /// Its name.
+    pub name: String,
+    /// Its position among the plan's features.
+    pub position: usize,
+    /// Its category.
+    pub category: usize,
+    /// Its weight within the category.
+    pub importance: i64,
+    /// Where bins end; one fewer than there are bins.
+    pub edges: Vec<f64>,
+    /// The share of each bin, then of `none`, then of `unknown`.
+    pub shares: Vec<i64>,
+    /// Position of its reason code.
+    pub reason: usize,
+}
+
+impl CardFeature {
+    /// The bin of a value: [`CardFeature::none`] and [`CardFeature::unknown`] for a missing one.
+    #[must_use]
+    pub fn bin(&self, value: f64, none: bool) -> u8 {
+        let bin = if value.is_nan() {
+            if none { self.none() } else { self.unknown() }
+        } else {
+            self.edges.iter().take_while(|e| value >= **e).count()
+        };
+        // The linter admits fewer than 250 bins.
+        u8::try_from(bin).unwrap_or(u8::MAX)
+    }
+
+    /// The bin of no opportunity.
+    #[must_use]
+    pub fn none(&self) -> usize {
+        self.shares.len() - 2
+    }
+
+    /// The bin of what was not told.
+    #[must_use]
+    pub fn unknown(&self) -> usize {
+        self.shares.len() - 1
+    }
+
+    /// What a bin is called in reports: `[from, below)`, `none` or `unknown`.
+    #[must_use]
+    pub fn label(&self, bin: usize) -> String {
+        if bin == self.none() {
+            return "none".into();
+        }
+        if bin == self.unknown() {
+            return "unknown".into();
+        }
+        match (bin.checked_sub(1).map(|b| self.edges[b]), self.edges.get(bin)) {
+            (None, None) => "any".into(),
+            (None, Some(below)) => format!("< {below}"),
+            (Some(from), None) => format!(">= {from}"),
+            (Some(from), Some(below)) => format!("[{from}, {below})"),
+        }
+    }
+}
+
+impl Scorecard {
+    /// Lays a checked model over a plan. Money bins are converted from the model's currency to the run's.
+    ///
+    /// # Errors
+    /// When the model has no factor for the run's currency.
+    pub fn new(model: &Model, plan: &Plan, currency: &str) -> Result<Self> {
+        let card = &model.card;
+        let positions = plan.positions();
+        let factor = money_factor(model, currency)?;
+        let mut importance = [0; 5];
+        let mut features = Vec::new();
+        let reasons: Vec<String> = card.reason.iter().map(|r| r.get_ref().code.clone()).collect();
+        for scored in card.feature.iter().map(toml::Spanned::get_ref) {
+            let (Some(declared), Some(position)) = (model.catalogue.feature(&scored.name), positions.get(scored.name.as_str())) else {
+                continue;
+            };
+            let Some(category) = CATEGORIES.iter().position(|c| *c == declared.category) else { continue };
+            let scale = if declared.declared.unit == Unit::Money { factor } else { 1.0 };
+            let bins: Vec<&Bin> = scored.bins.iter().map(toml::Spanned::get_ref).collect();
+            let mut shares: Vec<i64> = bins.iter().map(|b| b.share).collect();
+            shares.push(scored.none.unwrap_or(card.scale.neutral_share));
+            shares.push(scored.unknown.unwrap_or(card.scale.neutral_share));
+            importance[category] += scored.importance;
+            features.push(CardFeature {
+                name: scored.name.clone(),
+                position: *position,
+                category,
+                importance: scored.importance,
+                edges: bins.iter().filter_map(|b| b.below).map(|e| e * scale).collect(),
+                shares,
+                reason: reasons.iter().position(|r| declared.declared.reason.as_ref() == Some(r)).unwrap_or(usize::MAX),
+            });
+        }
+        let weights = card.segment.iter().map(|s| weights(s.get_ref().weights.iter())).collect();
+        Ok(Self {
+            features,
+            importance,
+            weights,
+            low: card.scale.low,
+            range: card.range(),
+            neutral_share: card.scale.neutral_share,
+            reasons,
+        })
+    }
+}
+
+fn weights<'a>(given: impl Iterator<Item = (&'a String, &'a i64)>) -> [i64; 5] {
+    let mut all = [0; 5];
+    for (name, weight) in given {
+        if let Some(category) = CATEGORIES.iter().position(|c| c == name) {
+            all[category] = *weight;
+        }
+    }
+    all
+}
+
+fn money_factor(model: &Model, currency: &str) -> Result<f64> {
+    let money = &model.card.money;
+    if money.currency == currency {
+        return Ok(1.0);
+    }
+    match money.per_unit.get(currency) {
+        Some(factor) if *factor > 0.0 => Ok(*factor),
+        _ => {
+            let line = model.source.text.lines().position(|l| l.trim() == "[money]").map_or(0, |l| l + 1);
+            let message = format!(
+                "money bins are in {}, and [money] per_unit has no positive factor for the pipeline's {currency}; add per_unit.{currency} = …",
+                money.currency
+            );
+            Findings(vec![crate::pipeline::Finding { file: model.source.path.clone(), line, message }]).or(1.0).map_err(Into::into)
+        }
+    }
+}

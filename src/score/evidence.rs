@@ -1,0 +1,117 @@
+//! Adverse records: the visible rows that hurt, kept with their ids so that a subject can see and dispute them.
+
+use anyhow::Result;
+
+use super::policy::Trigger;
+use crate::NULL;
+use crate::contract::{Calendar, ColumnType};
+use crate::ingest::bucket::Cleaner;
+use crate::ingest::check::DAY_MICROS;
+use crate::ingest::resolve::{FIRST, Layout};
+use crate::ingest::store::BucketRows;
+
+/// One adverse record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// The subject's dense number.
+    pub subject: u32,
+    /// The table, by its position in the contract.
+    pub table: u8,
+    /// The record's id as the exporter wrote it; empty for an integer.
+    pub record_text: Vec<u8>,
+    /// The record's id where it is an integer.
+    pub record_number: i64,
+    /// When it happened, a day number.
+    pub day: i64,
+    /// Days past due, where the table has them.
+    pub days_past_due: Option<i64>,
+    /// The amount, minor units.
+    pub amount: Option<i64>,
+    /// The policy rule it triggers, by position in the model file.
+    pub policy: Option<u8>,
+}
+
+/// Finds the adverse records of one table.
+pub struct Adverse {
+    trigger: Trigger,
+    lateness: Option<Cleaner>,
+    record: usize,
+    event: (usize, bool),
+    amount: Option<usize>,
+    number: u8,
+}
+
+impl Adverse {
+    /// Prepares the search; nothing for a table without adverse records.
+    ///
+    /// # Errors
+    /// When the contract's condition is faulty.
+    pub fn new(layout: &Layout, number: usize, calendar: &Calendar) -> Result<Option<Self>> {
+        let table = &layout.table;
+        let (Some(condition), Some(record), Some(event)) =
+            (&table.adverse, table.position("record_id"), table.event.as_deref().and_then(|e| table.position(e)))
+        else {
+            return Ok(None);
+        };
+        let late = "days_past_due";
+        let has_lateness = table.position(late).is_some() || table.computed.iter().any(|c| c.name == late);
+        Ok(Some(Self {
+            trigger: Trigger::new(condition, layout, calendar)?,
+            lateness: has_lateness.then(|| Cleaner::new(layout, calendar, [late.to_owned()])).transpose()?,
+            record: record + FIRST,
+            event: (event + FIRST, table.columns[event].kind == ColumnType::Instant),
+            amount: table.adverse_amount.as_deref().and_then(|a| table.position(a)).map(|p| p + FIRST),
+            number: u8::try_from(number)?,
+        }))
+    }
+
+    /// The adverse rows among some, with the policy rule each triggers, in order of subject, day and record.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn find(&self, rows: &BucketRows, first: u32, policy: &[Option<u8>], calendar: &Calendar) -> Result<Vec<Evidence>> {
+        let hits = self.trigger.rows(rows, calendar)?;
+        let adverse = |row: &usize| hits[*row] == 1 || policy.get(*row).is_some_and(Option::is_some);
+        let chosen: Vec<usize> = (0..rows.len()).filter(adverse).collect();
+        if chosen.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::with_capacity(chosen.len());
+        let mut starts = vec![0];
+        let mut subjects = Vec::with_capacity(chosen.len());
+        let mut subject = 0;
+        for row in &chosen {
+            while rows.starts[subject + 1] as usize <= *row {
+                subject += 1;
+            }
+            subjects.push(u32::try_from(subject)?);
+        }
+        starts.push(u32::try_from(chosen.len())?);
+        let few = rows.pick(&chosen, starts);
+        let lateness = match &self.lateness {
+            Some(cleaner) => {
+                let clean = cleaner.clean(&few, 0..few.len(), calendar)?;
+                clean.into_iter().find(|(n, _)| *n == "days_past_due").map(|(_, v)| v)
+            }
+            None => None,
+        };
+        let known = |v: i64| (v != NULL).then_some(v);
+        for (at, row) in chosen.iter().enumerate() {
+            let event = few.value(self.event.0, at);
+            found.push(Evidence {
+                subject: first + subjects[at],
+                table: self.number,
+                record_text: few.records.get(at).unwrap_or_default().to_vec(),
+                record_number: few.value(self.record, at),
+                day: if self.event.1 { event.div_euclid(DAY_MICROS) } else { event },
+                days_past_due: lateness.as_ref().and_then(|l| known(l[at])),
+                amount: self.amount.and_then(|a| known(few.value(a, at))),
+                policy: policy.get(*row).copied().flatten(),
+            });
+        }
+        found.sort_unstable_by(|a, b| {
+            (a.subject, a.day, &a.record_text, a.record_number).cmp(&(b.subject, b.day, &b.record_text, b.record_number))
+        });
+        Ok(found)
+    }
+}

@@ -1,0 +1,12 @@
+//! Scoring: bins → shares → points → score, statuses, policy rules and reasons. All of it in integers.
+
+pub mod bucket;
+pub mod card;
+pub mod evidence;
+pub mod points;
+pub mod policy;
+pub mod population;
+pub mod reasons;
+pub mod rules;
+
+pub use card::Scorecard;

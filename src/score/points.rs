@@ -1,0 +1,146 @@
+//! Shares to points: one rounding of an exact fraction, and parts that add up to it.
+//!
+//! score = low + round-half-even(range · Σ_c weight_c · Σ_f importance·share / (1200 · Σ_f importance) / 100).
+//! Parts get the floor of their exact contribution; what is left goes to the largest remainders, ties in order.
+
+use super::card::Scorecard;
+use crate::pipeline::model::FULL_SHARE;
+
+/// Points of one subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Points {
+    /// Above the lowest score.
+    pub total: i64,
+    /// By category; they add up to the total.
+    pub categories: [i64; 5],
+}
+
+/// An exact non-negative fraction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fraction {
+    /// Above the line.
+    pub numerator: i128,
+    /// Below the line; above 0.
+    pub denominator: i128,
+}
+
+impl Fraction {
+    /// To the nearest integer, halves to the even one.
+    #[must_use]
+    pub fn round_half_even(self) -> i64 {
+        let (quotient, rest) = (self.numerator.div_euclid(self.denominator), self.numerator.rem_euclid(self.denominator));
+        let up = match (2 * rest).cmp(&self.denominator) {
+            std::cmp::Ordering::Less => 0,
+            std::cmp::Ordering::Greater => 1,
+            std::cmp::Ordering::Equal => quotient & 1,
+        };
+        i64::try_from(quotient + up).unwrap_or(i64::MAX)
+    }
+}
+
+/// Shares a total out over exact contributions with the same denominator by largest remainder.
+#[must_use]
+pub fn share_out(total: i64, contributions: &[i128], denominator: i128) -> Vec<i64> {
+    let mut parts: Vec<i64> = contributions.iter().map(|c| i64::try_from(c.div_euclid(denominator)).unwrap_or(i64::MAX)).collect();
+    let left = total - parts.iter().sum::<i64>();
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    order.sort_by_key(|n| std::cmp::Reverse(contributions[*n].rem_euclid(denominator)));
+    for n in order.into_iter().take(usize::try_from(left).unwrap_or(0)) {
+        parts[n] += 1;
+    }
+    parts
+}
+
+impl Scorecard {
+    /// Points for the bins of a subject's features in a segment.
+    #[must_use]
+    pub fn points(&self, segment: usize, bins: &[u8]) -> Points {
+        let mut sums = [0_i64; 5];
+        for (feature, bin) in self.features.iter().zip(bins) {
+            sums[feature.category] += feature.importance * feature.shares[usize::from(*bin)];
+        }
+        self.from_sums(segment, &sums)
+    }
+
+    /// The most points each category can give in a segment; they add up to the range.
+    #[must_use]
+    pub fn maxima(&self, segment: usize) -> [i64; 5] {
+        let sums = std::array::from_fn(|c| FULL_SHARE * self.importance[c].max(1));
+        self.from_sums(segment, &sums).categories
+    }
+
+    /// Points from Σ importance·share of each category; a category without features is neutral, unless it is told.
+    fn from_sums(&self, segment: usize, sums: &[i64; 5]) -> Points {
+        let shared: i128 = self.importance.iter().map(|i| i128::from((*i).max(1))).product();
+        let denominator = i128::from(FULL_SHARE * 100) * shared;
+        let contributions: [i128; 5] = std::array::from_fn(|c| {
+            let empty = self.importance[c] == 0 && sums[c] == 0;
+            let sum = if empty { self.neutral_share } else { sums[c] };
+            let weight = self.weights[segment][c];
+            i128::from(self.range * weight) * i128::from(sum) * (shared / i128::from(self.importance[c].max(1)))
+        });
+        let total = Fraction { numerator: contributions.iter().sum(), denominator }.round_half_even();
+        let parts = share_out(total, &contributions, denominator);
+        Points { total, categories: std::array::from_fn(|c| parts[c]) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score::card::CardFeature;
+    use proptest::prelude::*;
+
+    fn card(importances: &[(usize, i64)], weights: [i64; 5]) -> Scorecard {
+        let mut importance = [0; 5];
+        let features = importances
+            .iter()
+            .map(|(category, i)| {
+                importance[*category] += i;
+                CardFeature {
+                    name: String::new(),
+                    position: 0,
+                    category: *category,
+                    importance: *i,
+                    edges: (1..100).map(f64::from).collect(),
+                    shares: (0..=100).map(|s| s * 12).chain([500, 500]).take(102).collect(),
+                    reason: 0,
+                }
+            })
+            .collect();
+        Scorecard { features, importance, weights: vec![weights], low: 350, range: 600, neutral_share: 500, reasons: vec![] }
+    }
+
+    #[test]
+    fn what_is_not_known_is_600_in_every_segment() {
+        for weights in [[35, 25, 20, 15, 5], [35, 35, 20, 10, 0], [10, 20, 35, 30, 5]] {
+            let card = card(&[(0, 7), (1, 3), (2, 11), (3, 1)], weights);
+            let unknown = u8::try_from(card.features[0].unknown()).unwrap();
+            assert_eq!(card.points(0, &[unknown; 4]).total, 250);
+            assert_eq!(card.maxima(0).iter().sum::<i64>(), 600);
+        }
+    }
+
+    #[test]
+    fn halves_go_to_the_even_number() {
+        let half = |numerator| Fraction { numerator, denominator: 2 }.round_half_even();
+        assert_eq!([half(1), half(3), half(5), half(4)], [0, 2, 2, 2]);
+    }
+
+    #[test]
+    fn what_is_left_goes_to_the_largest_remainders_in_order() {
+        assert_eq!(share_out(10, &[33, 33, 34], 10), [3, 3, 4]);
+        assert_eq!(share_out(2, &[5, 5, 10], 10), [1, 0, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn category_points_add_up_to_the_total(bins in proptest::collection::vec(0_u8..102, 6), w in 0_i64..=40) {
+            let card = card(&[(0, 14), (0, 9), (1, 3), (2, 11), (3, 1), (3, 17)], [35, 40 - w, 5 + w, 15, 5]);
+            let points = card.points(0, &bins);
+            prop_assert_eq!(points.categories.iter().sum::<i64>(), points.total);
+            prop_assert!((0..=600).contains(&points.total));
+            prop_assert!(points.categories.iter().zip(card.maxima(0)).all(|(p, m)| *p <= m + 1));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Policy rules: records that cap a score.
+
+use anyhow::Result;
+
+use crate::contract::{Calendar, Contract};
+use crate::engine::{Frame, Program};
+use crate::expression::{Expression, Numbers};
+use crate::features::scope::table_scope;
+use crate::ingest::bucket::Cleaner;
+use crate::ingest::resolve::Layout;
+use crate::ingest::store::BucketRows;
+use crate::pipeline::{Finding, Findings, Model};
+
+/// One rule made ready to run over its table.
+pub struct PolicyRule {
+    /// Its position in the model file.
+    pub position: usize,
+    /// The table whose records trigger it.
+    pub table: String,
+    /// The highest score left.
+    pub cap: i64,
+    condition: Expression,
+}
+
+/// The policy rules of a model, in order.
+///
+/// # Errors
+/// All findings, with file and line.
+pub fn rules(model: &Model, contract: &Contract, calendar: &Calendar) -> Result<Vec<PolicyRule>> {
+    let mut findings = Findings::default();
+    let mut rules = Vec::new();
+    for (position, policy) in model.card.policy.iter().enumerate() {
+        let (rule, span) = (policy.get_ref(), policy.span());
+        let table = contract.tables.iter().find(|t| t.name == rule.table && t.has_records());
+        let Some(table) = table else {
+            findings.0.push(model.source.finding(&span, format!("policy `{}`: there is no table `{}` of records", rule.code, rule.table)));
+            continue;
+        };
+        match Expression::predicate(rule.condition.get_ref(), &table_scope(table, calendar), Numbers::Integer) {
+            Ok(condition) => rules.push(PolicyRule { position, table: table.name.clone(), cap: rule.cap, condition }),
+            Err(message) => findings.0.push(Finding { ..model.source.finding(&rule.condition.span(), format!("policy `{}`: {message}", rule.code)) }),
+        }
+    }
+    Ok(findings.or(rules)?)
+}
+
+impl PolicyRule {
+    /// Makes the rule ready for stored rows of its table.
+    ///
+    /// # Errors
+    /// When the engine does not take its condition.
+    pub fn ready(&self, layout: &Layout, calendar: &Calendar) -> Result<Trigger> {
+        Ok(Trigger {
+            cleaner: Cleaner::new(layout, calendar, self.condition.columns.iter().cloned())?,
+            program: Program::conditions([self.condition.local.as_str()])?,
+        })
+    }
+}
+
+/// A condition over the stored rows of one table.
+pub struct Trigger {
+    cleaner: Cleaner,
+    program: Program,
+}
+
+impl Trigger {
+    /// A condition of the contract or the model over rows of a table.
+    ///
+    /// # Errors
+    /// When it is faulty.
+    pub fn new(condition: &str, layout: &Layout, calendar: &Calendar) -> Result<Self> {
+        let scope = table_scope(&layout.table, calendar);
+        let condition = Expression::predicate(condition, &scope, Numbers::Integer).map_err(anyhow::Error::msg)?;
+        Ok(Self {
+            cleaner: Cleaner::new(layout, calendar, condition.columns.iter().cloned())?,
+            program: Program::conditions([condition.local.as_str()])?,
+        })
+    }
+
+    /// Which rows meet the condition.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn rows(&self, rows: &BucketRows, calendar: &Calendar) -> Result<Vec<u8>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let clean = self.cleaner.clean(rows, 0..rows.len(), calendar)?;
+        let frame = Frame::new(rows.len(), clean)?;
+        match self.program.run(&frame)?.first() {
+            Some(result) => result.conditions(),
+            None => Ok(Vec::new()),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The calendar months of a population, counted back from the last.
+
+use anyhow::Result;
+use jiff::ToSpan;
+use jiff::civil::Date;
+
+use crate::contract::day_number;
+
+/// A month of history: its days that are written.
+#[derive(Debug, Clone)]
+pub struct Month {
+    /// `2025-10`.
+    pub name: String,
+    /// The year.
+    pub year: i16,
+    /// Months before the last.
+    pub ago: u32,
+    /// First day number.
+    pub first: i64,
+    /// Last day number that is written.
+    pub last: i64,
+}
+
+/// The months that end with a day, oldest first.
+///
+/// # Errors
+/// When they reach beyond the calendar.
+pub fn months(as_of: Date, count: u32) -> Result<Vec<Month>> {
+    (0..count)
+        .rev()
+        .map(|ago| {
+            let first = as_of.first_of_month().checked_sub(i64::from(ago).months())?;
+            Ok(Month {
+                name: first.strftime("%Y-%m").to_string(),
+                year: first.year(),
+                ago,
+                first: day_number(first)?,
+                last: day_number(first.last_of_month())?.min(day_number(as_of)?),
+            })
+        })
+        .collect()
+}
