@@ -67,8 +67,17 @@ fn plain_cte(table: &TablePlan, accumulators: &[&Accumulator], name: &str) -> St
     format!(
         "{name} AS (\n  SELECT subject_id,\n    {}\n  FROM {}\n  GROUP BY subject_id\n)",
         columns.join(",\n    "),
-        table.table
+        weighted(table)
     )
+}
+
+/// The table, with the weights of each row worked out once.
+fn weighted(table: &TablePlan) -> String {
+    if table.weights.is_empty() {
+        return table.table.clone();
+    }
+    let weights = table.weights.iter().enumerate().map(|(n, recency)| format!(",\n      {} AS weight_{n}", weigh(recency)));
+    format!("(\n    SELECT *{}\n    FROM {}\n  ) AS weighted", weights.collect::<String>(), table.table)
 }
 
 fn plain(table: &TablePlan, sum: &Sum) -> String {
@@ -79,14 +88,16 @@ fn plain(table: &TablePlan, sum: &Sum) -> String {
     let value = |v: usize| table.values[v].portable.as_str();
     let total = |filter: usize, then: &str| format!("COALESCE(SUM(CAST({} AS BIGINT)), 0)", when(filter, then));
     match *sum {
+        // Polars SQL does not repeat a constant over the rows of a group, so that SUM(1) would be 1.
+        Sum::Rows { filter } if table.predicates[filter].portable == "TRUE" => "CAST(COUNT(*) AS BIGINT)".to_owned(),
         Sum::Rows { filter } => total(filter, "1"),
         Sum::Known { filter, value: v } => total(filter, &format!("CASE WHEN {} IS NULL THEN 0 ELSE 1 END", value(v))),
         Sum::Values { filter, value: v } => total(filter, value(v)),
         Sum::Smallest { filter, value: v } => format!("MIN(CAST({} AS BIGINT))", when(filter, value(v))),
         Sum::Largest { filter, value: v } => format!("MAX(CAST({} AS BIGINT))", when(filter, value(v))),
-        Sum::Weights { filter, weight } => total(filter, &weigh(&table.weights[weight])),
+        Sum::Weights { filter, weight } => total(filter, &format!("weight_{weight}")),
         Sum::WeightedValues { filter, value: v, weight } => {
-            total(filter, &format!("({}) * {}", value(v), weigh(&table.weights[weight])))
+            total(filter, &format!("({}) * weight_{weight}", value(v)))
         }
         _ => String::new(),
     }

@@ -144,7 +144,9 @@ impl<'a> Scan<'a> {
         } else {
             let gather = |c: &Vec<i64>| if c.is_empty() { Vec::new() } else { kept.iter().map(|r| c[*r as usize]).collect() };
             let columns = columns.iter().map(gather).collect();
-            (columns, owners.iter().map(|c| kept.iter().map(|r| c[*r as usize]).collect()).collect())
+            // Without a spine owners were not looked up.
+            let dense = |c: &Vec<u32>| if c.is_empty() { Vec::new() } else { kept.iter().map(|r| c[*r as usize]).collect() };
+            (columns, owners.iter().map(dense).collect())
         };
         Ok(Checked { file: batch.file, rows: numbers, columns, kept, owners, owner_ids })
     }

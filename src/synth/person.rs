@@ -91,11 +91,13 @@ impl World {
         Rng::with_seed(mix(mix(mix(self.seed ^ stream as u64) ^ number) ^ step))
     }
 
-    /// The pseudonym of a subject: sixteen hexadecimal digits, different for every number.
+    /// The pseudonym of a subject: twenty hexadecimal digits, different for every number. (Of sixteen, one in two
+    /// thousand would be digits only and could pass for a card number.)
     #[must_use]
     pub fn pseudonym(&self, number: u64) -> String {
         // `mix` is a bijection, so no two numbers share a pseudonym.
-        format!("{:016x}", mix(number ^ mix(self.seed)))
+        let scattered = mix(number ^ mix(self.seed));
+        format!("{scattered:016x}{:04x}", mix(scattered) >> 48)
     }
 
     /// Creditworthiness by rank: the population is spread evenly over the normal distribution.
@@ -151,7 +153,7 @@ impl World {
         let income = 600_000.0 * (0.25 * worth + 0.5 * normal(&mut rng)).exp() * if business { 4.0 } else { 1.0 };
         let mut accounts = Vec::new();
         if !thin {
-            for _ in 0..1 + usize::from(rng.f64() < 0.3) {
+            for _ in 0..1 + usize::from(rng.f64() < 0.6) + usize::from(rng.f64() < 0.5) {
                 accounts.push(account(&mut rng, worth, income, months_known));
             }
         }

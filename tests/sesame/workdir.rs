@@ -1,0 +1,106 @@
+//! A folder to run the program in; a failure prints what was run and what it said.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+pub struct Workdir {
+    folder: TempDir,
+}
+
+/// How a run of the program ended.
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+    what: String,
+}
+
+impl Workdir {
+    pub fn new() -> Self {
+        Self { folder: TempDir::new().unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs the program with arguments.
+    pub fn sesame<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sesame"));
+        command.current_dir(self.folder.path()).args(args).env("NO_COLOR", "1");
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        Ended {
+            code: status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&stdout).into_owned(),
+            err: String::from_utf8_lossy(&stderr).into_owned(),
+            what: format!("{command:?}"),
+        }
+    }
+
+    /// Runs a pipeline of the repository over an export, with further arguments.
+    pub fn run(&self, export: &Path, output: &str, more: &[&str]) -> Ended {
+        let mut args = vec!["run".to_owned(), repository("pipelines/nightly.toml").display().to_string()];
+        args.extend(inputs(export));
+        args.extend(["--set".to_owned(), format!("output=\"{}\"", self.path(output).display())]);
+        args.extend(more.iter().map(ToString::to_string));
+        self.sesame(args)
+    }
+
+    /// The bytes of the one published table.
+    pub fn scores(&self, output: &str) -> Vec<u8> {
+        std::fs::read(self.scores_path(output)).unwrap()
+    }
+
+    /// Where the one published table is.
+    pub fn scores_path(&self, output: &str) -> PathBuf {
+        let pattern = self.path(output).join("scores/as_of=*/model=*/scores.parquet");
+        let found: Vec<_> = glob::glob(pattern.to_str().unwrap()).unwrap().collect::<Result<_, _>>().unwrap();
+        assert_eq!(found.len(), 1, "published tables: {found:?}");
+        found.into_iter().next().unwrap()
+    }
+
+    /// The audit of the one run.
+    pub fn audit(&self, output: &str) -> serde_json::Value {
+        let pattern = self.path(output).join("runs/*/audit.json");
+        let found: Vec<_> = glob::glob(pattern.to_str().unwrap()).unwrap().collect::<Result<_, _>>().unwrap();
+        assert_eq!(found.len(), 1, "audits: {found:?}");
+        serde_json::from_str(&std::fs::read_to_string(&found[0]).unwrap()).unwrap()
+    }
+}
+
+impl Ended {
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}\n--- stdout\n{}\n--- stderr\n{}", self.what, self.out, self.err);
+        self
+    }
+
+    pub fn says(self, text: &str) -> Self {
+        let said = self.out.contains(text) || self.err.contains(text);
+        assert!(said, "nothing says {text:?}\n{}\n--- stdout\n{}\n--- stderr\n{}", self.what, self.out, self.err);
+        self
+    }
+}
+
+/// A path of the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The overrides that point every input of the nightly pipeline to an export; what the export lacks is dropped.
+pub fn inputs(export: &Path) -> Vec<String> {
+    const TABLES: [&str; 11] = [
+        "subjects", "repayments", "utility_payments", "purchases", "friend_links", "consents", "public_records", "disputes",
+        "sources", "outcomes", "groups",
+    ];
+    TABLES
+        .iter()
+        .flat_map(|table| {
+            let (folder, file) = (export.join(table), export.join(format!("{table}.parquet")));
+            let path = if folder.is_dir() { folder } else { file };
+            let path = if path.exists() { path.display().to_string() } else { String::new() };
+            ["--set".to_owned(), format!("inputs.{table}=\"{path}\"")]
+        })
+        .collect()
+}
