@@ -28,12 +28,16 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Score a population: check, read, features, score, gates, publish, audit.
-    #[command(after_help = "Examples:\n  sesame run pipelines/nightly.toml\n  sesame run pipelines/nightly.toml --as-of 2025-06-30\n  \
+    #[command(
+        after_help = "Examples:\n  sesame run pipelines/nightly.toml\n  sesame run pipelines/nightly.toml --as-of 2025-06-30\n  \
         sesame run pipelines/nightly.toml --set 'inputs.repayments=\"/exports/2026-11/*.parquet\"' --set 'output=\"/srv/scores\"'\n\n\
-        A row counts when its event lies before the as-of date's end (the next day 00:00 UTC, exclusive) and it was known by then.")]
+        A row counts when its event lies before the as-of date's end (the next day 00:00 UTC, exclusive) and it was known by then."
+    )]
     Run(RunArgs),
     /// Show what a run would do, or the features' SQL; writes nothing.
-    #[command(after_help = "Examples:\n  sesame plan pipelines/nightly.toml\n  sesame plan pipelines/nightly.toml --sql > features.sql")]
+    #[command(
+        after_help = "Examples:\n  sesame plan pipelines/nightly.toml\n  sesame plan pipelines/nightly.toml --sql > features.sql"
+    )]
     Plan(PlanArgs),
     /// Check configuration, model and inputs against the contract; all findings at once, nothing is scored.
     #[command(after_help = "Example:\n  sesame check pipelines/nightly.toml")]

@@ -15,16 +15,17 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.quiet, cli.log_format);
     quiet_decoders();
-    let result = match &cli.command {
+    let result = std::panic::catch_unwind(|| match &cli.command {
         Command::Run(args) => command::run::run(args, &output),
         Command::Plan(args) => command::plan::run(args, &output),
         Command::Check(args) => command::check::run(args, &output),
         Command::Generate(args) => command::generate::run(args, &output),
         Command::Schema(args) => command::schema::run(args, &output),
-    };
+    });
     match result {
-        Ok(status) => status.into(),
-        Err(error) => {
+        Err(_) => ExitStatus::Error.into(),
+        Ok(Ok(status)) => status.into(),
+        Ok(Err(error)) => {
             output.error(&format!("{error:#}"));
             ExitStatus::of(&error).into()
         }

@@ -105,14 +105,24 @@ impl Output {
     pub fn stage(&self, name: &str, total: u64, unit: &'static str) -> Progress<'_> {
         let bar = self.bars.then(|| {
             let bar = ProgressBar::new(total);
-            let style = ProgressStyle::with_template("{msg:<24} {bar:24} {human_pos:>13} {prefix} {per_sec:>16} {eta:>5}");
+            let style =
+                ProgressStyle::with_template("{msg:<24} {bar:24} {human_pos:>13} {prefix} {per_sec:>16} {eta:>5}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_message(name.to_owned());
             bar.set_prefix(unit);
             bar
         });
         let now = Instant::now();
-        Progress { output: self, name: name.to_owned(), unit, total, done: AtomicU64::new(0), bar, started: now, last: Mutex::new(now) }
+        Progress {
+            output: self,
+            name: name.to_owned(),
+            unit,
+            total,
+            done: AtomicU64::new(0),
+            bar,
+            started: now,
+            last: Mutex::new(now),
+        }
     }
 
     /// The stages so far and the seconds each took.
@@ -156,7 +166,7 @@ pub fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n) % 3 == 0 {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

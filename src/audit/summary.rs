@@ -125,13 +125,17 @@ fn quarantine(facts: &Facts) -> Value {
             *count += 1;
             if samples.len() < 5 {
                 let column = export.table.columns.get(usize::from(q.column)).map(|c| c.name.as_str());
-                samples.push(json!({ "file": export.files[q.file as usize].file.label, "row": q.row, "column": column }));
+                samples
+                    .push(json!({ "file": export.files[q.file as usize].file.label, "row": q.row, "column": column }));
             }
         }
         let rules = rules.into_iter().map(|(rule, (rows, samples))| {
             let text = facts.prepared.contract.rules.iter().find(|r| r.name == rule);
             let about = text.map(|t| t.about.as_str());
-            (rule.to_owned(), json!({ "rows": rows, "about": about, "remedy": text.map(|t| t.remedy.as_str()), "samples": samples }))
+            (
+                rule.to_owned(),
+                json!({ "rows": rows, "about": about, "remedy": text.map(|t| t.remedy.as_str()), "samples": samples }),
+            )
         });
         Some((export.table.name.clone(), Value::Object(rules.collect())))
     });
@@ -260,7 +264,9 @@ fn quality_by_band(facts: &Facts) -> Value {
             let name = &band.get_ref().name;
             let of: Vec<bool> = pairs.iter().filter(|(s, _)| card.band(*s) == name).map(|p| p.1).collect();
             let bad = of.iter().filter(|b| **b).count() as u64;
-            let small = cell(facts, of.len() as u64).is_null() || cell(facts, bad).is_null() || cell(facts, of.len() as u64 - bad).is_null();
+            let small = cell(facts, of.len() as u64).is_null()
+                || cell(facts, bad).is_null()
+                || cell(facts, of.len() as u64 - bad).is_null();
             let rate = if of.is_empty() || small { Value::Null } else { json!(bad as f64 / of.len() as f64) };
             json!({ "band": name, "subjects": cell(facts, of.len() as u64), "bad_rate": rate })
         })
@@ -299,8 +305,13 @@ fn text(facts: &Facts, json: &Value) -> String {
     let population = facts.population;
     let subjects = population.rows.score.len() as u64;
     let share = 100.0 * population.scored as f64 / subjects.max(1) as f64;
-    let _ = writeln!(text, "\n{} as of {}, model {}", facts.prepared.pipeline.settings.name, facts.label.as_of, facts.label.model);
-    let _ = writeln!(text, "  {} subjects, {} scored ({share:.1} %)", thousands(subjects), thousands(population.scored));
+    let _ = writeln!(
+        text,
+        "\n{} as of {}, model {}",
+        facts.prepared.pipeline.settings.name, facts.label.as_of, facts.label.model
+    );
+    let _ =
+        writeln!(text, "  {} subjects, {} scored ({share:.1} %)", thousands(subjects), thousands(population.scored));
     let line = |title: &str, value: &Value| -> String {
         let parts = value.as_object().into_iter().flatten().filter(|(_, v)| v.as_u64() != Some(0));
         let shown = parts.map(|(k, v)| format!("{k} {}", v.as_u64().map_or_else(|| "few".into(), thousands)));
@@ -314,7 +325,8 @@ fn text(facts: &Facts, json: &Value) -> String {
         let _ = writeln!(text, "  quarantined {table}: {}", parts.collect::<Vec<_>>().join(", "));
     }
     if let Some(auc) = json["quality"]["auc"].as_f64() {
-        let _ = writeln!(text, "  against outcomes: AUC {auc:.4}, KS {:.4}", json["quality"]["ks"].as_f64().unwrap_or(0.0));
+        let _ =
+            writeln!(text, "  against outcomes: AUC {auc:.4}, KS {:.4}", json["quality"]["ks"].as_f64().unwrap_or(0.0));
     }
     for verdict in facts.verdicts {
         let mark = if verdict.passed { "passed" } else { "FAILED" };

@@ -15,7 +15,12 @@ pub fn run(args: &CheckArgs, output: &Output) -> Result<ExitStatus> {
     let prepared = prepare(&args.pipeline)?;
     for export in &prepared.exports {
         let rows: u64 = export.files.iter().map(crate::ingest::export::OpenFile::rows).sum();
-        output.line(&format!("{:<18} {:>13} rows in {} file(s)", export.table.name, thousands(rows), export.files.len()));
+        output.line(&format!(
+            "{:<18} {:>13} rows in {} file(s)",
+            export.table.name,
+            thousands(rows),
+            export.files.len()
+        ));
         let mut ignored: Vec<&str> = export.files.iter().flat_map(|f| &f.ignored).map(String::as_str).collect();
         ignored.sort_unstable();
         ignored.dedup();

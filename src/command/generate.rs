@@ -15,7 +15,8 @@ use crate::synth::{Settings, write};
 /// When the folder holds something already or cannot be written.
 pub fn run(args: &GenerateArgs, output: &Output) -> Result<ExitStatus> {
     threads(args.threads)?;
-    let settings = Settings { subjects: args.subjects, seed: args.seed, as_of: parse_day(&args.as_of)?, months: args.months };
+    let settings =
+        Settings { subjects: args.subjects, seed: args.seed, as_of: parse_day(&args.as_of)?, months: args.months };
     write(&args.folder, &settings, output)?;
     Ok(ExitStatus::Success)
 }

@@ -27,7 +27,12 @@ pub fn run(args: &PlanArgs, output: &Output) -> Result<ExitStatus> {
 #[must_use]
 pub fn text(prepared: &Prepared) -> String {
     let mut lines = vec![
-        format!("pipeline  {} as of {}, known by {}", prepared.pipeline.settings.name, prepared.calendar.as_of(), prepared.known_by),
+        format!(
+            "pipeline  {} as of {}, known by {}",
+            prepared.pipeline.settings.name,
+            prepared.calendar.as_of(),
+            prepared.known_by
+        ),
         format!("model     {}", prepared.model.label()),
         format!("output    {}", prepared.pipeline.resolve(&prepared.pipeline.settings.output).display()),
         String::new(),
@@ -53,6 +58,10 @@ pub fn text(prepared: &Prepared) -> String {
             table.accumulators.len()
         ));
     }
-    lines.push(format!("finish    {} features, {} of them scored", prepared.plan.features.len(), prepared.card.features.len()));
+    lines.push(format!(
+        "finish    {} features, {} of them scored",
+        prepared.plan.features.len(),
+        prepared.card.features.len()
+    ));
     lines.join("\n") + "\n"
 }

@@ -12,9 +12,9 @@ use crate::contract::{Calendar, Contract, parse_day};
 use crate::features::{Plan, compile};
 use crate::ingest::export::{Export, open};
 use crate::pipeline::{Findings, Model, Pipeline, model_check};
+use crate::score::Scorecard;
 use crate::score::policy::{PolicyRule, rules as policy_rules};
 use crate::score::rules::Rules;
-use crate::score::Scorecard;
 
 /// A pipeline whose configuration, model and inputs were found to fit.
 pub struct Prepared {

@@ -23,9 +23,9 @@ use crate::publish::evidence::EvidenceFile;
 use crate::publish::gates::{self, Measured, Verdict};
 use crate::publish::hashes::{self, Hash};
 use crate::publish::manifest::{self, Provenance};
+use crate::publish::quarantine;
 use crate::publish::scores::{self, Label};
 use crate::publish::stage::Stage;
-use crate::publish::quarantine;
 use crate::score::bucket::Scorer;
 use crate::score::population::{self, Population};
 
@@ -58,7 +58,11 @@ pub fn run(args: &RunArgs, output: &Output) -> Result<ExitStatus> {
     if !failed.is_empty() {
         let lines = failed.iter().map(|v| format!("gate {} (limit {}): {}", v.gate, v.limit, v.message));
         let lines = lines.collect::<Vec<_>>().join("\n");
-        return Err(GateFailed(format!("{lines}\nnothing was published; the result is kept in {}", stage.folder.display())).into());
+        return Err(GateFailed(format!(
+            "{lines}\nnothing was published; the result is kept in {}",
+            stage.folder.display()
+        ))
+        .into());
     }
     stage.publish()?;
     output.line(&format!("published {}", stage.published.display()));
@@ -174,7 +178,13 @@ fn staged(
     Ok(verdicts)
 }
 
-fn score(prepared: &Prepared, ingested: &Ingested, stage: &Stage, stop: &AtomicBool, output: &Output) -> Result<Population> {
+fn score(
+    prepared: &Prepared,
+    ingested: &Ingested,
+    stage: &Stage,
+    stop: &AtomicBool,
+    output: &Output,
+) -> Result<Population> {
     let subjects = prepared.exports.iter().find(|e| e.table.name == "subjects").context("no subjects")?;
     let files: Vec<PathBuf> = subjects.files.iter().map(|f| f.file.path.clone()).collect();
     let scorer = Scorer::new(
@@ -188,7 +198,8 @@ fn score(prepared: &Prepared, ingested: &Ingested, stage: &Stage, stop: &AtomicB
         &prepared.calendar,
         files,
     )?;
-    let mut evidence = EvidenceFile::create(&stage.path("evidence.parquet"), &ingested.spine, &prepared.contract, &prepared.model)?;
+    let mut evidence =
+        EvidenceFile::create(&stage.path("evidence.parquet"), &ingested.spine, &prepared.contract, &prepared.model)?;
     let population = population::score(&scorer, &prepared.model, output, stop, &mut |records| evidence.add(records))?;
     evidence.finish()?;
     Ok(population)

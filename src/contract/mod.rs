@@ -204,9 +204,7 @@ impl Contract {
         for table in &mut tables {
             for name in &table.common {
                 let column = file.common.columns.iter().find(|c| &c.name == name);
-                table
-                    .columns
-                    .push(column.with_context(|| format!("contract.toml: no common column {name}"))?.clone());
+                table.columns.push(column.with_context(|| format!("contract.toml: no common column {name}"))?.clone());
             }
         }
         Ok(Self { tables, limits: file.limits, rules: file.rule, deny: file.deny })
@@ -224,10 +222,7 @@ impl Contract {
     /// # Errors
     /// When the contract has none.
     pub fn table(&self, name: &str) -> Result<&Table> {
-        self.tables
-            .iter()
-            .find(|t| t.name == name)
-            .with_context(|| format!("the contract has no table {name}"))
+        self.tables.iter().find(|t| t.name == name).with_context(|| format!("the contract has no table {name}"))
     }
 }
 

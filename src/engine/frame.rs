@@ -109,7 +109,9 @@ impl Evaluated {
         for chunk in ints.downcast_iter() {
             match chunk.validity() {
                 None => out.extend_from_slice(chunk.values()),
-                Some(valid) => out.extend(chunk.values().iter().zip(valid.iter()).map(|(v, ok)| if ok { *v } else { NULL })),
+                Some(valid) => {
+                    out.extend(chunk.values().iter().zip(valid.iter()).map(|(v, ok)| if ok { *v } else { NULL }))
+                }
             }
         }
         Ok(out)
@@ -126,7 +128,9 @@ impl Evaluated {
         for chunk in doubles.downcast_iter() {
             match chunk.validity() {
                 None => out.extend_from_slice(chunk.values()),
-                Some(valid) => out.extend(chunk.values().iter().zip(valid.iter()).map(|(v, ok)| if ok { *v } else { f64::NAN })),
+                Some(valid) => {
+                    out.extend(chunk.values().iter().zip(valid.iter()).map(|(v, ok)| if ok { *v } else { f64::NAN }))
+                }
             }
         }
         Ok(out)

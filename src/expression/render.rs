@@ -248,7 +248,11 @@ impl Checker<'_> {
     fn word_test(&self, column: &Expr, op: &str, word: &str) -> Checked {
         let mut checked = self.check(column)?;
         let Type::Choice(values) = &checked.kind else {
-            let why = if checked.kind == Type::Id { "ids are compared for equality with other ids only" } else { "it holds no words" };
+            let why = if checked.kind == Type::Id {
+                "ids are compared for equality with other ids only"
+            } else {
+                "it holds no words"
+            };
             return Err(format!("`{column} {op} '{word}'`: {why}"));
         };
         let Some(code) = values.iter().position(|v| v == word) else {
@@ -400,7 +404,10 @@ mod tests {
     fn words_become_codes_locally_and_stay_words_in_portable_sql() {
         assert_eq!(
             both("product = 'revolving' AND days_past_due > 0"),
-            ("((product = 'revolving') AND (days_past_due > 0))".into(), "((product = 1) AND (days_past_due > 0))".into())
+            (
+                "((product = 'revolving') AND (days_past_due > 0))".into(),
+                "((product = 1) AND (days_past_due > 0))".into()
+            )
         );
         assert_eq!(both("product NOT IN ('instalment')").1, "(NOT (product = 0))");
     }

@@ -6,7 +6,9 @@ use std::ops::Range;
 use anyhow::Result;
 use toml::Spanned;
 
-use super::plan::{Accumulator, CompiledFeature, Grouping, Plan, Recency, RECENCY_ONE, Sum, TablePlan, WEIGHT_ONE, none_column};
+use super::plan::{
+    Accumulator, CompiledFeature, Grouping, Plan, RECENCY_ONE, Recency, Sum, TablePlan, WEIGHT_ONE, none_column,
+};
 use super::scope::{event_columns, subject_scope, table_scope};
 use crate::contract::{Calendar, Contract};
 use crate::expression::{ColumnKind, Expression, Numbers, Scope, Type, decimal, did_you_mean};
@@ -17,7 +19,12 @@ use crate::pipeline::finding::{Findings, Source};
 ///
 /// # Errors
 /// Every mistake in the catalogue, with file and line.
-pub fn compile(catalogue: &Catalogue, contract: &Contract, calendar: &Calendar, present: &BTreeSet<String>) -> Result<Plan> {
+pub fn compile(
+    catalogue: &Catalogue,
+    contract: &Contract,
+    calendar: &Calendar,
+    present: &BTreeSet<String>,
+) -> Result<Plan> {
     let mut scopes = BTreeMap::new();
     for table in contract.tables.iter().filter(|t| t.has_records()) {
         scopes.insert(table.name.clone(), table_scope(table, calendar));
@@ -79,12 +86,9 @@ impl Compiler<'_> {
     fn feature(&mut self, feature: &Feature, source: &Source) -> Option<CompiledFeature> {
         let declared = &feature.declared;
         match self.formula(declared, &feature.span) {
-            Ok((value, none)) => Some(CompiledFeature {
-                name: declared.name.clone(),
-                category: feature.category.clone(),
-                value,
-                none,
-            }),
+            Ok((value, none)) => {
+                Some(CompiledFeature { name: declared.name.clone(), category: feature.category.clone(), value, none })
+            }
             Err((span, message)) => {
                 self.findings.0.push(source.finding(&span, format!("feature `{}`: {message}", declared.name)));
                 None
@@ -99,7 +103,9 @@ impl Compiler<'_> {
             return Err(here("a name is lower-case letters, digits and underscores".into()));
         }
         if let Some(word) = self.contract.denied(&d.name) {
-            return Err(here(format!("`{word}` is on the deny list: protected attributes and their proxies are never features")));
+            return Err(here(format!(
+                "`{word}` is on the deny list: protected attributes and their proxies are never features"
+            )));
         }
         let (value, none) = match d.aggregate {
             Aggregate::Value => (self.subject_value(d, span)?, constant("0")),
@@ -125,7 +131,13 @@ impl Compiler<'_> {
     }
 
     /// A sum of a ratio's parts: the summed text, whether it had rows, and whether all its tables are given.
-    fn side(&mut self, d: &Declaration, name: &str, parts: &[Part], span: &Range<usize>) -> Result<Option<(Expression, Option<Expression>)>, Mistake> {
+    fn side(
+        &mut self,
+        d: &Declaration,
+        name: &str,
+        parts: &[Part],
+        span: &Range<usize>,
+    ) -> Result<Option<(Expression, Option<Expression>)>, Mistake> {
         if parts.is_empty() {
             return Err((span.clone(), format!("`ratio` needs a `{name}`: [{{ source = …, of = … }}]")));
         }
@@ -135,11 +147,18 @@ impl Compiler<'_> {
                 sums.push(self.subject_number(&part.of)?);
                 continue;
             }
-            let Some(read) = self.rows(&part.table, part.condition.as_ref(), part.window.as_ref(), span)? else { return Ok(None) };
+            let Some(read) = self.rows(&part.table, part.condition.as_ref(), part.window.as_ref(), span)? else {
+                return Ok(None);
+            };
             let value = self.value(&read.table, &part.of)?;
             let label = if parts.len() == 1 { name.to_owned() } else { format!("{name}_{}", n + 1) };
             sums.push(self.accumulate(&read.table, &d.name, &label, Sum::Values { filter: read.filter, value }));
-            rows.push(self.accumulate(&read.table, &d.name, &format!("{label}_rows"), Sum::Rows { filter: read.filter }));
+            rows.push(self.accumulate(
+                &read.table,
+                &d.name,
+                &format!("{label}_rows"),
+                Sum::Rows { filter: read.filter },
+            ));
         }
         let add = |all: &[Expression]| combine(&all.iter().collect::<Vec<_>>(), |p| p.join(" + "));
         let rows = if rows.is_empty() { None } else { Some(add(&rows)) };
@@ -191,7 +210,11 @@ impl Compiler<'_> {
             }
             Aggregate::Min | Aggregate::Max => {
                 let value = self.value(table, of()?)?;
-                let sum = if d.aggregate == Aggregate::Min { Sum::Smallest { filter, value } } else { Sum::Largest { filter, value } };
+                let sum = if d.aggregate == Aggregate::Min {
+                    Sum::Smallest { filter, value }
+                } else {
+                    Sum::Largest { filter, value }
+                };
                 let label = if d.aggregate == Aggregate::Min { "smallest" } else { "largest" };
                 some(&double(&self.accumulate(table, &d.name, label, sum)))
             }
@@ -204,7 +227,8 @@ impl Compiler<'_> {
             Aggregate::WeightedMean => {
                 let value = self.value(table, of()?)?;
                 let weight = self.weight(&read, d)?;
-                let sum = self.accumulate(table, &d.name, "weighted_sum", Sum::WeightedValues { filter, value, weight });
+                let sum =
+                    self.accumulate(table, &d.name, "weighted_sum", Sum::WeightedValues { filter, value, weight });
                 let all = self.accumulate(table, &d.name, "weight", Sum::Weights { filter, weight });
                 some(&quotient(&sum, &all))
             }
@@ -232,7 +256,9 @@ impl Compiler<'_> {
                 let months = double(&self.accumulate(table, &d.name, label, sum));
                 match d.never {
                     None => some(&months),
-                    Some(never) => some(&combine(&[&months], |p| format!("COALESCE({}, {})", p[0], decimal(never as f64)))),
+                    Some(never) => {
+                        some(&combine(&[&months], |p| format!("COALESCE({}, {})", p[0], decimal(never as f64))))
+                    }
                 }
             }
             _ => return self.grouped(d, &read, &rows, span),
@@ -240,7 +266,13 @@ impl Compiler<'_> {
     }
 
     /// The aggregates that group a subject's rows first.
-    fn grouped(&mut self, d: &Declaration, read: &Rows, rows: &Expression, span: &Range<usize>) -> Result<(Expression, Expression), Mistake> {
+    fn grouped(
+        &mut self,
+        d: &Declaration,
+        read: &Rows,
+        rows: &Expression,
+        span: &Range<usize>,
+    ) -> Result<(Expression, Expression), Mistake> {
         let here = |message: &str| (span.clone(), message.to_owned());
         let (table, filter) = (read.table.as_str(), read.filter);
         let per = d.per.as_ref().ok_or_else(|| here("`per` is missing: month, week, or a column holding an id"))?;
@@ -278,20 +310,31 @@ impl Compiler<'_> {
                 let periods = if d.empty_periods { Some(self.periods(d, per, span)?) } else { None };
                 let n = periods.map_or_else(|| groups.clone(), |n| constant(&n.to_string()));
                 let formula = if d.aggregate == Aggregate::Variation {
-                    let sum = self.accumulate(table, &d.name, "deviations", Sum::Deviations { grouping, value, periods });
+                    let sum =
+                        self.accumulate(table, &d.name, "deviations", Sum::Deviations { grouping, value, periods });
                     combine(&[&sum, &n, &total], |p| {
-                        format!("CAST({} AS DOUBLE) / NULLIF(CAST({} AS DOUBLE) * CAST({} AS DOUBLE), 0.0E0)", p[0], p[1], p[2])
+                        format!(
+                            "CAST({} AS DOUBLE) / NULLIF(CAST({} AS DOUBLE) * CAST({} AS DOUBLE), 0.0E0)",
+                            p[0], p[1], p[2]
+                        )
                     })
                 } else {
-                    let largest = self.accumulate(table, &d.name, "largest_group", Sum::LargestGroup { grouping, value });
+                    let largest =
+                        self.accumulate(table, &d.name, "largest_group", Sum::LargestGroup { grouping, value });
                     combine(&[&largest, &n, &total], |p| {
-                        format!("CAST({} AS DOUBLE) * CAST({} AS DOUBLE) / NULLIF(CAST({} AS DOUBLE), 0.0E0)", p[0], p[1], p[2])
+                        format!(
+                            "CAST({} AS DOUBLE) * CAST({} AS DOUBLE) / NULLIF(CAST({} AS DOUBLE), 0.0E0)",
+                            p[0], p[1], p[2]
+                        )
                     })
                 };
                 enough(&formula)
             }
             Aggregate::Overlap => {
-                let split = d.split.as_ref().ok_or_else(|| here("`split` is missing: the condition that makes the two halves"))?;
+                let split = d
+                    .split
+                    .as_ref()
+                    .ok_or_else(|| here("`split` is missing: the condition that makes the two halves"))?;
                 let condition = self.predicate(table, split)?;
                 let split = self.add_predicate(table, &condition);
                 let first = self.add_predicate(table, &read.condition.and(&condition));
@@ -301,7 +344,10 @@ impl Compiler<'_> {
                 let missing = combine(&[&product], |p| format!("{} = 0", p[0]));
                 (
                     combine(&[&missing, &shared, &product], |p| {
-                        format!("CASE WHEN {} THEN NULL ELSE CAST({} AS DOUBLE) / CAST({} AS DOUBLE) END", p[0], p[1], p[2])
+                        format!(
+                            "CASE WHEN {} THEN NULL ELSE CAST({} AS DOUBLE) / CAST({} AS DOUBLE) END",
+                            p[0], p[1], p[2]
+                        )
                     }),
                     combine(&[&missing], |p| format!("CASE WHEN {} THEN 1 ELSE 0 END", p[0])),
                 )
@@ -320,7 +366,13 @@ impl Compiler<'_> {
         }
     }
 
-    fn shrunk(&self, d: &Declaration, part: &Expression, all: &Expression, span: &Range<usize>) -> Result<Expression, Mistake> {
+    fn shrunk(
+        &self,
+        d: &Declaration,
+        part: &Expression,
+        all: &Expression,
+        span: &Range<usize>,
+    ) -> Result<Expression, Mistake> {
         match (d.prior, d.prior_strength) {
             (None, None) => Ok(quotient(part, all)),
             (Some(prior), Some(strength)) if (0.0..=1.0).contains(&prior) && strength > 0.0 => {
@@ -334,7 +386,13 @@ impl Compiler<'_> {
     }
 
     /// The rows a feature reads, or nothing when their table is not given.
-    fn rows(&mut self, table: &str, condition: Option<&Spanned<String>>, window: Option<&Spanned<String>>, span: &Range<usize>) -> Result<Option<Rows>, Mistake> {
+    fn rows(
+        &mut self,
+        table: &str,
+        condition: Option<&Spanned<String>>,
+        window: Option<&Spanned<String>>,
+        span: &Range<usize>,
+    ) -> Result<Option<Rows>, Mistake> {
         if !self.scopes.contains_key(table) {
             let hint = did_you_mean(table, self.scopes.keys().map(String::as_str));
             return Err((span.clone(), format!("there is no table `{table}` of records{hint}")));
@@ -378,7 +436,8 @@ impl Compiler<'_> {
             }
             _ => (format!("{} > {}", event.day, as_of - count), as_of - count + 1, None),
         };
-        let predicate = Expression::predicate(&text, &self.scopes[table], Numbers::Integer).map_err(|m| (window.span(), m))?;
+        let predicate =
+            Expression::predicate(&text, &self.scopes[table], Numbers::Integer).map_err(|m| (window.span(), m))?;
         Ok(Window { predicate, first_day, months })
     }
 
@@ -419,7 +478,9 @@ impl Compiler<'_> {
             "week" => event.weeks_ago.ok_or_else(|| here(format!("{table} has no weeks"))),
             column => match self.scopes[table].kind(column) {
                 Some(ColumnKind::Id | ColumnKind::Choice(_)) => Ok(column.to_owned()),
-                _ => Err(here(format!("rows are grouped by month, week, or a column of ids or words; `{column}` is none"))),
+                _ => Err(here(format!(
+                    "rows are grouped by month, week, or a column of ids or words; `{column}` is none"
+                ))),
             },
         }
     }
@@ -480,7 +541,12 @@ fn quotient(above: &Expression, below: &Expression) -> Expression {
 
 /// A length of time: a number and `days`, `weeks` or `months`.
 fn length(text: &Spanned<String>) -> Result<(i64, &str), Mistake> {
-    let mistake = || (text.span(), format!("`{}` is no length of time; write \"12 months\", \"26 weeks\" or \"90 days\"", text.get_ref()));
+    let mistake = || {
+        (
+            text.span(),
+            format!("`{}` is no length of time; write \"12 months\", \"26 weeks\" or \"90 days\"", text.get_ref()),
+        )
+    };
     let (count, unit) = text.get_ref().split_once(' ').ok_or_else(mistake)?;
     let count: i64 = count.parse().map_err(|_| mistake())?;
     let unit = match unit {
@@ -500,6 +566,7 @@ fn recency(half_life: i64, months: Option<usize>) -> Vec<i64> {
     let most = months.unwrap_or(1200);
     let mut weights = Vec::new();
     for month in 0..most {
+        #[allow(clippy::cast_possible_truncation, reason = "between 0 and a million")]
         let weight = (RECENCY_ONE as f64 * (-(month as f64) / half_life as f64).exp2()).round() as i64;
         if weight == 0 {
             break;

@@ -62,7 +62,10 @@ impl<'a> Computer<'a> {
             let conditions = Program::conditions(table.predicates.iter().map(|e| e.local.as_str()))?;
             let values = Program::integers(table.values.iter().map(|e| e.local.as_str()))?;
             let cleaner = Cleaner::new(layout, calendar, wanted)?;
-            tables.insert(table.table.as_str(), TableComputer { plan: table, cleaner, program: conditions.followed_by(&values) });
+            tables.insert(
+                table.table.as_str(),
+                TableComputer { plan: table, cleaner, program: conditions.followed_by(&values) },
+            );
         }
         let values = Program::doubles(plan.features.iter().map(|f| f.value.local.as_str()))?;
         let nones = Program::integers(plan.features.iter().map(|f| f.none.local.as_str()))?;
@@ -82,7 +85,12 @@ impl<'a> Computer<'a> {
     ///
     /// # Errors
     /// When the engine fails.
-    pub fn finish(&self, subjects: usize, own: Vec<(&str, Vec<i64>)>, sums: &BTreeMap<&str, Sums>) -> Result<FeatureRows> {
+    pub fn finish(
+        &self,
+        subjects: usize,
+        own: Vec<(&str, Vec<i64>)>,
+        sums: &BTreeMap<&str, Sums>,
+    ) -> Result<FeatureRows> {
         let mut columns = own;
         for table in &self.plan.tables {
             let found = sums.get(table.table.as_str());
@@ -93,7 +101,8 @@ impl<'a> Computer<'a> {
             }
         }
         let frame = Frame::new(subjects, columns)?;
-        let values = self.values.run(&frame)?.iter().map(crate::engine::frame::Evaluated::doubles).collect::<Result<_>>()?;
+        let values =
+            self.values.run(&frame)?.iter().map(crate::engine::frame::Evaluated::doubles).collect::<Result<_>>()?;
         let flags = |e: crate::engine::frame::Evaluated| Ok(e.integers()?.iter().map(|v| u8::from(*v == 1)).collect());
         let nones = self.nones.run(&frame)?.into_iter().map(flags).collect::<Result<_>>()?;
         Ok(FeatureRows { values, nones })
@@ -119,17 +128,27 @@ impl TableComputer<'_> {
         Ok(out)
     }
 
-    fn add(&self, rows: &BucketRows, subjects: Range<usize>, range: Range<usize>, calendar: &Calendar, kernel: &mut Kernel, out: &mut [&mut [i64]]) -> Result<()> {
+    fn add(
+        &self,
+        rows: &BucketRows,
+        subjects: Range<usize>,
+        range: Range<usize>,
+        calendar: &Calendar,
+        kernel: &mut Kernel,
+        out: &mut [&mut [i64]],
+    ) -> Result<()> {
         let clean = self.cleaner.clean(rows, range.clone(), calendar)?;
         let column = |name: &str| clean.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_slice());
         let reliability = column("reliability").context("no reliability")?;
-        let weights: Vec<Vec<i64>> = self.plan.weights.iter().map(|w| weigh(w, column(&w.months_ago), reliability)).collect();
+        let weights: Vec<Vec<i64>> =
+            self.plan.weights.iter().map(|w| weigh(w, column(&w.months_ago), reliability)).collect();
         let keys = self.plan.groupings.iter().map(|g| column(&g.key).with_context(|| format!("no column {}", g.key)));
         let keys: Vec<&[i64]> = keys.collect::<Result<_>>()?;
         let frame = Frame::new(range.len(), clean.iter().map(|(n, v)| (*n, v.clone())))?;
         let evaluated = self.program.run(&frame)?;
         let (conditions, values) = evaluated.split_at(self.plan.predicates.len());
-        let predicates = conditions.iter().map(crate::engine::frame::Evaluated::conditions).collect::<Result<Vec<_>>>()?;
+        let predicates =
+            conditions.iter().map(crate::engine::frame::Evaluated::conditions).collect::<Result<Vec<_>>>()?;
         let values = values.iter().map(crate::engine::frame::Evaluated::integers).collect::<Result<Vec<_>>>()?;
         let ranges: Vec<Range<usize>> = subjects
             .map(|s| {

@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use super::plan::{Recency, RECENCY_ONE, Sum, TablePlan};
+use super::plan::{RECENCY_ONE, Recency, Sum, TablePlan};
 use crate::NULL;
 
 /// The evaluated columns of some rows, sorted by subject.
@@ -118,7 +118,9 @@ impl Kernel {
                 })
                 .sum(),
             Sum::Overlap { split, .. } => {
-                let first = |g: &[(i64, u32)]| g.iter().map(|(_, r)| i64::from(rows.predicates[split][*r as usize])).sum::<i64>();
+                let first = |g: &[(i64, u32)]| {
+                    g.iter().map(|(_, r)| i64::from(rows.predicates[split][*r as usize])).sum::<i64>()
+                };
                 let in_first = first(&self.order);
                 let in_second = count(self.order.len()) - in_first;
                 groups().map(|g| (first(g) * in_second).min((count(g.len()) - first(g)) * in_first)).sum()
@@ -142,7 +144,9 @@ fn plain(sum: &Sum, rows: &Evaluated, ranges: &[Range<usize>], out: &mut [i64]) 
         }
         Sum::Known { filter, value } => {
             let (filter, values) = (&rows.predicates[filter], &rows.values[value]);
-            each(out, &|r| filter[r.clone()].iter().zip(&values[r]).map(|(f, v)| i64::from(*f != 0 && *v != NULL)).sum());
+            each(out, &|r| {
+                filter[r.clone()].iter().zip(&values[r]).map(|(f, v)| i64::from(*f != 0 && *v != NULL)).sum()
+            });
         }
         Sum::Values { filter, value } => {
             let (filter, values) = (&rows.predicates[filter], &rows.values[value]);
@@ -153,7 +157,8 @@ fn plain(sum: &Sum, rows: &Evaluated, ranges: &[Range<usize>], out: &mut [i64]) 
             let (filter, values) = (&rows.predicates[filter], &rows.values[value]);
             let smallest = matches!(sum, Sum::Smallest { .. });
             each(out, &|r| {
-                let chosen = filter[r.clone()].iter().zip(&values[r]).filter(|(f, v)| **f != 0 && **v != NULL).map(|(_, v)| *v);
+                let chosen =
+                    filter[r.clone()].iter().zip(&values[r]).filter(|(f, v)| **f != 0 && **v != NULL).map(|(_, v)| *v);
                 let found = if smallest { chosen.min() } else { chosen.max() };
                 found.unwrap_or(NULL)
             });

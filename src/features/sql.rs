@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::plan::{Accumulator, Grouping, Plan, Recency, RECENCY_ONE, Sum, TablePlan};
+use super::plan::{Accumulator, Grouping, Plan, RECENCY_ONE, Recency, Sum, TablePlan};
 
 /// The whole statement: one row per subject, a column per feature and one that tells `none` from `unknown`.
 #[must_use]
@@ -76,7 +76,8 @@ fn weighted(table: &TablePlan) -> String {
     if table.weights.is_empty() {
         return table.table.clone();
     }
-    let weights = table.weights.iter().enumerate().map(|(n, recency)| format!(",\n      {} AS weight_{n}", weigh(recency)));
+    let weights =
+        table.weights.iter().enumerate().map(|(n, recency)| format!(",\n      {} AS weight_{n}", weigh(recency)));
     format!("(\n    SELECT *{}\n    FROM {}\n  ) AS weighted", weights.collect::<String>(), table.table)
 }
 
@@ -96,9 +97,7 @@ fn plain(table: &TablePlan, sum: &Sum) -> String {
         Sum::Smallest { filter, value: v } => format!("MIN(CAST({} AS BIGINT))", when(filter, value(v))),
         Sum::Largest { filter, value: v } => format!("MAX(CAST({} AS BIGINT))", when(filter, value(v))),
         Sum::Weights { filter, weight } => total(filter, &format!("weight_{weight}")),
-        Sum::WeightedValues { filter, value: v, weight } => {
-            total(filter, &format!("({}) * weight_{weight}", value(v)))
-        }
+        Sum::WeightedValues { filter, value: v, weight } => total(filter, &format!("({}) * weight_{weight}", value(v))),
         _ => String::new(),
     }
 }
@@ -137,7 +136,8 @@ fn group_ctes(table: &TablePlan, grouping: &Grouping, accumulators: &[&Accumulat
             Sum::LargestGroup { value, .. } => format!("MAX(g.{})", total_of(&mut inner, value)),
             Sum::Spans { value, .. } => {
                 let v = &table.values[value].portable;
-                inner.insert(format!("COALESCE(MAX(CAST({v} AS BIGINT)) - MIN(CAST({v} AS BIGINT)), 0) AS span{value}"));
+                inner
+                    .insert(format!("COALESCE(MAX(CAST({v} AS BIGINT)) - MIN(CAST({v} AS BIGINT)), 0) AS span{value}"));
                 format!("SUM(CAST(g.span{value} AS BIGINT))")
             }
             Sum::Deviations { value, periods, .. } => {

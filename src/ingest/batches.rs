@@ -80,8 +80,9 @@ pub fn read(
             progress.add(u64::try_from(meta.num_rows())?);
             return Ok(());
         }
-        read_group(export, file, number, group, wanted, progress, stop, work)
-            .with_context(|| format!("{} (row group {group} of {})", file.file.path.display(), file.metadata().num_row_groups()))
+        read_group(export, file, number, group, wanted, progress, stop, work).with_context(|| {
+            format!("{} (row group {group} of {})", file.file.path.display(), file.metadata().num_row_groups())
+        })
     })
 }
 
@@ -153,7 +154,9 @@ fn column(column: &Column, batch: &RecordBatch, file: &OpenFile) -> Result<Optio
             let day = crate::contract::day_number(parse_day(text)?)?;
             cast(&Int64Array::from(vec![day]), &DataType::Int32).and_then(|d| cast(&d, &DataType::Date32))?
         }
-        ColumnType::Id | ColumnType::Choice | ColumnType::Currency | ColumnType::Text => Arc::new(StringArray::from(vec![text.as_str()])),
+        ColumnType::Id | ColumnType::Choice | ColumnType::Currency | ColumnType::Text => {
+            Arc::new(StringArray::from(vec![text.as_str()]))
+        }
         ColumnType::Instant | ColumnType::Flag | ColumnType::Share => return Ok(None),
     };
     let repeat = UInt32Array::from(vec![0; batch.num_rows()]);

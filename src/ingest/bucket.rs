@@ -76,8 +76,11 @@ impl Cleaner {
     /// # Errors
     /// When a derivation fails.
     pub fn clean(&self, rows: &BucketRows, range: Range<usize>, calendar: &Calendar) -> Result<Vec<(&str, Vec<i64>)>> {
-        let mut columns: Vec<(&str, Vec<i64>)> =
-            self.columns.iter().map(|(name, origin)| (name.as_str(), make(origin, rows, range.clone(), calendar))).collect();
+        let mut columns: Vec<(&str, Vec<i64>)> = self
+            .columns
+            .iter()
+            .map(|(name, origin)| (name.as_str(), make(origin, rows, range.clone(), calendar)))
+            .collect();
         if !self.derived.is_empty() {
             let frame = Frame::new(range.len(), columns.iter().map(|(n, v)| (*n, v.clone())))?;
             for ((name, _), result) in self.derived.iter().zip(self.program.run(&frame)?) {

@@ -46,7 +46,8 @@ impl Checks {
     /// # Errors
     /// When the contract names a column it does not have.
     pub fn new(table: &Table, limits: &Limits) -> Result<Self> {
-        let find = |name: &str| table.position(name).with_context(|| format!("contract: {} has no column {name}", table.name));
+        let find =
+            |name: &str| table.position(name).with_context(|| format!("contract: {} has no column {name}", table.name));
         let columns = table
             .columns
             .iter()
@@ -69,11 +70,7 @@ impl Checks {
                 })
             })
             .collect::<Result<_>>()?;
-        Ok(Self {
-            columns,
-            event: table.event.as_deref().map(find).transpose()?,
-            known_at: table.position("known_at"),
-        })
+        Ok(Self { columns, event: table.event.as_deref().map(find).transpose()?, known_at: table.position("known_at") })
     }
 
     /// The event column's position and whether it holds instants.
@@ -180,7 +177,8 @@ fn reset_value(table: &Table, column: &str, to: &str) -> Result<i64> {
     }
     let target = table.columns.iter().find(|c| c.name == column).context("contract: reset of an unknown column")?;
     if target.kind == ColumnType::Choice {
-        let code = target.values.iter().position(|v| v == to).with_context(|| format!("contract: {column} is never {to}"))?;
+        let code =
+            target.values.iter().position(|v| v == to).with_context(|| format!("contract: {column} is never {to}"))?;
         return Ok(i64::try_from(code)?);
     }
     to.parse().with_context(|| format!("contract: reset of {column} to {to}"))

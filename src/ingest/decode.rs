@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, StringViewArray};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt64Type,
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt64Type,
 };
 
 use super::rule::Rule;
@@ -30,7 +30,13 @@ pub struct Fault {
 ///
 /// # Errors
 /// When the array is of a type the structural check should have refused.
-pub fn decode(column: &Column, position: usize, array: &ArrayRef, currency: &str, faults: &mut Vec<Fault>) -> Result<Vec<i64>> {
+pub fn decode(
+    column: &Column,
+    position: usize,
+    array: &ArrayRef,
+    currency: &str,
+    faults: &mut Vec<Fault>,
+) -> Result<Vec<i64>> {
     let mut fault = |row, rule| faults.push(Fault { row, column: position, rule });
     if *array.data_type() == DataType::Null {
         return Ok(vec![NULL; array.len()]);
@@ -117,9 +123,13 @@ fn instants(array: &ArrayRef) -> Result<Vec<i64>> {
     let DataType::Timestamp(unit, _) = array.data_type() else { bail!("not a timestamp") };
     Ok(match unit {
         TimeUnit::Second => primitive::<TimestampSecondType>(array, |v| v.saturating_mul(1_000_000).max(NULL + 1)),
-        TimeUnit::Millisecond => primitive::<TimestampMillisecondType>(array, |v| v.saturating_mul(1_000).max(NULL + 1)),
+        TimeUnit::Millisecond => {
+            primitive::<TimestampMillisecondType>(array, |v| v.saturating_mul(1_000).max(NULL + 1))
+        }
         TimeUnit::Microsecond => primitive::<TimestampMicrosecondType>(array, |v| v),
-        TimeUnit::Nanosecond => primitive::<TimestampNanosecondType>(array, |v| v.div_euclid(1_000) + i64::from(v.rem_euclid(1_000) > 0)),
+        TimeUnit::Nanosecond => {
+            primitive::<TimestampNanosecondType>(array, |v| v.div_euclid(1_000) + i64::from(v.rem_euclid(1_000) > 0))
+        }
     })
 }
 
@@ -176,21 +186,24 @@ fn words(array: &ArrayRef, lookup: impl Fn(&[u8]) -> Option<i64>, mut fault: imp
 }
 
 fn text(array: &ArrayRef) -> Result<StringViewArray> {
-    let views = if *array.data_type() == DataType::Utf8View { array.clone() } else { cast(array, &DataType::Utf8View)? };
+    let views =
+        if *array.data_type() == DataType::Utf8View { array.clone() } else { cast(array, &DataType::Utf8View)? };
     Ok(views.as_string_view().clone())
 }
 
 /// Equality keys of ids: an integer is itself, anything else its hash.
 fn id_keys(array: &ArrayRef) -> Result<Vec<i64>> {
     match array.data_type() {
-        DataType::UInt64 => Ok(primitive::<UInt64Type>(array, |v| key(v))),
+        DataType::UInt64 => Ok(primitive::<UInt64Type>(array, key)),
         t if t.is_integer() => {
             let wide = cast(array, &DataType::Int64)?;
             Ok(primitive::<Int64Type>(&wide, |v| v))
         }
         DataType::FixedSizeBinary(_) => {
             let array = array.as_fixed_size_binary();
-            Ok((0..array.len()).map(|r| if array.is_null(r) { NULL } else { key(hash_bytes(array.value(r))) }).collect())
+            Ok((0..array.len())
+                .map(|r| if array.is_null(r) { NULL } else { key(hash_bytes(array.value(r))) })
+                .collect())
         }
         _ => {
             let views = text(array)?;

@@ -64,8 +64,12 @@ pub fn open(pipeline: &Pipeline, contract: &Contract) -> Result<(Vec<Export>, Ve
     let (mut exports, mut findings) = (Vec::new(), Vec::new());
     for table in &contract.tables {
         let Some(input) = pipeline.settings.inputs.get(&table.name) else { continue };
-        let whole = |message: String| Finding { file: pipeline.path.clone(), line: 0, message: format!("inputs.{}: {message}", table.name) };
-        let select = match input.select().map(|sql| Select::parse(sql)).transpose() {
+        let whole = |message: String| Finding {
+            file: pipeline.path.clone(),
+            line: 0,
+            message: format!("inputs.{}: {message}", table.name),
+        };
+        let select = match input.select().map(Select::parse).transpose() {
             Ok(select) => select.map(Arc::new),
             Err(e) => {
                 findings.push(whole(format!("select: {e:#}")));
@@ -83,10 +87,18 @@ pub fn open(pipeline: &Pipeline, contract: &Contract) -> Result<(Vec<Export>, Ve
         for file in files {
             match open_file(&file, &export) {
                 Ok((open, found)) => {
-                    findings.extend(found.into_iter().map(|message| Finding { file: file.path.clone(), line: 0, message }));
+                    findings.extend(found.into_iter().map(|message| Finding {
+                        file: file.path.clone(),
+                        line: 0,
+                        message,
+                    }));
                     export.files.push(open);
                 }
-                Err(e) => findings.push(Finding { file: file.path.clone(), line: 0, message: format!("{}: {e:#}", table.name) }),
+                Err(e) => findings.push(Finding {
+                    file: file.path.clone(),
+                    line: 0,
+                    message: format!("{}: {e:#}", table.name),
+                }),
             }
         }
         if table.name == "groups" {
@@ -145,9 +157,12 @@ fn check_columns(table: &Table, schema: &Schema, file: &ExportFile) -> (Vec<Stri
     let mut found = Vec::new();
     for column in &table.columns {
         match schema.column_with_name(&column.name) {
-            Some((_, field)) if !accepts(column, field.data_type()) => found.push(wrong_type(column, field.data_type())),
+            Some((_, field)) if !accepts(column, field.data_type()) => {
+                found.push(wrong_type(column, field.data_type()))
+            }
             None if column.required && !file.partitions.contains_key(&column.name) => {
-                let hint = crate::expression::did_you_mean(&column.name, schema.fields().iter().map(|f| f.name().as_str()));
+                let hint =
+                    crate::expression::did_you_mean(&column.name, schema.fields().iter().map(|f| f.name().as_str()));
                 found.push(format!(
                     "the required column `{}` is missing{hint}; it holds {}; rename it in the input's `select`",
                     column.name,
@@ -168,7 +183,9 @@ pub fn wrong_type(column: &Column, found: &DataType) -> String {
         (ColumnType::Money, DataType::Float16 | DataType::Float32 | DataType::Float64) => {
             "; money is never floating point: select CAST(ROUND(x * 100) AS BIGINT)"
         }
-        (ColumnType::Instant, DataType::Timestamp(_, None)) => "; a timestamp without a zone is a local time: export it in UTC",
+        (ColumnType::Instant, DataType::Timestamp(_, None)) => {
+            "; a timestamp without a zone is a local time: export it in UTC"
+        }
         (ColumnType::Date, DataType::Timestamp(_, _)) => "; select CAST(x AS DATE)",
         _ => "; cast it in the input's `select`",
     };
@@ -230,7 +247,8 @@ fn id_types_agree(exports: &[Export], findings: &mut Vec<Finding>) {
 
 /// How the ids of a column are written, file by file.
 fn forms(export: &Export, column: &str) -> Vec<(std::path::PathBuf, &'static str)> {
-    let in_file = |f: &OpenFile| Some((f.file.path.clone(), id_form(f.yields.field_with_name(column).ok()?.data_type())));
+    let in_file =
+        |f: &OpenFile| Some((f.file.path.clone(), id_form(f.yields.field_with_name(column).ok()?.data_type())));
     export.files.iter().filter_map(in_file).collect()
 }
 

@@ -89,10 +89,8 @@ fn export_file(path: &Path, root: &Path) -> ExportFile {
 
 /// The folders of a pattern before its first wildcard.
 fn fixed_part(pattern: &Path) -> PathBuf {
-    let fixed: PathBuf = pattern
-        .components()
-        .take_while(|c| !c.as_os_str().to_string_lossy().contains(['*', '?', '[']))
-        .collect();
+    let fixed: PathBuf =
+        pattern.components().take_while(|c| !c.as_os_str().to_string_lossy().contains(['*', '?', '['])).collect();
     fixed
 }
 

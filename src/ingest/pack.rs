@@ -47,7 +47,8 @@ pub fn pack(values: &[i64], out: &mut Vec<u8>) {
     out.push(1 + width + if nulls { NULLABLE } else { 0 });
     out.push(unit);
     out.extend_from_slice(&low.to_le_bytes());
-    let offset = |v: i64| if v == NULL { 0 } else { (v.wrapping_sub(low).cast_unsigned() / divisor).wrapping_add(first) };
+    let offset =
+        |v: i64| if v == NULL { 0 } else { (v.wrapping_sub(low).cast_unsigned() / divisor).wrapping_add(first) };
     match width {
         1 => out.extend(values.iter().map(|v| offset(*v).to_le_bytes()[0])),
         2 => values.iter().for_each(|v| out.extend_from_slice(&offset(*v).to_le_bytes()[..2])),
@@ -116,9 +117,24 @@ impl<'a> Unpacker<'a> {
                 };
                 match width {
                     1 => bytes.iter().enumerate().for_each(|(row, b)| sink(row, value(u64::from(*b)))),
-                    2 => bytes.as_chunks::<2>().0.iter().enumerate().for_each(|(row, b)| sink(row, value(u64::from(u16::from_le_bytes(*b))))),
-                    4 => bytes.as_chunks::<4>().0.iter().enumerate().for_each(|(row, b)| sink(row, value(u64::from(u32::from_le_bytes(*b))))),
-                    _ => bytes.as_chunks::<8>().0.iter().enumerate().for_each(|(row, b)| sink(row, value(u64::from_le_bytes(*b)))),
+                    2 => bytes
+                        .as_chunks::<2>()
+                        .0
+                        .iter()
+                        .enumerate()
+                        .for_each(|(row, b)| sink(row, value(u64::from(u16::from_le_bytes(*b))))),
+                    4 => bytes
+                        .as_chunks::<4>()
+                        .0
+                        .iter()
+                        .enumerate()
+                        .for_each(|(row, b)| sink(row, value(u64::from(u32::from_le_bytes(*b))))),
+                    _ => bytes
+                        .as_chunks::<8>()
+                        .0
+                        .iter()
+                        .enumerate()
+                        .for_each(|(row, b)| sink(row, value(u64::from_le_bytes(*b)))),
                 }
             }
             _ => bail!("a spilled block is damaged"),

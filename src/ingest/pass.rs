@@ -137,12 +137,18 @@ impl<'a> Pass<'a> {
                     columns.push(checked.rows);
                     columns.push(flags);
                     columns.extend(checked.columns);
-                    let ids = batch.columns[record].as_ref().filter(|_| text).map(super::decode::IdColumn::new).transpose()?;
+                    let ids = batch.columns[record]
+                        .as_ref()
+                        .filter(|_| text)
+                        .map(super::decode::IdColumn::new)
+                        .transpose()?;
                     let records = ids.as_ref().map(|ids| (ids, checked.kept.as_slice()));
                     store.add(&Rows { file: checked.file, subjects: &checked.owners[0], columns: &columns, records })
                 })?
             } else {
-                self.scan(export, &setting, &|scan, batch| ties::read(scan, &batch, &spine, &consents, &layout, &store))?
+                self.scan(export, &setting, &|scan, batch| {
+                    ties::read(scan, &batch, &spine, &consents, &layout, &store)
+                })?
             };
             findings.insert(name.clone(), found);
             stores.insert(name.clone(), store);
@@ -169,7 +175,12 @@ impl<'a> Pass<'a> {
     }
 
     /// Reads one export and returns what was found in it.
-    fn scan(&self, export: &Export, setting: &Setting, work: &(dyn Fn(&Scan, Batch) -> Result<()> + Sync)) -> Result<Findings> {
+    fn scan(
+        &self,
+        export: &Export,
+        setting: &Setting,
+        work: &(dyn Fn(&Scan, Batch) -> Result<()> + Sync),
+    ) -> Result<Findings> {
         let scan = Scan::new(&export.table, setting)?;
         let rows = export.files.iter().map(super::export::OpenFile::rows).sum();
         let progress = self.output.stage(&format!("read {}", export.table.name), rows, "rows");
@@ -189,7 +200,9 @@ impl<'a> Pass<'a> {
     /// Whether the statistics of a row group say that all its rows happened or became known after the cut-off.
     fn hidden(&self, export: &Export, meta: &RowGroupMetaData) -> bool {
         let after = |column: &str, last: i64| batches::smallest(meta, column).is_some_and(|least| least > last);
-        let date = |name: &&str| export.table.columns.iter().any(|c| c.name == **name && c.kind == crate::contract::ColumnType::Date);
+        let date = |name: &&str| {
+            export.table.columns.iter().any(|c| c.name == **name && c.kind == crate::contract::ColumnType::Date)
+        };
         let event = export.table.event.as_deref().filter(date);
         event.is_some_and(|e| after(e, self.calendar.as_of_day()))
     }

@@ -76,7 +76,8 @@ impl<'a> Consents<'a> {
         let mut flags = self.flags.lock().map_err(|_| anyhow!("another thread failed"))?;
         for row in 0..rows.rows.len() {
             let ends = [value(&rows, revoked, row), value(&rows, expires, row)];
-            let in_force = value(&rows, granted, row) < self.cutoff && ends.iter().all(|e| *e == NULL || *e >= self.cutoff);
+            let in_force =
+                value(&rows, granted, row) < self.cutoff && ends.iter().all(|e| *e == NULL || *e >= self.cutoff);
             if in_force && rows.owners[0][row] != UNKNOWN {
                 let bit = usize::try_from(value(&rows, purpose, row)).ok().and_then(|p| self.bits.get(p));
                 flags[rows.owners[0][row] as usize] |= bit.copied().unwrap_or(0);
@@ -143,7 +144,9 @@ impl Register {
             known => known,
         };
         let content = |v: &[i64]| -> Vec<i64> { (0..v.len()).filter(|c| Some(*c) != known).map(|c| v[c]).collect() };
-        rows.sort_by(|a, b| a.2[key].cmp(&b.2[key]).then_with(|| when(&b.2).cmp(&when(&a.2))).then_with(|| (a.0, a.1).cmp(&(b.0, b.1))));
+        rows.sort_by(|a, b| {
+            a.2[key].cmp(&b.2[key]).then_with(|| when(&b.2).cmp(&when(&a.2))).then_with(|| (a.0, a.1).cmp(&(b.0, b.1)))
+        });
         let mut settled = Vec::new();
         for group in rows.chunk_by(|a, b| a.2[key] == b.2[key]) {
             let (file, _, first) = &group[0];
@@ -151,7 +154,12 @@ impl Register {
             if newest.clone().any(|r| content(&r.2) != content(first)) {
                 for (file, row, _) in group {
                     let column = u16::try_from(key).unwrap_or(u16::MAX);
-                    findings.quarantine(Quarantined { file: *file, row: *row, rule: Rule::ConflictingVersions, column });
+                    findings.quarantine(Quarantined {
+                        file: *file,
+                        row: *row,
+                        rule: Rule::ConflictingVersions,
+                        column,
+                    });
                 }
                 continue;
             }
@@ -170,7 +178,8 @@ impl Register {
     /// # Errors
     /// When the contract's table lacks a column.
     pub fn disputed(self, table: &Table, findings: &mut Findings) -> Result<Disputed> {
-        let (tables, record, state) = (position(table, "table")?, position(table, "record_id")?, position(table, "state")?);
+        let (tables, record, state) =
+            (position(table, "table")?, position(table, "record_id")?, position(table, "state")?);
         let mut disputed = Disputed::new();
         let name = |column: usize, code: i64| {
             let values = &table.columns[column].values;
@@ -199,7 +208,14 @@ impl Register {
 ///
 /// # Errors
 /// When the batch cannot be read.
-pub fn outcomes(scan: &Scan, batch: &Batch, spine: &Spine, calendar: &Calendar, table: &Table, out: &Mutex<Vec<(u32, bool)>>) -> Result<()> {
+pub fn outcomes(
+    scan: &Scan,
+    batch: &Batch,
+    spine: &Spine,
+    calendar: &Calendar,
+    table: &Table,
+    out: &Mutex<Vec<(u32, bool)>>,
+) -> Result<()> {
     let rows = scan.check(batch, Some(spine))?;
     let (as_of, bad) = (position(table, "as_of")?, position(table, "bad")?);
     let matches = |row: &usize| value(&rows, as_of, *row) == calendar.as_of_day();

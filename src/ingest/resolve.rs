@@ -54,14 +54,18 @@ impl Layout {
             Some((position + FIRST, if table.columns[position].kind == ColumnType::Instant { 1 } else { DAY_MICROS }))
         });
         let content = |c: &str| !matches!(c, "known_at" | "source_id" | "subject_id" | "currency");
-        let refund = table.columns.iter().enumerate().find_map(|(p, c)| Some((p + FIRST, at(c.refund_amount.as_deref()?)?)));
+        let refund =
+            table.columns.iter().enumerate().find_map(|(p, c)| Some((p + FIRST, at(c.refund_amount.as_deref()?)?)));
         Self {
             width: table.columns.len() + FIRST,
             record: at("record_id"),
             event,
             known_at: at("known_at"),
             content: (0..table.columns.len()).filter(|p| content(&table.columns[*p].name)).map(|p| p + FIRST).collect(),
-            money: (0..table.columns.len()).filter(|p| table.columns[*p].kind == ColumnType::Money).map(|p| p + FIRST).collect(),
+            money: (0..table.columns.len())
+                .filter(|p| table.columns[*p].kind == ColumnType::Money)
+                .map(|p| p + FIRST)
+                .collect(),
             refund,
             limits: limits.clone(),
             table: table.clone(),
@@ -84,7 +88,8 @@ impl Layout {
     /// Whether two rows say the same.
     #[must_use]
     pub fn same(&self, rows: &BucketRows, a: usize, b: usize) -> bool {
-        self.content.iter().all(|c| rows.value(*c, a) == rows.value(*c, b)) && rows.records.get(a) == rows.records.get(b)
+        self.content.iter().all(|c| rows.value(*c, a) == rows.value(*c, b))
+            && rows.records.get(a) == rows.records.get(b)
     }
 
     fn place(&self, rows: &BucketRows, row: usize) -> (u32, i64) {
@@ -104,7 +109,13 @@ impl Layout {
 ///
 /// # Errors
 /// When the rows do not have the layout's columns.
-pub fn resolve(rows: BucketRows, layout: &Layout, consents: &[bool], first_day: Option<i64>, found: &mut Findings) -> Result<Resolved> {
+pub fn resolve(
+    rows: BucketRows,
+    layout: &Layout,
+    consents: &[bool],
+    first_day: Option<i64>,
+    found: &mut Findings,
+) -> Result<Resolved> {
     let record = layout.record.context("only tables of records are resolved")?;
     let mut fate: Vec<Option<Class>> = vec![None; rows.len()];
     let mut index = KeyIndex::default();

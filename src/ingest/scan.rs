@@ -64,6 +64,11 @@ pub struct Scan<'a> {
     pub findings: Mutex<Findings>,
 }
 
+/// Dense numbers by owner column; empty where no spine was given.
+type Owners = Vec<Vec<u32>>;
+/// The id columns of the owners.
+type OwnerIds = Vec<Option<IdColumn>>;
+
 /// The rows of a batch that are visible and break no rule.
 pub struct Checked {
     /// The file.
@@ -75,9 +80,9 @@ pub struct Checked {
     /// The rows' positions in the batch.
     pub kept: Vec<u32>,
     /// Dense numbers per owner column, when a spine was given.
-    pub owners: Vec<Vec<u32>>,
+    pub owners: Owners,
     /// The id columns of the owners.
-    pub owner_ids: Vec<Option<IdColumn>>,
+    pub owner_ids: OwnerIds,
 }
 
 impl<'a> Scan<'a> {
@@ -86,7 +91,8 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// When the contract is inconsistent.
     pub fn new(table: &'a Table, setting: &'a Setting<'a>) -> Result<Self> {
-        let owners: Vec<usize> = ["subject_id", "subject_a", "subject_b"].iter().filter_map(|c| table.position(c)).collect();
+        let owners: Vec<usize> =
+            ["subject_id", "subject_a", "subject_b"].iter().filter_map(|c| table.position(c)).collect();
         let ids = table.columns.iter().enumerate().filter(|(at, c)| c.kind == ColumnType::Id && !owners.contains(at));
         Ok(Self {
             table,
@@ -117,7 +123,11 @@ impl<'a> Scan<'a> {
             columns.push(match array {
                 // Owners are looked up by their bytes; all that matters here is whether they are null.
                 Some(array) if self.owners.contains(&at) => {
-                    if array.null_count() == 0 { vec![0; rows] } else { (0..rows).map(|r| if array.is_null(r) { crate::NULL } else { 0 }).collect() }
+                    if array.null_count() == 0 {
+                        vec![0; rows]
+                    } else {
+                        (0..rows).map(|r| if array.is_null(r) { crate::NULL } else { 0 }).collect()
+                    }
                 }
                 Some(array) => decode(column, at, array, self.setting.currency, &mut faults)?,
                 None => Vec::new(),
@@ -142,10 +152,12 @@ impl<'a> Scan<'a> {
         let (columns, owners) = if kept.len() == rows {
             (columns, owners)
         } else {
-            let gather = |c: &Vec<i64>| if c.is_empty() { Vec::new() } else { kept.iter().map(|r| c[*r as usize]).collect() };
+            let gather =
+                |c: &Vec<i64>| if c.is_empty() { Vec::new() } else { kept.iter().map(|r| c[*r as usize]).collect() };
             let columns = columns.iter().map(gather).collect();
             // Without a spine owners were not looked up.
-            let dense = |c: &Vec<u32>| if c.is_empty() { Vec::new() } else { kept.iter().map(|r| c[*r as usize]).collect() };
+            let dense =
+                |c: &Vec<u32>| if c.is_empty() { Vec::new() } else { kept.iter().map(|r| c[*r as usize]).collect() };
             (columns, owners.iter().map(dense).collect())
         };
         Ok(Checked { file: batch.file, rows: numbers, columns, kept, owners, owner_ids })
@@ -172,7 +184,7 @@ impl<'a> Scan<'a> {
         Ok((0..last).filter(|r| seen(*r as usize) && !lost.get(*r as usize).is_some_and(|l| *l)).collect())
     }
 
-    fn look_up(&self, batch: &Batch, spine: Option<&Spine>, faults: &mut Vec<Fault>) -> Result<(Vec<Vec<u32>>, Vec<Option<IdColumn>>)> {
+    fn look_up(&self, batch: &Batch, spine: Option<&Spine>, faults: &mut Vec<Fault>) -> Result<(Owners, OwnerIds)> {
         let (mut all, mut ids) = (Vec::new(), Vec::new());
         for at in &self.owners {
             let column = batch.columns[*at].as_ref().map(IdColumn::new).transpose()?;

@@ -7,7 +7,9 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use polars::prelude::IntoLazy;
 use polars::sql::SQLContext;
-use sqlparser::ast::{self, Expr, GroupByExpr, Query, SetExpr, SetOperator, SetQuantifier, Statement, TableFactor, visit_expressions};
+use sqlparser::ast::{
+    self, Expr, GroupByExpr, Query, SetExpr, SetOperator, SetQuantifier, Statement, TableFactor, visit_expressions,
+};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use std::sync::Arc;
@@ -18,8 +20,25 @@ use crate::engine::bridge::{from_frame, to_frame};
 pub const ROW_COLUMN: &str = "export_row";
 
 const AGGREGATES: [&str; 19] = [
-    "AVG", "COUNT", "SUM", "MIN", "MAX", "MEDIAN", "STDDEV", "VARIANCE", "VAR", "FIRST", "LAST", "ARRAY_AGG", "STRING_AGG",
-    "CORR", "COVAR", "COVAR_POP", "COVAR_SAMP", "QUANTILE_CONT", "QUANTILE_DISC",
+    "AVG",
+    "COUNT",
+    "SUM",
+    "MIN",
+    "MAX",
+    "MEDIAN",
+    "STDDEV",
+    "VARIANCE",
+    "VAR",
+    "FIRST",
+    "LAST",
+    "ARRAY_AGG",
+    "STRING_AGG",
+    "CORR",
+    "COVAR",
+    "COVAR_POP",
+    "COVAR_SAMP",
+    "QUANTILE_CONT",
+    "QUANTILE_DISC",
 ];
 
 /// A checked `select`.
@@ -117,7 +136,9 @@ fn row_wise(query: &Query) -> Result<()> {
                 ControlFlow::Continue(())
             }
         }
-        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break("sub-queries are not allowed".to_owned()),
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
+            ControlFlow::Break("sub-queries are not allowed".to_owned())
+        }
         _ => ControlFlow::Continue(()),
     });
     match verdict {
@@ -140,7 +161,8 @@ mod tests {
             vec![Arc::new(Int64Array::from(vec![1, 2, 3])), Arc::new(Int64Array::from(vec![10, 20, 30]))],
         )
         .unwrap();
-        let select = Select::parse("SELECT a AS x FROM export WHERE a > 1 UNION ALL SELECT b AS x FROM export").unwrap();
+        let select =
+            Select::parse("SELECT a AS x FROM export WHERE a > 1 UNION ALL SELECT b AS x FROM export").unwrap();
         let (yielded, rows) = select.run(&batch, 100).unwrap();
         assert_eq!(yielded.column_by_name("x").unwrap().as_primitive::<Int64Type>().values(), &[2, 3, 10, 20, 30]);
         assert_eq!(rows, [101, 102, 100, 101, 102]);

@@ -270,7 +270,10 @@ mod tests {
             all.push(&to_ordered(id));
         }
         let spine = Spine::build(&all, IdForm::Integer).unwrap();
-        assert_eq!((0..5).map(|n| spine.text(n)).collect::<Vec<_>>(), ["-9223372036854775807", "-3", "0", "5", "9223372036854775807"]);
+        assert_eq!(
+            (0..5).map(|n| spine.text(n)).collect::<Vec<_>>(),
+            ["-9223372036854775807", "-3", "0", "5", "9223372036854775807"]
+        );
         assert_eq!(spine.find(&to_ordered(5)), 3);
     }
 
@@ -282,7 +285,8 @@ mod tests {
         }
         let spine = Spine::build(&all, IdForm::Text).unwrap();
         assert_eq!(spine.len(), 100_000);
-        let ids: Vec<String> = (0..200_000_u64).map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        let ids: Vec<String> =
+            (0..200_000_u64).map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
         let mut found = Vec::new();
         spine.find_all(ids.iter().map(|i| Some(i.as_bytes())), &mut found);
         assert!(found[..100_000].iter().zip(&ids).all(|(n, id)| spine.text(*n) == *id));

@@ -22,7 +22,13 @@ impl Buckets {
     /// Buckets of 4,096 to 16,384 subjects: small enough for the cache, few enough to write to all at once.
     #[must_use]
     pub fn new(subjects: usize) -> Self {
-        let shift = if subjects > 2_000_000 { 14 } else if subjects > 1_000_000 { 13 } else { 12 };
+        let shift = if subjects > 2_000_000 {
+            14
+        } else if subjects > 1_000_000 {
+            13
+        } else {
+            12
+        };
         Self { shift, subjects }
     }
 
@@ -115,7 +121,8 @@ impl<'a> Store<'a> {
     /// # Errors
     /// When the scratch file cannot be made.
     pub fn new(buckets: Buckets, budget: &'a Budget, scratch: &Path) -> Result<Self> {
-        let scratch = tempfile::tempfile_in(scratch).with_context(|| format!("a scratch file in {}", scratch.display()))?;
+        let scratch =
+            tempfile::tempfile_in(scratch).with_context(|| format!("a scratch file in {}", scratch.display()))?;
         let places = (0..buckets.count()).map(|_| Mutex::default()).collect();
         Ok(Self { buckets, places, budget, scratch, end: AtomicU64::new(0) })
     }
@@ -144,7 +151,11 @@ impl<'a> Store<'a> {
         let sorted: Vec<Vec<i64>> = rows
             .columns
             .iter()
-            .map(|column| if column.is_empty() { Vec::new() } else { order.iter().map(|r| column[*r as usize]).collect() })
+            .map(
+                |column| {
+                    if column.is_empty() { Vec::new() } else { order.iter().map(|r| column[*r as usize]).collect() }
+                },
+            )
             .collect();
         let mut packed = Vec::new();
         let mut blocks = Vec::new();
@@ -155,9 +166,9 @@ impl<'a> Store<'a> {
                 continue;
             }
             let from = packed.len();
-            let first = self.buckets.subjects(bucket).start;
+            let first = i64::try_from(self.buckets.subjects(bucket).start)?;
             local.clear();
-            local.extend(order[part.clone()].iter().map(|r| i64::from(rows.subjects[*r as usize]) - first as i64));
+            local.extend(order[part.clone()].iter().map(|r| i64::from(rows.subjects[*r as usize]) - first));
             pack(&local, &mut packed);
             for column in &sorted {
                 pack(column.get(part.clone()).unwrap_or(&[]), &mut packed);
@@ -165,7 +176,9 @@ impl<'a> Store<'a> {
             if let Some((ids, positions)) = rows.records {
                 let texts = order[part.clone()].iter().map(|r| ids.get(positions[*r as usize] as usize).unwrap_or(&[]));
                 local.clear();
-                local.extend(texts.clone().map(|t| t.len() as i64));
+                for text in texts.clone() {
+                    local.push(i64::try_from(text.len())?);
+                }
                 pack(&local, &mut packed);
                 texts.for_each(|t| packed.extend_from_slice(t));
             }
@@ -179,7 +192,9 @@ impl<'a> Store<'a> {
         let mut offset = 0;
         if !kept {
             offset = self.end.fetch_add(packed.len() as u64, Ordering::Relaxed);
-            self.scratch.write_all_at(packed, offset).context("spilling rows to the scratch file; is the disk full? See --scratch")?;
+            self.scratch
+                .write_all_at(packed, offset)
+                .context("spilling rows to the scratch file; is the disk full? See --scratch")?;
         }
         for (bucket, rows, part) in blocks {
             let bytes = if kept {
@@ -198,7 +213,8 @@ impl<'a> Store<'a> {
     /// # Errors
     /// When the scratch file cannot be read.
     pub fn take(&self, bucket: usize, columns: usize, text_records: bool) -> Result<BucketRows> {
-        let mut places = std::mem::take(&mut *self.places[bucket].lock().map_err(|_| anyhow::anyhow!("another thread failed"))?);
+        let mut places =
+            std::mem::take(&mut *self.places[bucket].lock().map_err(|_| anyhow::anyhow!("another thread failed"))?);
         // Threads add blocks in any order; nothing below may depend on it.
         places.sort_by_key(|p| p.file);
         let mut blocks = Vec::with_capacity(places.len());
@@ -217,11 +233,16 @@ impl<'a> Store<'a> {
         }
         let rows: usize = places.iter().map(|p| p.rows as usize).sum();
         let subjects = self.buckets.subjects(bucket);
-        let mut readers: Vec<Unpacker> = places.iter().zip(&blocks).map(|(p, b)| Unpacker::new(b, p.rows as usize)).collect();
+        let mut readers: Vec<Unpacker> =
+            places.iter().zip(&blocks).map(|(p, b)| Unpacker::new(b, p.rows as usize)).collect();
         let mut starts = vec![0_u32; subjects.len() + 1];
         let mut local = Vec::with_capacity(rows);
         for reader in &mut readers {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a position within the bucket, as `add` wrote it")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a position within the bucket, as `add` wrote it"
+            )]
             reader.column(|_, s| {
                 starts[s as usize + 1] += 1;
                 local.push(s as u32);
@@ -239,7 +260,14 @@ impl<'a> Store<'a> {
                 *place - 1
             })
             .collect();
-        let bases: Vec<usize> = places.iter().scan(0, |base, p| { let here = *base; *base += p.rows as usize; Some(here) }).collect();
+        let bases: Vec<usize> = places
+            .iter()
+            .scan(0, |base, p| {
+                let here = *base;
+                *base += p.rows as usize;
+                Some(here)
+            })
+            .collect();
         let mut out = Vec::with_capacity(columns);
         for _ in 0..columns {
             if readers.iter().all(Unpacker::next_is_null) {
@@ -268,7 +296,11 @@ impl<'a> Store<'a> {
             for (reader, base) in readers.iter_mut().zip(&bases) {
                 let mut from = u32::try_from(records.bytes.len())?;
                 let to = &to[*base..];
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the length of a text of this block")]
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "the length of a text of this block"
+                )]
                 reader.column(|row, len| {
                     records.spans[to[row] as usize] = (from, len as u32);
                     from += len as u32;

@@ -110,17 +110,22 @@ impl Numbered {
 ///
 /// # Errors
 /// When two versions with the same `known_at` contradict each other; all such subjects of the bucket are named.
-pub fn latest(rows: BucketRows, layout: &Layout, paths: &[std::path::PathBuf], found: &mut Findings) -> Result<BucketRows> {
+pub fn latest(
+    rows: &BucketRows,
+    layout: &Layout,
+    paths: &[std::path::PathBuf],
+    found: &mut Findings,
+) -> Result<BucketRows> {
     let subjects = rows.starts.len().saturating_sub(1);
     let mut report = Report::default();
     let mut keep = Vec::with_capacity(subjects);
     for subject in 0..subjects {
         let mut versions: Vec<usize> = rows.of(subject).collect();
-        versions.sort_by_key(|r| (std::cmp::Reverse(layout.known(&rows, *r)), rows.files[*r], rows.value(ROW, *r)));
+        versions.sort_by_key(|r| (std::cmp::Reverse(layout.known(rows, *r)), rows.files[*r], rows.value(ROW, *r)));
         let Some(first) = versions.first().copied() else { bail!("a subject without a row") };
         for row in &versions[1..] {
-            let same = layout.same(&rows, first, *row);
-            if !same && layout.known(&rows, *row) == layout.known(&rows, first) {
+            let same = layout.same(rows, first, *row);
+            if !same && layout.known(rows, *row) == layout.known(rows, first) {
                 report.0.push(Finding {
                     file: paths[rows.files[*row] as usize].clone(),
                     line: 0,

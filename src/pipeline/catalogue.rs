@@ -231,7 +231,9 @@ impl Catalogue {
                         let span = feature.span();
                         let declared = feature.into_inner();
                         if !names.insert(declared.name.clone()) {
-                            findings.0.push(source.finding(&span, format!("the feature `{}` is declared twice", declared.name)));
+                            findings.0.push(
+                                source.finding(&span, format!("the feature `{}` is declared twice", declared.name)),
+                            );
                         }
                         let source = catalogue.sources.len();
                         catalogue.features.push(Feature { category: file.category.clone(), source, declared, span });

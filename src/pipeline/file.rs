@@ -151,7 +151,11 @@ impl Pipeline {
             source.text = toml::to_string(&table)?;
         }
         let settings: Settings = source.parse().map_err(|f| {
-            if overrides.is_empty() { anyhow::Error::msg(f) } else { anyhow::anyhow!("{} with --set: {}", path.display(), f.message) }
+            if overrides.is_empty() {
+                anyhow::Error::msg(f)
+            } else {
+                anyhow::anyhow!("{} with --set: {}", path.display(), f.message)
+            }
         })?;
         let mut pipeline = Self { path: path.to_owned(), text: source.text, settings };
         pipeline.settings.inputs.retain(|_, input| !input.path().is_empty());
@@ -207,8 +211,12 @@ impl Pipeline {
 
 /// Sets one dotted key of a pipeline to a TOML value.
 fn apply(table: &mut toml::Table, text: &str) -> Result<()> {
-    let one: toml::Table = toml::from_str(text)
-        .map_err(|e| anyhow::anyhow!("--set '{text}': {}; write KEY=VALUE with a TOML value, such as 'output=\"/srv/scores\"'", e.message().trim()))?;
+    let one: toml::Table = toml::from_str(text).map_err(|e| {
+        anyhow::anyhow!(
+            "--set '{text}': {}; write KEY=VALUE with a TOML value, such as 'output=\"/srv/scores\"'",
+            e.message().trim()
+        )
+    })?;
     merge(table, one);
     Ok(())
 }
@@ -250,7 +258,12 @@ mod tests {
     fn mistakes_say_what_to_write() {
         assert!(load(&["nonsense"]).unwrap_err().to_string().contains("KEY=VALUE"));
         assert!(load(&["inputs.repayment='r'"]).unwrap_err().to_string().contains("did you mean `repayments`"));
-        assert!(load(&["inputs.consents=''", "consent_statement=''"]).unwrap_err().to_string().contains("consent_statement"));
+        assert!(
+            load(&["inputs.consents=''", "consent_statement=''"])
+                .unwrap_err()
+                .to_string()
+                .contains("consent_statement")
+        );
         assert!(load(&["colour=1"]).unwrap_err().to_string().contains("unknown field"));
     }
 }

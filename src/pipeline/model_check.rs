@@ -40,14 +40,26 @@ impl Linter<'_> {
     fn scale(&mut self) {
         let scale = &self.model.card.scale;
         if scale.low >= scale.high || scale.high > 32_000 || scale.low < 0 {
-            self.find(&(0..0), format!("[scale] runs from {} to {}; low must be below high, both within 0 and 32000", scale.low, scale.high));
+            self.find(
+                &(0..0),
+                format!(
+                    "[scale] runs from {} to {}; low must be below high, both within 0 and 32000",
+                    scale.low, scale.high
+                ),
+            );
         }
         if !(0..=FULL_SHARE).contains(&scale.neutral_share) {
-            self.find(&(0..0), format!("[scale] neutral_share = {} is not within 0 and {FULL_SHARE}", scale.neutral_share));
+            self.find(
+                &(0..0),
+                format!("[scale] neutral_share = {} is not within 0 and {FULL_SHARE}", scale.neutral_share),
+            );
         }
         let label = self.model.label();
         if !label.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
-            self.find(&(0..0), format!("name and version make the path `model={label}`; use letters, digits, `-`, `_` and `.`"));
+            self.find(
+                &(0..0),
+                format!("name and version make the path `model={label}`; use letters, digits, `-`, `_` and `.`"),
+            );
         }
     }
 
@@ -62,7 +74,10 @@ impl Linter<'_> {
             }
             let strength = category.get_ref().evidence_strength;
             if category.get_ref().evidence.is_some() != strength.is_some() || strength.is_some_and(|k| k <= 0.0) {
-                self.find(&category.span(), format!("`{name}`: `evidence` and `evidence_strength` (above 0) go together"));
+                self.find(
+                    &category.span(),
+                    format!("`{name}`: `evidence` and `evidence_strength` (above 0) go together"),
+                );
             }
         }
         for name in CATEGORIES.iter().filter(|c| !seen.contains(*c)) {
@@ -75,7 +90,10 @@ impl Linter<'_> {
         for (n, segment) in segments.iter().enumerate() {
             let (s, span) = (segment.get_ref(), segment.span());
             for name in s.weights.keys().filter(|w| !CATEGORIES.contains(&w.as_str())) {
-                self.find(&span, format!("segment `{}`: `{name}` is no category{}", s.name, did_you_mean(name, CATEGORIES)));
+                self.find(
+                    &span,
+                    format!("segment `{}`: `{name}` is no category{}", s.name, did_you_mean(name, CATEGORIES)),
+                );
             }
             let sum: i64 = s.weights.values().sum();
             if sum != 100 {
@@ -100,7 +118,9 @@ impl Linter<'_> {
             if !fits {
                 let text = match last {
                     None => format!("the first band starts at {from}, the scale at {}", card.scale.low),
-                    Some(l) => format!("band `{}` starts at {from}, not above the one before it at {l}", band.get_ref().name),
+                    Some(l) => {
+                        format!("band `{}` starts at {from}, not above the one before it at {l}", band.get_ref().name)
+                    }
                 };
                 self.find(&band.span(), text);
             }
@@ -114,7 +134,10 @@ impl Linter<'_> {
         for (n, status) in statuses.iter().enumerate() {
             let last = n + 1 == statuses.len();
             if status.get_ref().when.is_none() != last {
-                self.find(&status.span(), format!("status `{}`: the last status, and only it, has no `when`", status.get_ref().name));
+                self.find(
+                    &status.span(),
+                    format!("status `{}`: the last status, and only it, has no `when`", status.get_ref().name),
+                );
             }
         }
         self.unique(statuses.iter().map(|s| (s.get_ref().name.clone(), s.span())).collect(), "status");
@@ -125,7 +148,10 @@ impl Linter<'_> {
         self.unique(card.reason.iter().map(|r| (r.get_ref().code.clone(), r.span())).collect(), "reason");
         for reason in &card.reason {
             if reason.get_ref().text.get("en").is_none_or(|t| t.trim().is_empty()) {
-                self.find(&reason.span(), format!("the reason `{}` has no text: text.en = \"…\"", reason.get_ref().code));
+                self.find(
+                    &reason.span(),
+                    format!("the reason `{}` has no text: text.en = \"…\"", reason.get_ref().code),
+                );
             }
         }
         let codes: BTreeSet<&str> = card.reason.iter().map(|r| r.get_ref().code.as_str()).collect();
@@ -137,7 +163,10 @@ impl Linter<'_> {
             if let Some(code) = declared.and_then(|f| f.declared.reason.clone()) {
                 used.push((feature.span(), code));
             } else if declared.is_some() {
-                self.find(&feature.span(), format!("the feature `{}` has no reason code in the catalogue", feature.get_ref().name));
+                self.find(
+                    &feature.span(),
+                    format!("the feature `{}` has no reason code in the catalogue", feature.get_ref().name),
+                );
             }
         }
         for (span, code) in used {
@@ -147,7 +176,9 @@ impl Linter<'_> {
             }
         }
         let reasons = &card.reasons;
-        if reasons.baseline == super::model::Baseline::NearCutoff && (reasons.cutoff.is_none() || reasons.cutoff_within.is_none()) {
+        if reasons.baseline == super::model::Baseline::NearCutoff
+            && (reasons.cutoff.is_none() || reasons.cutoff_within.is_none())
+        {
             self.find(&(0..0), "[reasons] baseline = \"near_cutoff\" needs `cutoff` and `cutoff_within`".into());
         }
     }
@@ -159,18 +190,30 @@ impl Linter<'_> {
             let (f, span) = (feature.get_ref(), feature.span());
             let Some(declared) = self.model.catalogue.feature(&f.name) else {
                 let names = self.model.catalogue.features.iter().map(|f| f.declared.name.as_str());
-                self.find(&span, format!("the feature `{}` is not in the catalogue{}", f.name, did_you_mean(&f.name, names)));
+                self.find(
+                    &span,
+                    format!("the feature `{}` is not in the catalogue{}", f.name, did_you_mean(&f.name, names)),
+                );
                 continue;
             };
             if !CATEGORIES.contains(&declared.category.as_str()) {
-                self.find(&span, format!("the feature `{}` is of the category `{}`, which is not scored", f.name, declared.category));
+                self.find(
+                    &span,
+                    format!("the feature `{}` is of the category `{}`, which is not scored", f.name, declared.category),
+                );
             }
             if f.importance <= 0 {
-                self.find(&span, format!("the feature `{}` has importance {}; it must be above 0", f.name, f.importance));
+                self.find(
+                    &span,
+                    format!("the feature `{}` has importance {}; it must be above 0", f.name, f.importance),
+                );
             }
             for (name, share) in [("none", f.none), ("unknown", f.unknown)] {
                 if share.is_some_and(|s| !(0..=FULL_SHARE).contains(&s)) {
-                    self.find(&span, format!("the feature `{}`: the share of `{name}` is not within 0 and {FULL_SHARE}", f.name));
+                    self.find(
+                        &span,
+                        format!("the feature `{}`: the share of `{name}` is not within 0 and {FULL_SHARE}", f.name),
+                    );
                 }
             }
             self.bins(f, &span, declared);
@@ -187,7 +230,9 @@ impl Linter<'_> {
             let (a, b) = (pair[0].get_ref(), pair[1].get_ref());
             let message = match (a.below, b.from) {
                 (Some(below), Some(from)) if below < from => format!("a gap between {below} and {from}"),
-                (Some(below), Some(from)) if below > from => format!("bins {} and {} overlap between {from} and {below}", n + 1, n + 2),
+                (Some(below), Some(from)) if below > from => {
+                    format!("bins {} and {} overlap between {from} and {below}", n + 1, n + 2)
+                }
                 (Some(_), Some(_)) => String::new(),
                 _ => format!("bins {} and {} need `below` and `from` where they meet", n + 1, n + 2),
             };
@@ -200,23 +245,43 @@ impl Linter<'_> {
                 Direction::Neither => false,
             };
             if wrong {
-                let direction = if declared.declared.direction == Direction::HigherIsBetter { "higher_is_better" } else { "lower_is_better" };
-                self.find(&pair[1].span(), format!("`{name}`: the shares {} and {} run against `{direction}`", a.share, b.share));
+                let direction = if declared.declared.direction == Direction::HigherIsBetter {
+                    "higher_is_better"
+                } else {
+                    "lower_is_better"
+                };
+                self.find(
+                    &pair[1].span(),
+                    format!("`{name}`: the shares {} and {} run against `{direction}`", a.share, b.share),
+                );
             }
         }
         for bin in &f.bins {
             let b = bin.get_ref();
-            if let (Some(from), Some(below)) = (b.from, b.below) && from >= below {
-                self.find(&bin.span(), format!("`{name}`: the bin from {from} below {below} holds no value: it is unreachable"));
+            if let (Some(from), Some(below)) = (b.from, b.below)
+                && from >= below
+            {
+                self.find(
+                    &bin.span(),
+                    format!("`{name}`: the bin from {from} below {below} holds no value: it is unreachable"),
+                );
             }
             if !(0..=FULL_SHARE).contains(&b.share) {
                 self.find(&bin.span(), format!("`{name}`: the share {} is not within 0 and {FULL_SHARE}", b.share));
             }
         }
-        let ends = [(&f.bins[0], f.bins[0].get_ref().from, "first", "from"), (&f.bins[f.bins.len() - 1], f.bins[f.bins.len() - 1].get_ref().below, "last", "below")];
+        let ends = [
+            (&f.bins[0], f.bins[0].get_ref().from, "first", "from"),
+            (&f.bins[f.bins.len() - 1], f.bins[f.bins.len() - 1].get_ref().below, "last", "below"),
+        ];
         for (bin, bound, which, key) in ends {
             if let Some(bound) = bound {
-                self.find(&bin.span(), format!("`{name}`: the {which} bin ends at {bound}; leave `{key}` out so that every value has a bin"));
+                self.find(
+                    &bin.span(),
+                    format!(
+                        "`{name}`: the {which} bin ends at {bound}; leave `{key}` out so that every value has a bin"
+                    ),
+                );
             }
         }
         self.reachable(f, declared);
@@ -231,8 +296,13 @@ impl Linter<'_> {
         };
         for bin in &f.bins {
             let b = bin.get_ref();
-            if b.from.is_some_and(|from| from > top) || b.below.is_some_and(|below| below <= 0.0) && declared.declared.aggregate == Aggregate::Share {
-                self.find(&bin.span(), format!("`{}`: a share lies between 0 and 1, so this bin is unreachable", f.name));
+            if b.from.is_some_and(|from| from > top)
+                || b.below.is_some_and(|below| below <= 0.0) && declared.declared.aggregate == Aggregate::Share
+            {
+                self.find(
+                    &bin.span(),
+                    format!("`{}`: a share lies between 0 and 1, so this bin is unreachable", f.name),
+                );
             }
         }
     }

@@ -70,12 +70,18 @@ impl<'a> EvidenceFile<'a> {
         };
         let columns: Vec<ArrayRef> = vec![
             ids(self.spine, held.iter().map(|e| e.subject as usize)),
-            Arc::new(held.iter().map(|e| self.tables.get(usize::from(e.table)).map(String::as_str)).collect::<StringArray>()),
+            Arc::new(
+                held.iter().map(|e| self.tables.get(usize::from(e.table)).map(String::as_str)).collect::<StringArray>(),
+            ),
             Arc::new(held.iter().map(|e| Some(record(e))).collect::<StringArray>()),
             Arc::new(held.iter().map(|e| i32::try_from(e.day).ok()).collect::<Date32Array>()),
             Arc::new(held.iter().map(|e| e.days_past_due.and_then(|d| i32::try_from(d).ok())).collect::<Int32Array>()),
             Arc::new(held.iter().map(|e| e.amount).collect::<Int64Array>()),
-            Arc::new(held.iter().map(|e| e.policy.and_then(|p| self.policies.get(usize::from(p))).map(String::as_str)).collect::<StringArray>()),
+            Arc::new(
+                held.iter()
+                    .map(|e| e.policy.and_then(|p| self.policies.get(usize::from(p))).map(String::as_str))
+                    .collect::<StringArray>(),
+            ),
         ];
         self.file.write(columns)
     }

@@ -42,7 +42,10 @@ pub fn check(gates: &Gates, measured: &Measured) -> Vec<Verdict> {
             passed: share <= limit,
             measured: share,
             limit,
-            message: format!("{:.2} % of the visible rows of {table} are quarantined; see quarantine/{table}.parquet", 100.0 * share),
+            message: format!(
+                "{:.2} % of the visible rows of {table} are quarantined; see quarantine/{table}.parquet",
+                100.0 * share
+            ),
         });
     }
     if let Some(limit) = gates.min_scored_share {
@@ -53,7 +56,10 @@ pub fn check(gates: &Gates, measured: &Measured) -> Vec<Verdict> {
             passed: share >= limit,
             measured: share,
             limit,
-            message: format!("{:.1} % of the subjects have a score; see coverage in audit.json for why the others have none", 100.0 * share),
+            message: format!(
+                "{:.1} % of the subjects have a score; see coverage in audit.json for why the others have none",
+                100.0 * share
+            ),
         });
     }
     verdicts

@@ -86,7 +86,8 @@ impl ParquetFile {
     /// When the disk is full.
     pub fn finish(self) -> Result<()> {
         let path = self.path;
-        let file = self.writer.into_inner().with_context(|| format!("writing {}; is the disk full?", path.display()))?;
+        let file =
+            self.writer.into_inner().with_context(|| format!("writing {}; is the disk full?", path.display()))?;
         file.sync_all().with_context(|| format!("making {} durable", path.display()))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use arrow::array::{
-    ArrayRef, Float64Array, Int16Array, Int32Array, Int64Array, StringArray, StringBuilder, FixedSizeBinaryArray,
+    ArrayRef, FixedSizeBinaryArray, Float64Array, Int16Array, Int32Array, Int64Array, StringArray, StringBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::file::metadata::{KeyValue, SortingColumn};
@@ -39,7 +39,14 @@ pub struct Label {
 ///
 /// # Errors
 /// When the disk is full.
-pub fn write(path: &Path, spine: &Spine, population: &Population, card: &Scorecard, model: &Model, label: &Label) -> Result<()> {
+pub fn write(
+    path: &Path,
+    spine: &Spine,
+    population: &Population,
+    card: &Scorecard,
+    model: &Model,
+    label: &Label,
+) -> Result<()> {
     let schema = schema(spine);
     let id = ColumnPath::from("subject_id");
     let metadata = [
@@ -71,7 +78,9 @@ pub fn write(path: &Path, spine: &Spine, population: &Population, card: &Scoreca
 fn schema(spine: &Spine) -> SchemaRef {
     let id = match spine.form {
         IdForm::Text => DataType::Utf8,
-        IdForm::Binary if !spine.is_empty() => DataType::FixedSizeBinary(i32::try_from(spine.ids.get(0).len()).unwrap_or(i32::MAX)),
+        IdForm::Binary if !spine.is_empty() => {
+            DataType::FixedSizeBinary(i32::try_from(spine.ids.get(0).len()).unwrap_or(i32::MAX))
+        }
         IdForm::Binary => DataType::FixedSizeBinary(1),
         IdForm::Integer => DataType::Int64,
     };
@@ -121,14 +130,23 @@ impl Columns<'_> {
         let maxima: Vec<[i64; 5]> = (0..self.card.weights.len()).map(|s| self.card.maxima(s)).collect();
         let explained: Vec<Explained> = (from..to).into_par_iter().map(|s| self.explain(s, &maxima)).collect();
         let scored = |s: usize| rows.score[s] != NONE;
-        let score = |v: &[i16]| -> ArrayRef { Arc::new(v[from..to].iter().map(|v| (*v != NONE).then_some(*v)).collect::<Int16Array>()) };
-        let text = |of: &dyn Fn(usize) -> Option<String>| -> ArrayRef { Arc::new((from..to).map(of).collect::<StringArray>()) };
+        let score = |v: &[i16]| -> ArrayRef {
+            Arc::new(v[from..to].iter().map(|v| (*v != NONE).then_some(*v)).collect::<Int16Array>())
+        };
+        let text = |of: &dyn Fn(usize) -> Option<String>| -> ArrayRef {
+            Arc::new((from..to).map(of).collect::<StringArray>())
+        };
         let points = |of: &dyn Fn(&Explained) -> i64| -> ArrayRef {
-            let values = explained.iter().zip(from..to).map(|(e, s)| scored(s).then(|| i16::try_from(of(e)).unwrap_or(i16::MAX)));
+            let values = explained
+                .iter()
+                .zip(from..to)
+                .map(|(e, s)| scored(s).then(|| i16::try_from(of(e)).unwrap_or(i16::MAX)));
             Arc::new(values.collect::<Int16Array>())
         };
-        let ranks = (from..to).map(|s| scored(s).then(|| i64::try_from(self.population.rank(rows.score[s])).unwrap_or(i64::MAX)));
-        let percentiles = (from..to).map(|s| scored(s).then(|| i16::try_from(self.population.percentile(rows.score[s])).unwrap_or(i16::MAX)));
+        let ranks = (from..to)
+            .map(|s| scored(s).then(|| i64::try_from(self.population.rank(rows.score[s])).unwrap_or(i64::MAX)));
+        let percentiles = (from..to)
+            .map(|s| scored(s).then(|| i16::try_from(self.population.percentile(rows.score[s])).unwrap_or(i16::MAX)));
         let mut columns: Vec<ArrayRef> = vec![
             self.ids(from, to),
             text(&|s| Some(card.segment[usize::from(rows.segment[s])].get_ref().name.clone())),
@@ -163,7 +181,10 @@ impl Columns<'_> {
         if rows.score[s] == NONE {
             codes.extend(named(&self.model.card.status[usize::from(rows.status[s])].get_ref().reason));
         } else {
-            codes.extend(rows.policy[s].and_then(|p| named(&Some(self.model.card.policy[usize::from(p)].get_ref().reason.clone()))));
+            codes.extend(
+                rows.policy[s]
+                    .and_then(|p| named(&Some(self.model.card.policy[usize::from(p)].get_ref().reason.clone()))),
+            );
             let first = codes.first().copied();
             codes.extend(self.population.shortfalls.top(segment, bins).into_iter().filter(|c| Some(*c) != first));
         }
@@ -191,10 +212,8 @@ pub fn ids(spine: &Spine, of: impl Iterator<Item = usize> + Clone) -> ArrayRef {
         IdForm::Binary => {
             let width = i32::try_from(spine.ids.get(0).len()).unwrap_or(i32::MAX);
             let values = of.map(|s| Some(spine.ids.get(s)));
-            FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, width).map_or_else(
-                |_| Arc::new(StringArray::new_null(0)) as ArrayRef,
-                |array| Arc::new(array) as ArrayRef,
-            )
+            FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, width)
+                .map_or_else(|_| Arc::new(StringArray::new_null(0)) as ArrayRef, |array| Arc::new(array) as ArrayRef)
         }
     }
 }

@@ -28,7 +28,8 @@ impl Stage {
             fs_err::remove_dir_all(&folder).context("clearing an earlier run of the same inputs and configuration")?;
         }
         fs_err::create_dir_all(folder.join("quarantine"))?;
-        let published = output.join("scores").join(format!("as_of={as_of}")).join(format!("model={model}")).join("scores.parquet");
+        let published =
+            output.join("scores").join(format!("as_of={as_of}")).join(format!("model={model}")).join("scores.parquet");
         Ok(Self { output: output.to_owned(), id: id.to_owned(), folder, published })
     }
 

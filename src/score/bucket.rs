@@ -7,13 +7,13 @@ use anyhow::{Context, Result};
 
 use super::card::Scorecard;
 use super::evidence::{Adverse, Evidence};
-use super::policy::{PolicyRule, Trigger};
 use super::points::Fraction;
+use super::policy::{PolicyRule, Trigger};
 use super::rules::Rules;
 use crate::contract::{Calendar, Contract};
 use crate::engine::Frame;
-use crate::features::compute::{Computer, FeatureRows, Sums};
 use crate::features::Plan;
+use crate::features::compute::{Computer, FeatureRows, Sums};
 use crate::ingest::bucket::Cleaner;
 use crate::ingest::pass::Ingested;
 use crate::ingest::registers::SCORE;
@@ -175,12 +175,14 @@ impl<'a> Scorer<'a> {
         let store = self.ingested.stores.get("subjects").context("no subjects")?;
         let rows = store.take(bucket, layout.width, false)?;
         let found = findings.entry("subjects".to_owned()).or_default();
-        let rows = subjects::latest(rows, layout, &self.subject_files, found)?;
+        let rows = subjects::latest(&rows, layout, &self.subject_files, found)?;
         self.own.clean(&rows, 0..rows.len(), self.calendar)
     }
 
     fn count_ties(&self, bucket: usize, findings: &mut BTreeMap<String, Findings>) -> Result<()> {
-        let (Some(store), Some(layout)) = (self.ingested.stores.get("friend_links"), self.ingested.layouts.get("friend_links")) else {
+        let (Some(store), Some(layout)) =
+            (self.ingested.stores.get("friend_links"), self.ingested.layouts.get("friend_links"))
+        else {
             return Ok(());
         };
         let rows = store.take(bucket, layout.width, false)?;
@@ -188,7 +190,13 @@ impl<'a> Scorer<'a> {
     }
 
     /// Settles and adds up the record tables one after another.
-    fn add_up(&self, bucket: usize, first: u32, consents: &[u8], findings: &mut BTreeMap<String, Findings>) -> Result<Added<'_>> {
+    fn add_up(
+        &self,
+        bucket: usize,
+        first: u32,
+        consents: &[u8],
+        findings: &mut BTreeMap<String, Findings>,
+    ) -> Result<Added<'_>> {
         let count = consents.len();
         let may: Vec<bool> = consents.iter().map(|c| c & SCORE != 0).collect();
         let mut added = Added {
@@ -200,7 +208,10 @@ impl<'a> Scorer<'a> {
             contested: BTreeMap::new(),
         };
         for table in &self.tables {
-            let (Some(store), Some(layout)) = (self.ingested.stores.get(table), self.ingested.layouts.get(table)) else { continue };
+            let (Some(store), Some(layout)) = (self.ingested.stores.get(table), self.ingested.layouts.get(table))
+            else {
+                continue;
+            };
             let rows = store.take(bucket, layout.width, self.ingested.text_records.contains(table))?;
             let looks_back = self.plan.tables.iter().find(|t| t.table == *table).and_then(|t| t.first_day);
             let found = findings.entry(table.clone()).or_default();
@@ -265,7 +276,13 @@ impl<'a> Scorer<'a> {
     }
 
     /// Segments, confidence, bins, points and status of subjects from their features.
-    fn rate(&self, count: usize, own: Vec<(&str, Vec<i64>)>, facts: Vec<(&str, Vec<i64>)>, features: &FeatureRows) -> Result<ScoredRows> {
+    fn rate(
+        &self,
+        count: usize,
+        own: Vec<(&str, Vec<i64>)>,
+        facts: Vec<(&str, Vec<i64>)>,
+        features: &FeatureRows,
+    ) -> Result<ScoredRows> {
         let mut columns = own;
         columns.extend(facts);
         let named = self.plan.features.iter().map(|f| f.name.as_str()).zip(features.values.iter().map(Vec::as_slice));
@@ -291,7 +308,16 @@ impl<'a> Scorer<'a> {
                 false => NONE,
             })
             .collect();
-        Ok(ScoredRows { segment, status, confidence, bins, score, before: vec![NONE; count], policy: vec![None; count], ..ScoredRows::default() })
+        Ok(ScoredRows {
+            segment,
+            status,
+            confidence,
+            bins,
+            score,
+            before: vec![NONE; count],
+            policy: vec![None; count],
+            ..ScoredRows::default()
+        })
     }
 
     fn score(&self, segment: usize, bins: &[u8]) -> i16 {
@@ -328,7 +354,8 @@ impl<'a> Scorer<'a> {
 
     /// What the score of subjects with disputed records would be with them; segment as it is.
     fn with_disputed(&self, own: &[(&str, Vec<i64>)], added: &Added, rows: &mut ScoredRows) -> Result<()> {
-        let chosen: Vec<usize> = (0..added.disputed.len()).filter(|s| added.disputed[*s] > 0 && rows.score[*s] != NONE).collect();
+        let chosen: Vec<usize> =
+            (0..added.disputed.len()).filter(|s| added.disputed[*s] > 0 && rows.score[*s] != NONE).collect();
         if chosen.is_empty() {
             return Ok(());
         }
@@ -351,7 +378,8 @@ impl<'a> Scorer<'a> {
             };
             sums.insert(*table, few);
         }
-        let own: Vec<(&str, Vec<i64>)> = own.iter().map(|(n, v)| (*n, chosen.iter().map(|s| v[*s]).collect())).collect();
+        let own: Vec<(&str, Vec<i64>)> =
+            own.iter().map(|(n, v)| (*n, chosen.iter().map(|s| v[*s]).collect())).collect();
         let features = self.computer.finish(chosen.len(), own, &sums)?;
         let bins = self.bins(chosen.len(), &features);
         let width = self.card.features.len();

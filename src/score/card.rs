@@ -101,7 +101,9 @@ impl Scorecard {
         let mut features = Vec::new();
         let reasons: Vec<String> = card.reason.iter().map(|r| r.get_ref().code.clone()).collect();
         for scored in card.feature.iter().map(toml::Spanned::get_ref) {
-            let (Some(declared), Some(position)) = (model.catalogue.feature(&scored.name), positions.get(scored.name.as_str())) else {
+            let (Some(declared), Some(position)) =
+                (model.catalogue.feature(&scored.name), positions.get(scored.name.as_str()))
+            else {
                 continue;
             };
             let Some(category) = CATEGORIES.iter().position(|c| *c == declared.category) else { continue };
@@ -157,7 +159,9 @@ fn money_factor(model: &Model, currency: &str) -> Result<f64> {
                 "money bins are in {}, and [money] per_unit has no positive factor for the pipeline's {currency}; add per_unit.{currency} = …",
                 money.currency
             );
-            Findings(vec![crate::pipeline::Finding { file: model.source.path.clone(), line, message }]).or(1.0).map_err(Into::into)
+            Findings(vec![crate::pipeline::Finding { file: model.source.path.clone(), line, message }])
+                .or(1.0)
+                .map_err(Into::into)
         }
     }
 }

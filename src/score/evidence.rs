@@ -69,7 +69,13 @@ impl Adverse {
     ///
     /// # Errors
     /// When the engine fails.
-    pub fn find(&self, rows: &BucketRows, first: u32, policy: &[Option<u8>], calendar: &Calendar) -> Result<Vec<Evidence>> {
+    pub fn find(
+        &self,
+        rows: &BucketRows,
+        first: u32,
+        policy: &[Option<u8>],
+        calendar: &Calendar,
+    ) -> Result<Vec<Evidence>> {
         let hits = self.trigger.rows(rows, calendar)?;
         let adverse = |row: &usize| hits[*row] == 1 || policy.get(*row).is_some_and(Option::is_some);
         let chosen: Vec<usize> = (0..rows.len()).filter(adverse).collect();
@@ -110,7 +116,12 @@ impl Adverse {
             });
         }
         found.sort_unstable_by(|a, b| {
-            (a.subject, a.day, &a.record_text, a.record_number).cmp(&(b.subject, b.day, &b.record_text, b.record_number))
+            (a.subject, a.day, &a.record_text, a.record_number).cmp(&(
+                b.subject,
+                b.day,
+                &b.record_text,
+                b.record_number,
+            ))
         });
         Ok(found)
     }

@@ -28,7 +28,8 @@ impl Fraction {
     /// To the nearest integer, halves to the even one.
     #[must_use]
     pub fn round_half_even(self) -> i64 {
-        let (quotient, rest) = (self.numerator.div_euclid(self.denominator), self.numerator.rem_euclid(self.denominator));
+        let (quotient, rest) =
+            (self.numerator.div_euclid(self.denominator), self.numerator.rem_euclid(self.denominator));
         let up = match (2 * rest).cmp(&self.denominator) {
             std::cmp::Ordering::Less => 0,
             std::cmp::Ordering::Greater => 1,
@@ -41,7 +42,8 @@ impl Fraction {
 /// Shares a total out over exact contributions with the same denominator by largest remainder.
 #[must_use]
 pub fn share_out(total: i64, contributions: &[i128], denominator: i128) -> Vec<i64> {
-    let mut parts: Vec<i64> = contributions.iter().map(|c| i64::try_from(c.div_euclid(denominator)).unwrap_or(i64::MAX)).collect();
+    let mut parts: Vec<i64> =
+        contributions.iter().map(|c| i64::try_from(c.div_euclid(denominator)).unwrap_or(i64::MAX)).collect();
     let left = total - parts.iter().sum::<i64>();
     let mut order: Vec<usize> = (0..parts.len()).collect();
     order.sort_by_key(|n| std::cmp::Reverse(contributions[*n].rem_euclid(denominator)));
@@ -59,18 +61,18 @@ impl Scorecard {
         for (feature, bin) in self.features.iter().zip(bins) {
             sums[feature.category] += feature.importance * feature.shares[usize::from(*bin)];
         }
-        self.from_sums(segment, &sums)
+        self.of_sums(segment, &sums)
     }
 
     /// The most points each category can give in a segment; they add up to the range.
     #[must_use]
     pub fn maxima(&self, segment: usize) -> [i64; 5] {
         let sums = std::array::from_fn(|c| FULL_SHARE * self.importance[c].max(1));
-        self.from_sums(segment, &sums).categories
+        self.of_sums(segment, &sums).categories
     }
 
     /// Points from Σ importance·share of each category; a category without features is neutral, unless it is told.
-    fn from_sums(&self, segment: usize, sums: &[i64; 5]) -> Points {
+    fn of_sums(&self, segment: usize, sums: &[i64; 5]) -> Points {
         let shared: i128 = self.importance.iter().map(|i| i128::from((*i).max(1))).product();
         let denominator = i128::from(FULL_SHARE * 100) * shared;
         let contributions: [i128; 5] = std::array::from_fn(|c| {
@@ -108,7 +110,15 @@ mod tests {
                 }
             })
             .collect();
-        Scorecard { features, importance, weights: vec![weights], low: 350, range: 600, neutral_share: 500, reasons: vec![] }
+        Scorecard {
+            features,
+            importance,
+            weights: vec![weights],
+            low: 350,
+            range: 600,
+            neutral_share: 500,
+            reasons: vec![],
+        }
     }
 
     #[test]

@@ -33,12 +33,18 @@ pub fn rules(model: &Model, contract: &Contract, calendar: &Calendar) -> Result<
         let (rule, span) = (policy.get_ref(), policy.span());
         let table = contract.tables.iter().find(|t| t.name == rule.table && t.has_records());
         let Some(table) = table else {
-            findings.0.push(model.source.finding(&span, format!("policy `{}`: there is no table `{}` of records", rule.code, rule.table)));
+            findings.0.push(
+                model
+                    .source
+                    .finding(&span, format!("policy `{}`: there is no table `{}` of records", rule.code, rule.table)),
+            );
             continue;
         };
         match Expression::predicate(rule.condition.get_ref(), &table_scope(table, calendar), Numbers::Integer) {
             Ok(condition) => rules.push(PolicyRule { position, table: table.name.clone(), cap: rule.cap, condition }),
-            Err(message) => findings.0.push(Finding { ..model.source.finding(&rule.condition.span(), format!("policy `{}`: {message}", rule.code)) }),
+            Err(message) => findings.0.push(Finding {
+                ..model.source.finding(&rule.condition.span(), format!("policy `{}`: {message}", rule.code))
+            }),
         }
     }
     Ok(findings.or(rules)?)

@@ -53,7 +53,13 @@ fn place(score: i16) -> usize {
 ///
 /// # Errors
 /// The first error of a bucket or of `keep`, or when the run is interrupted.
-pub fn score(scorer: &Scorer, model: &Model, output: &Output, stop: &AtomicBool, keep: &mut dyn FnMut(&[Evidence]) -> Result<()>) -> Result<Population> {
+pub fn score(
+    scorer: &Scorer,
+    model: &Model,
+    output: &Output,
+    stop: &AtomicBool,
+    keep: &mut dyn FnMut(&[Evidence]) -> Result<()>,
+) -> Result<Population> {
     let buckets: Vec<usize> = (0..scorer.ingested.buckets.count()).collect();
     let subjects = scorer.ingested.spine.len();
     let progress = output.stage("score", subjects as u64, "subjects");

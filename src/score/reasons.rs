@@ -68,7 +68,8 @@ impl Shortfalls {
                         _ => (card.neutral_share, 1),
                     };
                     let below = i128::from(FULL_SHARE * 100 * card.importance[feature.category]) * i128::from(count);
-                    let weight = i128::from(1000 * card.range * card.weights[segment][feature.category] * feature.importance);
+                    let weight =
+                        i128::from(1000 * card.range * card.weights[segment][feature.category] * feature.importance);
                     let cost = |share: &i64| {
                         let gap = i128::from(sum) - i128::from(*share) * i128::from(count);
                         i64::try_from((weight * gap).div_euclid(below)).unwrap_or(0)

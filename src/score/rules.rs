@@ -65,8 +65,10 @@ impl Rules {
             }
         };
         let card = &model.card;
-        let segments: Vec<String> = card.segment.iter().filter_map(|s| Some(parse(s.get_ref().when.as_ref()?, &scope, true))).collect();
-        let statuses: Vec<String> = card.status.iter().filter_map(|s| Some(parse(s.get_ref().when.as_ref()?, &full, true))).collect();
+        let segments: Vec<String> =
+            card.segment.iter().filter_map(|s| Some(parse(s.get_ref().when.as_ref()?, &scope, true))).collect();
+        let statuses: Vec<String> =
+            card.status.iter().filter_map(|s| Some(parse(s.get_ref().when.as_ref()?, &full, true))).collect();
         let (mut evidence, mut strengths) = (Vec::new(), Vec::new());
         for category in card.category.iter().map(toml::Spanned::get_ref) {
             let at = CATEGORIES.iter().position(|c| *c == category.name);

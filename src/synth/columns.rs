@@ -5,7 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use arrow::array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
 use arrow::datatypes::{Field, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -44,7 +47,9 @@ impl Cells {
             Self::Word(v) => Arc::new(std::mem::take(v).into_iter().collect::<StringArray>()),
             Self::Long(v) => Arc::new(Int64Array::from(std::mem::take(v))),
             Self::Int(v) => Arc::new(Int32Array::from(std::mem::take(v))),
-            Self::Date(v) => Arc::new(std::mem::take(v).into_iter().map(|d| d.and_then(|d| i32::try_from(d).ok())).collect::<Date32Array>()),
+            Self::Date(v) => Arc::new(
+                std::mem::take(v).into_iter().map(|d| d.and_then(|d| i32::try_from(d).ok())).collect::<Date32Array>(),
+            ),
             Self::Instant(v) => Arc::new(TimestampMicrosecondArray::from(std::mem::take(v)).with_timezone("UTC")),
             Self::Flag(v) => Arc::new(BooleanArray::from(std::mem::take(v))),
             Self::Share(v) => Arc::new(Float64Array::from(std::mem::take(v))),
@@ -89,7 +94,9 @@ impl TableFile {
             let plain = name.trim_start_matches('+');
             if plain != name {
                 let path = ColumnPath::from(plain);
-                properties = properties.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+                properties = properties
+                    .set_column_dictionary_enabled(path.clone(), false)
+                    .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
             }
             fields.push(Field::new(plain, column.take().data_type().clone(), true));
             cells.push(column);
@@ -99,7 +106,12 @@ impl TableFile {
         }
         let schema = Arc::new(Schema::new(fields));
         let file = fs_err::File::create(path)?.into_parts().0;
-        Ok(Self { writer: ArrowWriter::try_new(file, schema.clone(), Some(properties.build()))?, cells, schema, rows: 0 })
+        Ok(Self {
+            writer: ArrowWriter::try_new(file, schema.clone(), Some(properties.build()))?,
+            cells,
+            schema,
+            rows: 0,
+        })
     }
 
     /// Ends a row: every column must have one more cell.

@@ -10,7 +10,8 @@ use crate::row;
 
 const DAY: i64 = 86_400_000_000;
 const PRODUCTS: [&str; 5] = ["instalment", "revolving", "mortgage", "line", "other"];
-const SERVICES: [&str; 9] = ["electricity", "gas", "water", "telecom", "internet", "heating", "rent", "property_fee", "other"];
+const SERVICES: [&str; 9] =
+    ["electricity", "gas", "water", "telecom", "internet", "heating", "rent", "property_fee", "other"];
 /// Share of rows that come twice.
 const REPEATED: f64 = 0.003;
 /// Share of rows that are corrected later.
@@ -146,7 +147,11 @@ pub fn repayment(world: &World, person: &Person, account: usize, month: &Month, 
     } else {
         (minor(a.amount), None)
     };
-    let payment = if amount == 0 { Payment { amount: 0, day: None, late_by: 0 } } else { pay(&mut rng, person, month.ago, due, amount, 1.0, last) };
+    let payment = if amount == 0 {
+        Payment { amount: 0, day: None, late_by: 0 }
+    } else {
+        pay(&mut rng, person, month.ago, due, amount, 1.0, last)
+    };
     Some(Repayment { record: signed(person.number * 2048 + slot), due, amount, payment, credit })
 }
 
@@ -154,7 +159,14 @@ pub fn repayment(world: &World, person: &Person, account: usize, month: &Month, 
 ///
 /// # Errors
 /// When the disk is full.
-pub fn repayments(world: &World, person: &Person, id: &str, month: &Month, last: i64, file: &mut TableFile) -> Result<()> {
+pub fn repayments(
+    world: &World,
+    person: &Person,
+    id: &str,
+    month: &Month,
+    last: i64,
+    file: &mut TableFile,
+) -> Result<()> {
     for n in 0..person.accounts.len() {
         let Some(r) = repayment(world, person, n, month, last) else { continue };
         let a = &person.accounts[n];
@@ -192,7 +204,14 @@ pub fn repayments(world: &World, person: &Person, id: &str, month: &Month, last:
 ///
 /// # Errors
 /// When the disk is full.
-pub fn utilities(world: &World, person: &Person, id: &str, month: &Month, last: i64, file: &mut TableFile) -> Result<()> {
+pub fn utilities(
+    world: &World,
+    person: &Person,
+    id: &str,
+    month: &Month,
+    last: i64,
+    file: &mut TableFile,
+) -> Result<()> {
     if !person.active(month.ago) {
         return Ok(());
     }
@@ -204,7 +223,11 @@ pub fn utilities(world: &World, person: &Person, id: &str, month: &Month, last: 
         let slot = u64::from(month.ago) * 8 + n as u64;
         let mut rng = world.rng(Stream::Utilities, person.number, slot);
         // Heating and electricity follow the season, rent and lines do not move.
-        let season = if matches!(s.service, 0 | 1 | 5) { 1.0 + 0.35 * (f64::from(month.ago) * std::f64::consts::TAU / 12.0).cos() } else { 1.0 };
+        let season = if matches!(s.service, 0 | 1 | 5) {
+            1.0 + 0.35 * (f64::from(month.ago) * std::f64::consts::TAU / 12.0).cos()
+        } else {
+            1.0
+        };
         let steady = if matches!(s.service, 3 | 4 | 6 | 7) { 0.02 } else { 0.18 };
         let amount = minor(s.bill * season * (steady * normal(&mut rng)).exp());
         let easy = if s.autopay { 0.25 } else { 0.8 };
@@ -257,7 +280,8 @@ pub fn purchases(world: &World, person: &Person, id: &str, month: &Month, file: 
             x if x < faults + 0.05 => "refunded",
             _ => "settled",
         };
-        let merchant = if rng.f64() < 0.7 { sellers + whole_i32(exponential(&mut rng, 4.0)) } else { rng.i32(0..200_000) };
+        let merchant =
+            if rng.f64() < 0.7 { sellers + whole_i32(exponential(&mut rng, 4.0)) } else { rng.i32(0..200_000) };
         let category = (categories + whole_i32(exponential(&mut rng, 3.0))) % 60;
         let record = signed(person.number * 65_536 + u64::from(month.ago) * 512 + u64::from(n));
         let seen = known(&mut rng, day);

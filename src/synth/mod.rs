@@ -94,14 +94,46 @@ fn tasks<'a>(world: World, months: &'a [Month], last: i64) -> Vec<Task<'a>> {
     let mut whole = |path: &str, shape: Shape, write: Write<'a>| {
         tasks.push(Task { path: path.to_owned(), shape, subjects: everyone.clone(), write });
     };
-    whole("friend_links.parquet", registers::tie_shape(), Box::new(move |n, f| registers::ties(&world, n, &world.pseudonym(n), last, f)));
-    whole("subjects.parquet", registers::subject_shape(), Box::new(move |n, f| registers::subject(&world, &world.person(n), &world.pseudonym(n), last, f)));
-    whole("consents.parquet", registers::consent_shape(), Box::new(move |n, f| registers::consents(&world, &world.person(n), &world.pseudonym(n), last, f)));
-    whole("public_records.parquet", registers::record_shape(), Box::new(move |n, f| registers::public_records(&world, &world.person(n), &world.pseudonym(n), last, f)));
-    whole("disputes.parquet", registers::dispute_shape(), Box::new(move |n, f| registers::disputes(&world, &world.person(n), months, last, f)));
-    whole("outcomes.parquet", registers::outcome_shape(), Box::new(move |n, f| registers::outcome(&world, &world.person(n), &world.pseudonym(n), last, f)));
-    whole("groups.parquet", registers::group_shape(), Box::new(move |n, f| registers::groups(&world, n, &world.pseudonym(n), f)));
-    whole("sources.parquet", registers::source_shape(), Box::new(move |n, f| if n == 0 { registers::sources(f) } else { Ok(()) }));
+    whole(
+        "friend_links.parquet",
+        registers::tie_shape(),
+        Box::new(move |n, f| registers::ties(&world, n, &world.pseudonym(n), last, f)),
+    );
+    whole(
+        "subjects.parquet",
+        registers::subject_shape(),
+        Box::new(move |n, f| registers::subject(&world, &world.person(n), &world.pseudonym(n), last, f)),
+    );
+    whole(
+        "consents.parquet",
+        registers::consent_shape(),
+        Box::new(move |n, f| registers::consents(&world, &world.person(n), &world.pseudonym(n), last, f)),
+    );
+    whole(
+        "public_records.parquet",
+        registers::record_shape(),
+        Box::new(move |n, f| registers::public_records(&world, &world.person(n), &world.pseudonym(n), last, f)),
+    );
+    whole(
+        "disputes.parquet",
+        registers::dispute_shape(),
+        Box::new(move |n, f| registers::disputes(&world, &world.person(n), months, last, f)),
+    );
+    whole(
+        "outcomes.parquet",
+        registers::outcome_shape(),
+        Box::new(move |n, f| registers::outcome(&world, &world.person(n), &world.pseudonym(n), last, f)),
+    );
+    whole(
+        "groups.parquet",
+        registers::group_shape(),
+        Box::new(move |n, f| registers::groups(&world, n, &world.pseudonym(n), f)),
+    );
+    whole(
+        "sources.parquet",
+        registers::source_shape(),
+        Box::new(move |n, f| if n == 0 { registers::sources(f) } else { Ok(()) }),
+    );
     let periods: Vec<(String, &[Month])> = if world.subjects < MONTHLY_FROM {
         months.chunk_by(|a, b| a.year == b.year).map(|y| (format!("year={}", y[0].year), y)).collect()
     } else {
@@ -111,20 +143,37 @@ fn tasks<'a>(world: World, months: &'a [Month], last: i64) -> Vec<Task<'a>> {
         for (part, from) in (0..world.subjects).step_by(usize::try_from(CHUNK).unwrap_or(usize::MAX)).enumerate() {
             let subjects = from..(from + CHUNK).min(world.subjects);
             let mut event = |table: &str, shape: Shape, write: Write<'a>| {
-                tasks.push(Task { path: format!("{table}/{period}/part-{part:04}.parquet"), shape, subjects: subjects.clone(), write });
+                tasks.push(Task {
+                    path: format!("{table}/{period}/part-{part:04}.parquet"),
+                    shape,
+                    subjects: subjects.clone(),
+                    write,
+                });
             };
-            event("purchases", events::purchase_shape(), Box::new(move |n, f| {
-                let (person, id) = (world.person(n), world.pseudonym(n));
-                months.iter().try_for_each(|m| events::purchases(&world, &person, &id, m, f))
-            }));
-            event("repayments", events::repayment_shape(), Box::new(move |n, f| {
-                let (person, id) = (world.person(n), world.pseudonym(n));
-                months.iter().try_for_each(|m| events::repayments(&world, &person, &id, m, last, f))
-            }));
-            event("utility_payments", events::utility_shape(), Box::new(move |n, f| {
-                let (person, id) = (world.person(n), world.pseudonym(n));
-                months.iter().try_for_each(|m| events::utilities(&world, &person, &id, m, last, f))
-            }));
+            event(
+                "purchases",
+                events::purchase_shape(),
+                Box::new(move |n, f| {
+                    let (person, id) = (world.person(n), world.pseudonym(n));
+                    months.iter().try_for_each(|m| events::purchases(&world, &person, &id, m, f))
+                }),
+            );
+            event(
+                "repayments",
+                events::repayment_shape(),
+                Box::new(move |n, f| {
+                    let (person, id) = (world.person(n), world.pseudonym(n));
+                    months.iter().try_for_each(|m| events::repayments(&world, &person, &id, m, last, f))
+                }),
+            );
+            event(
+                "utility_payments",
+                events::utility_shape(),
+                Box::new(move |n, f| {
+                    let (person, id) = (world.person(n), world.pseudonym(n));
+                    months.iter().try_for_each(|m| events::utilities(&world, &person, &id, m, last, f))
+                }),
+            );
         }
     }
     tasks

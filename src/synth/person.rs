@@ -157,7 +157,8 @@ impl World {
                 accounts.push(account(&mut rng, worth, income, months_known));
             }
         }
-        let services = (0..if thin { rng.usize(0..2) } else { rng.usize(0..4) }).map(|_| service(&mut rng, worth)).collect();
+        let services =
+            (0..if thin { rng.usize(0..2) } else { rng.usize(0..4) }).map(|_| service(&mut rng, worth)).collect();
         let short = poisson(&mut rng, (-0.9 - 0.9 * worth).exp().min(4.0));
         let distress = (0..short)
             .map(|_| {
@@ -277,7 +278,11 @@ pub fn poisson(rng: &mut Rng, mean: f64) -> u32 {
 
 /// A non-negative double as a whole number.
 #[must_use]
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an `as` of a double saturates, and it is not negative")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an `as` of a double saturates, and it is not negative"
+)]
 pub const fn whole(value: f64) -> u32 {
     value as u32
 }

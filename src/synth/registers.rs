@@ -60,7 +60,8 @@ pub fn subject(world: &World, person: &Person, id: &str, last: i64, file: &mut T
     let registered = last - i64::from(person.months_known) * 30 - rng.i64(0..28);
     let level = i32::try_from(whole((2.4 + 0.7 * w + 0.9 * normal(&mut rng)).clamp(0.0, 4.99))).ok();
     let fields = 4 + rng.u32(0..13);
-    let verified = whole((f64::from(fields) * (0.55 + 0.14 * w + 0.15 * normal(&mut rng))).clamp(0.0, f64::from(fields)));
+    let verified =
+        whole((f64::from(fields) * (0.55 + 0.14 * w + 0.15 * normal(&mut rng))).clamp(0.0, f64::from(fields)));
     let conflicting = if rng.f64() < (0.08 - 0.03 * w).max(0.01) { 1 + rng.u32(0..fields / 2) } else { 0 };
     let tenure = |rng: &mut Rng, mean: f64| {
         let months = exponential(rng, (mean * (0.35 * w).exp()).max(1.0));
@@ -70,7 +71,8 @@ pub fn subject(world: &World, person: &Person, id: &str, last: i64, file: &mut T
     let moves = whole(exponential(&mut rng, (0.7 - 0.25 * w).max(0.1)));
     let average = person.income * (0.6 + 0.4 * w + 0.5 * normal(&mut rng));
     let least = average * 0.5 * rng.f64() - person.income * 0.12 * rng.f64();
-    let (income, average, least) = (told(&mut rng, 0.7, person.income), told(&mut rng, 0.65, average), told(&mut rng, 0.65, least));
+    let (income, average, least) =
+        (told(&mut rng, 0.7, person.income), told(&mut rng, 0.65, average), told(&mut rng, 0.65, least));
     let unconfirmed = exponential(&mut rng, 9.0);
     let confirmed = days_before(&mut rng, last, unconfirmed);
     let dead = rng.f64() < 0.001;
@@ -117,7 +119,11 @@ pub fn ties(world: &World, number: u64, id: &str, last: i64, file: &mut TableFil
         // A neighbour in the order of creditworthiness, most often within a tenth of the population ...
         let reach = world.subjects as f64 * if rng.f64() < 0.8 { 0.10 } else { 0.6 };
         let step = reach * normal(&mut rng);
-        #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "folded back into the population below")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            reason = "folded back into the population below"
+        )]
         let aimed = (own as f64 + step) as i64;
         let size = i64::try_from(world.subjects)?;
         let mut rank = aimed.rem_euclid(2 * size);
@@ -300,7 +306,9 @@ pub fn source_shape() -> Shape {
 /// # Errors
 /// When the disk is full.
 pub fn sources(file: &mut TableFile) -> Result<()> {
-    for (id, kind, reliability) in [("bank", "lender", 1.0), ("utility", "supplier", 0.95), ("platform", "marketplace", 0.9)] {
+    for (id, kind, reliability) in
+        [("bank", "lender", 1.0), ("utility", "supplier", 0.95), ("platform", "marketplace", 0.9)]
+    {
         row!(file, Word Some(id), Word Some(kind), Share Some(reliability))?;
     }
     Ok(())

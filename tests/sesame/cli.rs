@@ -1,1 +1,115 @@
-//! (written below)
+//! The command line: help with examples, exit codes, where text goes, overrides.
+
+use crate::workdir::{Workdir, inputs, repository};
+
+fn nightly() -> String {
+    repository("pipelines/nightly.toml").display().to_string()
+}
+
+#[test]
+fn every_command_has_examples_and_exit_codes_in_its_help() {
+    let work = Workdir::new();
+    work.sesame(["--help"]).expect(0).says("Exit codes: 0 published").says("130");
+    for command in ["run", "plan", "check", "generate", "schema"] {
+        work.sesame([command, "--help"]).expect(0).says("Example");
+    }
+    work.sesame(["run"]).expect(2);
+    work.sesame(["nonsense"]).expect(2);
+    work.sesame(Vec::<String>::new()).expect(2);
+}
+
+#[test]
+fn text_for_people_goes_to_standard_error_and_data_to_standard_output() {
+    let work = Workdir::new();
+    let ended = work.run(&repository("data-samples/small"), "out", &[]).expect(0);
+    assert_eq!(ended.out, "");
+    assert!(ended.err.contains("1,000 subjects"));
+    assert!(!ended.err.contains('\u{1b}'), "no color off a terminal");
+    let ended = work.run(&repository("data-samples/small"), "quiet", &["--quiet"]).expect(0);
+    assert_eq!((ended.out.as_str(), ended.err.as_str()), ("", ""));
+    let ended = work.sesame(["plan", &nightly(), "--sql"]).expect(0);
+    assert!(ended.out.starts_with("WITH ") && ended.out.ends_with(";\n") && ended.err.is_empty());
+}
+
+#[test]
+fn log_lines_can_be_json() {
+    let work = Workdir::new();
+    let ended = work.run(&repository("data-samples/small"), "out", &["--log-format", "json"]).expect(0);
+    let lines: Vec<serde_json::Value> = ended.err.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert!(lines.iter().any(|l| l["fields"]["message"].as_str().is_some_and(|m| m.starts_with("read purchases"))));
+}
+
+#[test]
+fn check_and_plan_write_nothing() {
+    let work = Workdir::new();
+    let output = format!("output=\"{}\"", work.path("out").display());
+    work.sesame(["check", &nightly(), "--set", &output]).expect(0).says("no findings");
+    work.sesame(["plan", &nightly(), "--set", &output]).expect(0).says("read      purchases");
+    work.sesame(["run", &nightly(), "--plan", "--set", &output]).expect(0).says("finish");
+    assert!(!work.path("out").exists());
+}
+
+#[test]
+fn the_contract_can_be_printed() {
+    let work = Workdir::new();
+    work.sesame(["schema"]).expect(0).says("subjects").says("pii_suspect");
+    let json = work.sesame(["schema", "--format", "json"]).expect(0).out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["table"][0]["name"], "subjects");
+    work.sesame(["schema", "--format", "toml"]).expect(0).says("[[table]]");
+}
+
+#[test]
+fn a_pipeline_without_consents_must_say_why_everyone_may_be_scored() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    work.run(&small, "out", &["--set", "inputs.consents=\"\""]).expect(2).says("consent_statement");
+    work.run(
+        &small,
+        "out",
+        &["--set", "inputs.consents=\"\"", "--set", "consent_statement=\"all agreed in the contract\""],
+    )
+    .expect(0);
+    assert_eq!(work.audit("out")["consents"]["statement"], "all agreed in the contract");
+}
+
+#[test]
+fn mistakes_in_a_model_are_all_named_with_their_lines() {
+    let work = Workdir::new();
+    let standard = std::fs::read_to_string(repository("pipelines/models/standard.toml")).unwrap();
+    let features = repository("pipelines/features");
+    let broken = standard
+        .replace("\"../features/", &format!("\"{}/", features.display()))
+        .replacen("credit_history = 35, fulfilment_capacity = 25", "credit_history = 36, fulfilment_capacity = 25", 1)
+        .replacen("name = \"days_past_due_now\"", "name = \"days_past_due_nov\"", 1)
+        .replacen("{ from = 0.2, below = 0.35, share = 150 }", "{ from = 0.25, below = 0.35, share = 150 }", 1)
+        .replacen("{ from = 0.5, below = 0.75, share = 450 }", "{ from = 0.5, below = 0.75, share = 700 }", 1)
+        .replacen("code = \"C06\"", "code = \"C99\"", 1)
+        .replacen("when = \"kind = 'small_business'\"", "when = \"kind = 'small_busines'\"", 1);
+    let model = work.path("broken.toml");
+    std::fs::write(&model, &broken).unwrap();
+    let line = |text: &str| format!("broken.toml:{}:", broken.lines().position(|l| l.contains(text)).unwrap() + 1);
+    let ended = work.sesame(["check", &nightly(), "--model", model.to_str().unwrap()]).expect(2);
+    let ended = ended
+        .says("sum to 101 %")
+        .says("did you mean `days_past_due_now`")
+        .says("a gap between 0.2 and 0.25")
+        .says("run against `lower_is_better`")
+        .says("the reason code `C06` has no text")
+        .says("did you mean `small_business`");
+    assert!(ended.err.contains(&line("{ from = 0.25, below = 0.35")), "{}", ended.err);
+    assert!(ended.err.contains(&line("'small_busines'")), "{}", ended.err);
+}
+
+#[test]
+fn overrides_reach_every_key() {
+    let work = Workdir::new();
+    let mut args = vec!["check".to_owned(), nightly()];
+    args.extend(inputs(&repository("data-samples/small")));
+    args.extend([
+        "--set".to_owned(),
+        "inputs.repayments={ path = \"/nowhere/*.parquet\", select = \"SELECT * FROM export\" }".to_owned(),
+    ]);
+    args.extend(["--set".to_owned(), "inputs.purchases=\"/nowhere/purchases\"".to_owned()]);
+    work.sesame(args).expect(2).says("/nowhere/*.parquet matches nothing").says("/nowhere/purchases does not exist");
+}

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{Field, Schema};
 use parquet::arrow::ArrowWriter;
 use sesame::contract::{day_number, parse_day};
@@ -52,20 +54,12 @@ impl Export {
         self.column(name, Arc::new(Int64Array::from_iter_values(values)))
     }
 
-    pub fn long_or_null(self, name: &str, values: Vec<Option<i64>>) -> Self {
-        self.column(name, Arc::new(Int64Array::from(values)))
-    }
-
     pub fn int(self, name: &str, values: impl IntoIterator<Item = i32>) -> Self {
         self.column(name, Arc::new(Int32Array::from_iter_values(values)))
     }
 
     pub fn double(self, name: &str, values: impl IntoIterator<Item = f64>) -> Self {
         self.column(name, Arc::new(Float64Array::from_iter_values(values)))
-    }
-
-    pub fn flag(self, name: &str, values: Vec<Option<bool>>) -> Self {
-        self.column(name, Arc::new(BooleanArray::from(values)))
     }
 
     pub fn date(self, name: &str, values: &[Option<&str>]) -> Self {

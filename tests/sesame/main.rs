@@ -1,6 +1,17 @@
 //! Behaviour of the program through its binary, and of its kernels against independent second implementations.
 //! `tests/README.md` names what each file guards.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::cast_possible_wrap,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test fails by panicking"
+)]
+
 mod broken;
 mod cli;
 mod determinism;

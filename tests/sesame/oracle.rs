@@ -35,7 +35,7 @@ fn visible(prepared: &Prepared, ingested: &Ingested, bucket: usize) -> Visible {
     let layout = &ingested.layouts["subjects"];
     let rows = ingested.stores["subjects"].take(bucket, layout.width, false).unwrap();
     let files = vec![PathBuf::from("subjects")];
-    let subjects = subjects::latest(rows, layout, &files, &mut Findings::default()).unwrap();
+    let subjects = subjects::latest(&rows, layout, &files, &mut Findings::default()).unwrap();
     let mut tables = BTreeMap::new();
     for table in &prepared.plan.tables {
         let layout = &ingested.layouts[&table.table];
@@ -95,8 +95,10 @@ fn compare(pipeline: &[String], export_subjects: usize) {
         for table in &prepared.plan.tables {
             let layout = &ingested.layouts[&table.table];
             let read = table.predicates.iter().chain(&table.values).flat_map(|e| e.columns.iter().cloned());
-            let keys = table.groupings.iter().map(|g| g.key.clone()).chain(table.weights.iter().map(|w| w.months_ago.clone()));
-            let wanted: BTreeSet<String> = read.chain(keys).chain(["reliability".to_owned()]).filter(|c| !c.is_empty()).collect();
+            let keys =
+                table.groupings.iter().map(|g| g.key.clone()).chain(table.weights.iter().map(|w| w.months_ago.clone()));
+            let wanted: BTreeSet<String> =
+                read.chain(keys).chain(["reliability".to_owned()]).filter(|c| !c.is_empty()).collect();
             let cleaner = Cleaner::new(layout, &prepared.calendar, wanted).unwrap();
             let table_rows = &rows.tables[&table.table];
             let clean = cleaner.clean(table_rows, 0..table_rows.len(), &prepared.calendar).unwrap();
@@ -119,7 +121,12 @@ fn compare(pipeline: &[String], export_subjects: usize) {
                 let (mine, theirs) = (features.values[n][s], values.get(s));
                 let alike = theirs.map_or(mine.is_nan(), |t| t.to_bits() == mine.to_bits());
                 assert!(alike, "{} of subject {s}: kernel {mine}, SQL {theirs:?}", feature.name);
-                assert_eq!(i64::from(features.nones[n][s]), nones.get(s).unwrap(), "{} of subject {s}", feature.none_column());
+                assert_eq!(
+                    i64::from(features.nones[n][s]),
+                    nones.get(s).unwrap(),
+                    "{} of subject {s}",
+                    feature.none_column()
+                );
                 told += usize::from(theirs.is_some());
             }
             assert!(told > 0 || !statement.contains("FROM repayments"), "{} is null for everyone", feature.name);
@@ -129,7 +136,8 @@ fn compare(pipeline: &[String], export_subjects: usize) {
 
 #[test]
 fn the_kernel_equals_polars_sql_on_the_sample() {
-    let mut args = vec!["sesame".to_owned(), "run".to_owned(), repository("pipelines/nightly.toml").display().to_string()];
+    let mut args =
+        vec!["sesame".to_owned(), "run".to_owned(), repository("pipelines/nightly.toml").display().to_string()];
     args.extend(inputs(&repository("data-samples/small")));
     compare(&args, 1000);
 }
@@ -138,14 +146,28 @@ fn the_kernel_equals_polars_sql_on_the_sample() {
 fn the_kernel_equals_polars_sql_on_several_buckets_and_another_date() {
     let work = Workdir::new();
     let export = work.path("export");
-    work.sesame(["generate", export.to_str().unwrap(), "--subjects", "9000", "--seed", "5", "--months", "14", "--as-of", "2025-03-31"]).expect(0);
-    let mut args = vec!["sesame".to_owned(), "run".to_owned(), repository("pipelines/nightly.toml").display().to_string()];
+    work.sesame([
+        "generate",
+        export.to_str().unwrap(),
+        "--subjects",
+        "9000",
+        "--seed",
+        "5",
+        "--months",
+        "14",
+        "--as-of",
+        "2025-03-31",
+    ])
+    .expect(0);
+    let mut args =
+        vec!["sesame".to_owned(), "run".to_owned(), repository("pipelines/nightly.toml").display().to_string()];
     args.extend(inputs(&export));
     args.extend(["--as-of".to_owned(), "2025-02-27".to_owned(), "--known-by".to_owned(), "2025-03-15".to_owned()]);
     // Those who registered after the as-of date are not there yet.
     let registered = {
         let file = std::fs::File::open(export.join("subjects.parquet")).unwrap();
-        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+        let reader =
+            parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
         let mut ids = BTreeSet::new();
         for batch in reader {
             let batch = batch.unwrap();
@@ -154,7 +176,9 @@ fn the_kernel_equals_polars_sql_on_several_buckets_and_another_date() {
             let id = batch.column_by_name("subject_id").unwrap().clone();
             let id = arrow::array::AsArray::as_string::<i32>(&id).clone();
             let as_of = sesame::contract::day_number(jiff::civil::date(2025, 2, 27)).unwrap();
-            ids.extend((0..batch.num_rows()).filter(|r| i64::from(day.value(*r)) <= as_of).map(|r| id.value(r).to_owned()));
+            ids.extend(
+                (0..batch.num_rows()).filter(|r| i64::from(day.value(*r)) <= as_of).map(|r| id.value(r).to_owned()),
+            );
         }
         ids.len()
     };

@@ -16,7 +16,9 @@ fn the_standard_model_ranks_real_defaults() {
     let text = format!(
         "name = \"uci\"\nmodel = \"{}\"\nas_of = \"2005-09-30\"\ncurrency = \"TWD\"\noutput = \"out\"\nconsent_statement = \"public research data\"\n[inputs]\n{}",
         repository("pipelines/models/standard.toml").display(),
-        ["subjects", "repayments", "outcomes", "groups"].map(|t| format!("{t} = \"{}/{t}.parquet\"\n", data.display())).concat()
+        ["subjects", "repayments", "outcomes", "groups"]
+            .map(|t| format!("{t} = \"{}/{t}.parquet\"\n", data.display()))
+            .concat()
     );
     std::fs::write(&pipeline, text).unwrap();
     work.sesame(["run", pipeline.to_str().unwrap()]).expect(0);
@@ -24,6 +26,7 @@ fn the_standard_model_ranks_real_defaults() {
     assert_eq!(audit["coverage"]["subjects"], audit["coverage"]["scored"]);
     let auc = audit["quality"]["auc"].as_f64().unwrap();
     assert!(auc >= 0.748, "AUC {auc}");
-    let rates: Vec<f64> = audit["quality"]["bands"].as_array().unwrap().iter().filter_map(|b| b["bad_rate"].as_f64()).collect();
+    let rates: Vec<f64> =
+        audit["quality"]["bands"].as_array().unwrap().iter().filter_map(|b| b["bad_rate"].as_f64()).collect();
     assert!(rates.len() >= 4 && rates.windows(2).all(|w| w[0] > w[1]), "bad rates by band {rates:?}");
 }

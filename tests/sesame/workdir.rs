@@ -91,8 +91,17 @@ pub fn repository(path: &str) -> PathBuf {
 /// The overrides that point every input of the nightly pipeline to an export; what the export lacks is dropped.
 pub fn inputs(export: &Path) -> Vec<String> {
     const TABLES: [&str; 11] = [
-        "subjects", "repayments", "utility_payments", "purchases", "friend_links", "consents", "public_records", "disputes",
-        "sources", "outcomes", "groups",
+        "subjects",
+        "repayments",
+        "utility_payments",
+        "purchases",
+        "friend_links",
+        "consents",
+        "public_records",
+        "disputes",
+        "sources",
+        "outcomes",
+        "groups",
     ];
     TABLES
         .iter()
