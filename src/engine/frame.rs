@@ -168,19 +168,45 @@ impl Frame {
     /// # Errors
     /// When the lengths differ or a name stands twice.
     pub fn new<'a>(height: usize, columns: impl IntoIterator<Item = (&'a str, Vec<i64>)>) -> Result<Self> {
-        let columns = columns
-            .into_iter()
-            .map(|(name, values)| {
-                let name = PlSmallStr::from_str(name);
-                if values.contains(&NULL) {
-                    let options = values.into_iter().map(|v| (v != NULL).then_some(v));
-                    Int64Chunked::from_iter_options(name, options).into_series().into()
-                } else {
-                    Int64Chunked::from_vec(name, values).into_series().into()
-                }
-            })
-            .collect();
+        let columns = columns.into_iter().map(|(name, values)| integers(name, values)).collect();
         Ok(Self(DataFrame::new(height, columns)?))
+    }
+
+    /// The integers of a column of this frame, [`NULL`] where null.
+    ///
+    /// # Errors
+    /// When there is no such column of integers.
+    pub fn values(&self, name: &str) -> Result<&[i64]> {
+        let column = self.0.column(name)?.as_materialized_series();
+        // Columns are made from one vector, and its values are kept where the column is null.
+        let chunk = column.i64()?.downcast_iter().next();
+        Ok(chunk.map_or(&[], |chunk| chunk.values().as_slice()))
+    }
+
+    /// The names of the columns.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.columns().iter().map(|c| c.name().as_str())
+    }
+
+    /// Chosen rows, in order.
+    ///
+    /// # Errors
+    /// When a column holds no integers.
+    pub fn pick(&self, rows: &[usize]) -> Result<Self> {
+        let gather =
+            |name| Ok((name, self.values(name)?)).map(|(name, v)| (name, rows.iter().map(|r| v[*r]).collect()));
+        Self::new(rows.len(), self.names().map(gather).collect::<Result<Vec<(&str, Vec<i64>)>>>()?)
+    }
+
+    /// Adds columns of integers, or replaces those of the same name.
+    ///
+    /// # Errors
+    /// When the lengths differ.
+    pub fn with_integers<'a>(mut self, columns: impl IntoIterator<Item = (&'a str, Vec<i64>)>) -> Result<Self> {
+        for (name, values) in columns {
+            self.0.with_column(integers(name, values))?;
+        }
+        Ok(self)
     }
 
     /// Adds columns of doubles, null where NaN.
@@ -201,4 +227,10 @@ impl Frame {
     pub const fn polars(&self) -> &DataFrame {
         &self.0
     }
+}
+
+/// A column of integers, null where [`NULL`].
+fn integers(name: &str, values: Vec<i64>) -> Column {
+    let valid = values.contains(&NULL).then(|| values.iter().map(|v| *v != NULL).collect());
+    Int64Chunked::from_vec_validity(PlSmallStr::from_str(name), values, valid).into_series().into()
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use anyhow::{Context, Result};
 
 use super::kernel::{Evaluated, Kernel, weigh};
-use super::plan::{Plan, TablePlan};
+use super::plan::{Plan, Recency, TablePlan};
 use crate::NULL;
 use crate::contract::Calendar;
 use crate::engine::{Frame, Program};
@@ -85,22 +85,17 @@ impl<'a> Computer<'a> {
     ///
     /// # Errors
     /// When the engine fails.
-    pub fn finish(
-        &self,
-        subjects: usize,
-        own: Vec<(&str, Vec<i64>)>,
-        sums: &BTreeMap<&str, Sums>,
-    ) -> Result<FeatureRows> {
-        let mut columns = own;
+    pub fn finish(&self, subjects: usize, own: &Frame, sums: &BTreeMap<&str, Sums>) -> Result<FeatureRows> {
+        let mut columns = Vec::new();
         for table in &self.plan.tables {
             let found = sums.get(table.table.as_str());
             for (n, accumulator) in table.accumulators.iter().enumerate() {
                 let missing = if accumulator.sum.nullable() { NULL } else { 0 };
                 let column = found.and_then(|s| s.get(n)).cloned().unwrap_or_else(|| vec![missing; subjects]);
-                columns.push((&accumulator.name, column));
+                columns.push((accumulator.name.as_str(), column));
             }
         }
-        let frame = Frame::new(subjects, columns)?;
+        let frame = own.clone().with_integers(columns)?;
         let values =
             self.values.run(&frame)?.iter().map(crate::engine::frame::Evaluated::doubles).collect::<Result<_>>()?;
         let flags = |e: crate::engine::frame::Evaluated| Ok(e.integers()?.iter().map(|v| u8::from(*v == 1)).collect());
@@ -137,14 +132,14 @@ impl TableComputer<'_> {
         kernel: &mut Kernel,
         out: &mut [&mut [i64]],
     ) -> Result<()> {
-        let clean = self.cleaner.clean(rows, range.clone(), calendar)?;
-        let column = |name: &str| clean.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_slice());
-        let reliability = column("reliability").context("no reliability")?;
-        let weights: Vec<Vec<i64>> =
-            self.plan.weights.iter().map(|w| weigh(w, column(&w.months_ago), reliability)).collect();
-        let keys = self.plan.groupings.iter().map(|g| column(&g.key).with_context(|| format!("no column {}", g.key)));
-        let keys: Vec<&[i64]> = keys.collect::<Result<_>>()?;
-        let frame = Frame::new(range.len(), clean.iter().map(|(n, v)| (*n, v.clone())))?;
+        let frame = self.cleaner.clean(rows, range.clone(), calendar)?;
+        let reliability = frame.values("reliability")?;
+        let weigh = |recency: &Recency| match recency.months_ago.as_str() {
+            "" => Ok(weigh(recency, None, reliability)),
+            column => Ok(weigh(recency, Some(frame.values(column)?), reliability)),
+        };
+        let weights = self.plan.weights.iter().map(weigh).collect::<Result<Vec<_>>>()?;
+        let keys = self.plan.groupings.iter().map(|g| frame.values(&g.key)).collect::<Result<Vec<_>>>()?;
         let evaluated = self.program.run(&frame)?;
         let (conditions, values) = evaluated.split_at(self.plan.predicates.len());
         let predicates =

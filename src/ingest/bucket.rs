@@ -75,22 +75,16 @@ impl Cleaner {
     ///
     /// # Errors
     /// When a derivation fails.
-    pub fn clean(&self, rows: &BucketRows, range: Range<usize>, calendar: &Calendar) -> Result<Vec<(&str, Vec<i64>)>> {
-        let mut columns: Vec<(&str, Vec<i64>)> = self
-            .columns
-            .iter()
-            .map(|(name, origin)| (name.as_str(), make(origin, rows, range.clone(), calendar)))
-            .collect();
-        if !self.derived.is_empty() {
-            let frame = Frame::new(range.len(), columns.iter().map(|(n, v)| (*n, v.clone())))?;
-            for ((name, _), result) in self.derived.iter().zip(self.program.run(&frame)?) {
-                let values = result.integers()?;
-                if let Some(column) = columns.iter_mut().find(|(n, _)| n == name) {
-                    column.1 = values;
-                }
-            }
+    pub fn clean(&self, rows: &BucketRows, range: Range<usize>, calendar: &Calendar) -> Result<Frame> {
+        let columns =
+            self.columns.iter().map(|(name, origin)| (name.as_str(), make(origin, rows, range.clone(), calendar)));
+        let frame = Frame::new(range.len(), columns)?;
+        if self.derived.is_empty() {
+            return Ok(frame);
         }
-        Ok(columns)
+        let derived = self.program.run(&frame)?;
+        let named = self.derived.iter().zip(derived).map(|((name, _), e)| Ok((name.as_str(), e.integers()?)));
+        frame.with_integers(named.collect::<Result<Vec<_>>>()?)
     }
 }
 

@@ -22,12 +22,10 @@ impl Buckets {
     /// Buckets of 4,096 to 16,384 subjects: small enough for the cache, few enough to write to all at once.
     #[must_use]
     pub fn new(subjects: usize) -> Self {
-        let shift = if subjects > 2_000_000 {
-            14
-        } else if subjects > 1_000_000 {
-            13
-        } else {
-            12
+        let shift = match subjects {
+            0..=2_000_000 => 12,
+            2_000_001..=8_000_000 => 13,
+            _ => 14,
         };
         Self { shift, subjects }
     }

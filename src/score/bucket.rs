@@ -81,8 +81,6 @@ pub struct BucketResult {
     pub evidence: Vec<Evidence>,
     /// Counts and quarantined rows, by table.
     pub findings: BTreeMap<String, Findings>,
-    /// The features, for whoever wants to look at them.
-    pub features: FeatureRows,
 }
 
 /// What the record tables of a bucket add up to.
@@ -156,21 +154,21 @@ impl<'a> Scorer<'a> {
         let consents: Vec<u8> = self.ingested.consents[range.clone()].to_vec();
         let added = self.add_up(bucket, u32::try_from(range.start)?, &consents, &mut findings)?;
         self.count_ties(bucket, &mut findings)?;
-        let features = self.computer.finish(count, own.clone(), &added.sums)?;
+        let features = self.computer.finish(count, &own, &added.sums)?;
         let facts = vec![
             ("score_consent", consents.iter().map(|c| i64::from(c & SCORE != 0)).collect()),
             ("disputed_records", added.disputed.clone()),
             ("used_records", added.used.clone()),
         ];
-        let mut rows = self.rate(count, own.clone(), facts, &features)?;
+        let mut rows = self.rate(count, own.clone().with_integers(facts)?, &features)?;
         self.apply_policy(&mut rows, &added.policy);
         rows.disputed = added.disputed.iter().map(|d| i32::try_from(*d).unwrap_or(i32::MAX)).collect();
         rows.with_disputed = vec![NONE; count];
         self.with_disputed(&own, &added, &mut rows)?;
-        Ok(BucketResult { rows, evidence: added.evidence, findings, features })
+        Ok(BucketResult { rows, evidence: added.evidence, findings })
     }
 
-    fn own_columns(&self, bucket: usize, findings: &mut BTreeMap<String, Findings>) -> Result<Vec<(&str, Vec<i64>)>> {
+    fn own_columns(&self, bucket: usize, findings: &mut BTreeMap<String, Findings>) -> Result<Frame> {
         let layout = self.ingested.layouts.get("subjects").context("no subjects")?;
         let store = self.ingested.stores.get("subjects").context("no subjects")?;
         let rows = store.take(bucket, layout.width, false)?;
@@ -276,17 +274,9 @@ impl<'a> Scorer<'a> {
     }
 
     /// Segments, confidence, bins, points and status of subjects from their features.
-    fn rate(
-        &self,
-        count: usize,
-        own: Vec<(&str, Vec<i64>)>,
-        facts: Vec<(&str, Vec<i64>)>,
-        features: &FeatureRows,
-    ) -> Result<ScoredRows> {
-        let mut columns = own;
-        columns.extend(facts);
+    fn rate(&self, count: usize, facts: Frame, features: &FeatureRows) -> Result<ScoredRows> {
         let named = self.plan.features.iter().map(|f| f.name.as_str()).zip(features.values.iter().map(Vec::as_slice));
-        let frame = Frame::new(count, columns)?.with_doubles(named)?;
+        let frame = facts.with_doubles(named)?;
         let segment = self.rules.segments(&frame, count)?;
         let by_category = self.rules.confidences(&frame, count)?;
         let confidence: Vec<i16> = (0..count)
@@ -353,7 +343,7 @@ impl<'a> Scorer<'a> {
     }
 
     /// What the score of subjects with disputed records would be with them; segment as it is.
-    fn with_disputed(&self, own: &[(&str, Vec<i64>)], added: &Added, rows: &mut ScoredRows) -> Result<()> {
+    fn with_disputed(&self, own: &Frame, added: &Added, rows: &mut ScoredRows) -> Result<()> {
         let chosen: Vec<usize> =
             (0..added.disputed.len()).filter(|s| added.disputed[*s] > 0 && rows.score[*s] != NONE).collect();
         if chosen.is_empty() {
@@ -378,9 +368,7 @@ impl<'a> Scorer<'a> {
             };
             sums.insert(*table, few);
         }
-        let own: Vec<(&str, Vec<i64>)> =
-            own.iter().map(|(n, v)| (*n, chosen.iter().map(|s| v[*s]).collect())).collect();
-        let features = self.computer.finish(chosen.len(), own, &sums)?;
+        let features = self.computer.finish(chosen.len(), &own.pick(&chosen)?, &sums)?;
         let bins = self.bins(chosen.len(), &features);
         let width = self.card.features.len();
         for (n, s) in chosen.into_iter().enumerate() {

@@ -97,7 +97,7 @@ impl Adverse {
         let lateness = match &self.lateness {
             Some(cleaner) => {
                 let clean = cleaner.clean(&few, 0..few.len(), calendar)?;
-                clean.into_iter().find(|(n, _)| *n == "days_past_due").map(|(_, v)| v)
+                Some(clean.values("days_past_due")?.to_vec())
             }
             None => None,
         };

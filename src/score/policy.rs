@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::contract::{Calendar, Contract};
-use crate::engine::{Frame, Program};
+use crate::engine::Program;
 use crate::expression::{Expression, Numbers};
 use crate::features::scope::table_scope;
 use crate::ingest::bucket::Cleaner;
@@ -91,8 +91,7 @@ impl Trigger {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let clean = self.cleaner.clean(rows, 0..rows.len(), calendar)?;
-        let frame = Frame::new(rows.len(), clean)?;
+        let frame = self.cleaner.clean(rows, 0..rows.len(), calendar)?;
         match self.program.run(&frame)?.first() {
             Some(result) => result.conditions(),
             None => Ok(Vec::new()),

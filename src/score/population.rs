@@ -67,7 +67,7 @@ pub fn score(
     rows.reserve(subjects, scorer.card.features.len());
     let mut findings: BTreeMap<String, Findings> = BTreeMap::new();
     // A few buckets per thread at a time: their results come in order, and only so many are held.
-    for some in buckets.chunks(8 * rayon::current_num_threads()) {
+    for some in buckets.chunks(4 * rayon::current_num_threads()) {
         let results: Vec<BucketResult> = some
             .par_iter()
             .map(|bucket| {

@@ -12,6 +12,7 @@ use sesame::NULL;
 use sesame::cli::{Cli, Command};
 use sesame::command::prepare::{Prepared, prepare};
 use sesame::contract::{ColumnType, Table};
+use sesame::engine::Frame;
 use sesame::features::compute::Computer;
 use sesame::features::sql;
 use sesame::ingest::bucket::Cleaner;
@@ -47,10 +48,11 @@ fn visible(prepared: &Prepared, ingested: &Ingested, bucket: usize) -> Visible {
 }
 
 /// Clean rows as SQL expects them: words instead of codes, Booleans instead of 0 and 1.
-fn frame(table: &Table, clean: Vec<(&str, Vec<i64>)>, rows: &BucketRows) -> DataFrame {
+fn frame(table: &Table, clean: &Frame, rows: &BucketRows) -> DataFrame {
     let owner = (0..rows.starts.len() - 1).flat_map(|s| rows.of(s).map(move |_| s as i64)).collect::<Vec<_>>();
     let mut columns = vec![Column::new("subject_id".into(), owner)];
-    for (name, values) in clean {
+    for name in clean.names() {
+        let values = clean.values(name).unwrap();
         let known = |v: &i64| (*v != NULL).then_some(*v);
         let declared = table.columns.iter().find(|c| c.name == name);
         columns.push(match declared {
@@ -102,14 +104,14 @@ fn compare(pipeline: &[String], export_subjects: usize) {
             let cleaner = Cleaner::new(layout, &prepared.calendar, wanted).unwrap();
             let table_rows = &rows.tables[&table.table];
             let clean = cleaner.clean(table_rows, 0..table_rows.len(), &prepared.calendar).unwrap();
-            context.register(&table.table, frame(&layout.table, clean, table_rows).lazy());
+            context.register(&table.table, frame(&layout.table, &clean, table_rows).lazy());
             sums.insert(table.table.as_str(), computer.sums(&table.table, table_rows, count).unwrap());
         }
         let layout = &ingested.layouts["subjects"];
         let cleaner = Cleaner::new(layout, &prepared.calendar, prepared.plan.subject_columns.iter().cloned()).unwrap();
         let own = cleaner.clean(&rows.subjects, 0..count, &prepared.calendar).unwrap();
-        context.register("subjects", frame(&layout.table, own.clone(), &rows.subjects).lazy());
-        let features = computer.finish(count, own, &sums).unwrap();
+        context.register("subjects", frame(&layout.table, &own, &rows.subjects).lazy());
+        let features = computer.finish(count, &own, &sums).unwrap();
         let oracle = context.execute(&statement).unwrap().collect().unwrap();
         assert_eq!(oracle.height(), count);
         for (n, feature) in prepared.plan.features.iter().enumerate() {
