@@ -199,10 +199,14 @@ impl Compiler<'_> {
         Ok(match d.aggregate {
             Aggregate::Value | Aggregate::Ratio => return Err(here("not an aggregate of rows")),
             Aggregate::Count => counted(&rows),
+            // Polars multiplies by the reciprocal where SQL divides by a literal; so no literal is divided by.
             Aggregate::WeightedCount => {
                 let weight = self.weight(&read, d)?;
                 let sum = self.accumulate(table, &d.name, "weight", Sum::Weights { filter, weight });
-                (combine(&[&sum], |p| format!("CAST({} AS DOUBLE) / {}", p[0], decimal(WEIGHT_ONE))), constant("0"))
+                (
+                    combine(&[&sum], |p| format!("CAST({} AS DOUBLE) * {}", p[0], decimal(1.0 / WEIGHT_ONE))),
+                    constant("0"),
+                )
             }
             Aggregate::Sum => {
                 let value = self.value(table, of()?)?;

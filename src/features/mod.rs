@@ -6,6 +6,7 @@ pub mod kernel;
 pub mod plan;
 pub mod scope;
 pub mod sql;
+pub mod visible;
 
 pub use compile::compile;
 pub use plan::Plan;

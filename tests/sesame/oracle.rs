@@ -1,73 +1,22 @@
 //! The local kernel against its oracle: the emitted SQL, run by Polars SQL over the same visible rows, must yield equal
 //! columns for every subject.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
-use polars::prelude::*;
+use polars::prelude::{DataType, IntoLazy};
 use polars::sql::SQLContext;
-use sesame::NULL;
 use sesame::cli::{Cli, Command};
-use sesame::command::prepare::{Prepared, prepare};
-use sesame::contract::{ColumnType, Table};
-use sesame::engine::Frame;
+use sesame::command::prepare::prepare;
 use sesame::features::compute::Computer;
 use sesame::features::sql;
-use sesame::ingest::bucket::Cleaner;
-use sesame::ingest::pass::{Ingested, Pass};
-use sesame::ingest::resolve::resolve;
-use sesame::ingest::scan::Findings;
-use sesame::ingest::store::{BucketRows, Budget};
-use sesame::ingest::subjects;
+use sesame::features::visible::{Visible, visible};
+use sesame::ingest::pass::Pass;
+use sesame::ingest::store::Budget;
 use sesame::output::{LogFormat, Output};
 
 use crate::workdir::{Workdir, inputs, repository};
-
-/// The rows that count of every table of one bucket, as the kernel gets them.
-struct Visible {
-    subjects: BucketRows,
-    tables: BTreeMap<String, BucketRows>,
-}
-
-fn visible(prepared: &Prepared, ingested: &Ingested, bucket: usize) -> Visible {
-    let count = ingested.buckets.subjects(bucket).len();
-    let layout = &ingested.layouts["subjects"];
-    let rows = ingested.stores["subjects"].take(bucket, layout.width, false).unwrap();
-    let files = vec![PathBuf::from("subjects")];
-    let subjects = subjects::latest(&rows, layout, &files, &mut Findings::default()).unwrap();
-    let mut tables = BTreeMap::new();
-    for table in &prepared.plan.tables {
-        let layout = &ingested.layouts[&table.table];
-        let rows = ingested.stores[&table.table].take(bucket, layout.width, false).unwrap();
-        let resolved = resolve(rows, layout, &vec![true; count], None, &mut Findings::default()).unwrap();
-        tables.insert(table.table.clone(), resolved.rows);
-    }
-    Visible { subjects, tables }
-}
-
-/// Clean rows as SQL expects them: words instead of codes, Booleans instead of 0 and 1.
-fn frame(table: &Table, clean: &Frame, rows: &BucketRows) -> DataFrame {
-    let owner = (0..rows.starts.len() - 1).flat_map(|s| rows.of(s).map(move |_| s as i64)).collect::<Vec<_>>();
-    let mut columns = vec![Column::new("subject_id".into(), owner)];
-    for name in clean.names() {
-        let values = clean.values(name).unwrap();
-        let known = |v: &i64| (*v != NULL).then_some(*v);
-        let declared = table.columns.iter().find(|c| c.name == name);
-        columns.push(match declared {
-            Some(c) if c.kind == ColumnType::Choice => {
-                let word = |v: &i64| known(v).map(|v| c.values[v as usize].as_str());
-                Column::new(name.into(), values.iter().map(word).collect::<Vec<_>>())
-            }
-            Some(c) if c.kind == ColumnType::Flag => {
-                Column::new(name.into(), values.iter().map(|v| known(v).map(|v| v == 1)).collect::<Vec<_>>())
-            }
-            _ => Column::new(name.into(), values.iter().map(known).collect::<Vec<_>>()),
-        });
-    }
-    DataFrame::new(rows.len(), columns).unwrap()
-}
 
 fn compare(pipeline: &[String], export_subjects: usize) {
     let Command::Run(args) = Cli::try_parse_from(pipeline).unwrap().command else { panic!("not a run") };
@@ -90,28 +39,13 @@ fn compare(pipeline: &[String], export_subjects: usize) {
     let computer = Computer::new(&prepared.plan, &ingested.layouts, &prepared.calendar).unwrap();
     let statement = sql::features(&prepared.plan);
     for bucket in 0..ingested.buckets.count() {
-        let rows = visible(&prepared, &ingested, bucket);
+        let Visible { tables, features } =
+            visible(&ingested, &prepared.plan, &computer, &prepared.calendar, bucket).unwrap();
         let count = ingested.buckets.subjects(bucket).len();
         let mut context = SQLContext::new();
-        let mut sums = BTreeMap::new();
-        for table in &prepared.plan.tables {
-            let layout = &ingested.layouts[&table.table];
-            let read = table.predicates.iter().chain(&table.values).flat_map(|e| e.columns.iter().cloned());
-            let keys =
-                table.groupings.iter().map(|g| g.key.clone()).chain(table.weights.iter().map(|w| w.months_ago.clone()));
-            let wanted: BTreeSet<String> =
-                read.chain(keys).chain(["reliability".to_owned()]).filter(|c| !c.is_empty()).collect();
-            let cleaner = Cleaner::new(layout, &prepared.calendar, wanted).unwrap();
-            let table_rows = &rows.tables[&table.table];
-            let clean = cleaner.clean(table_rows, 0..table_rows.len(), &prepared.calendar).unwrap();
-            context.register(&table.table, frame(&layout.table, &clean, table_rows).lazy());
-            sums.insert(table.table.as_str(), computer.sums(&table.table, table_rows, count).unwrap());
+        for (table, frame) in tables {
+            context.register(&table, frame.lazy());
         }
-        let layout = &ingested.layouts["subjects"];
-        let cleaner = Cleaner::new(layout, &prepared.calendar, prepared.plan.subject_columns.iter().cloned()).unwrap();
-        let own = cleaner.clean(&rows.subjects, 0..count, &prepared.calendar).unwrap();
-        context.register("subjects", frame(&layout.table, &own, &rows.subjects).lazy());
-        let features = computer.finish(count, &own, &sums).unwrap();
         let oracle = context.execute(&statement).unwrap().collect().unwrap();
         assert_eq!(oracle.height(), count);
         for (n, feature) in prepared.plan.features.iter().enumerate() {
