@@ -201,6 +201,7 @@ impl Compiler<'_> {
             Aggregate::Count => counted(&rows),
             // Polars multiplies by the reciprocal where SQL divides by a literal; so no literal is divided by.
             Aggregate::WeightedCount => {
+                // Polars multiplies by the reciprocal where SQL divides by a literal: nothing is divided by a literal.
                 let weight = self.weight(&read, d)?;
                 let sum = self.accumulate(table, &d.name, "weight", Sum::Weights { filter, weight });
                 (
