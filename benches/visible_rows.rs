@@ -19,7 +19,6 @@ use sesame::features::Plan;
 use sesame::features::compute::{Computer, FeatureRows};
 use sesame::features::sql;
 use sesame::features::visible::visible;
-use sesame::ingest::pass::Pass;
 use sesame::ingest::store::Budget;
 use sesame::output::{LogFormat, Output};
 
@@ -34,17 +33,7 @@ fn main() -> Result<()> {
     let prepared = prepare(&run.pipeline)?;
     fs_err::create_dir_all(&out)?;
     let (budget, stop, output) = (Budget::new(512 << 20), AtomicBool::new(false), Output::new(false, LogFormat::Text));
-    let pass = Pass {
-        contract: &prepared.contract,
-        calendar: &prepared.calendar,
-        known_by: prepared.known_by,
-        currency: &prepared.pipeline.settings.currency,
-        exports: &prepared.exports,
-        budget: &budget,
-        scratch: Path::new(&out),
-        stop: &stop,
-        output: &output,
-    };
+    let pass = prepared.pass(&budget, Path::new(&out), &stop, &output);
     let ingested = pass.run()?;
     let computer = Computer::new(&prepared.plan, &ingested.layouts, &prepared.calendar)?;
     fs_err::write(Path::new(&out).join("features.sql"), sql::features(&prepared.plan))?;

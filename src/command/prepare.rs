@@ -1,7 +1,8 @@
 //! What every command over a pipeline does first: load, check everything, report all findings at once.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -11,6 +12,9 @@ use crate::cli::{EngineArgs, PipelineArgs};
 use crate::contract::{Calendar, Contract, parse_day};
 use crate::features::{Plan, compile};
 use crate::ingest::export::{Export, open};
+use crate::ingest::pass::Pass;
+use crate::ingest::store::Budget;
+use crate::output::Output;
 use crate::pipeline::{Findings, Model, Pipeline, model_check};
 use crate::score::Scorecard;
 use crate::score::policy::{PolicyRule, rules as policy_rules};
@@ -38,6 +42,30 @@ pub struct Prepared {
     pub policies: Vec<PolicyRule>,
     /// The opened exports.
     pub exports: Vec<Export>,
+}
+
+impl Prepared {
+    /// A pass over the opened exports.
+    #[must_use]
+    pub fn pass<'a>(
+        &'a self,
+        budget: &'a Budget,
+        scratch: &'a Path,
+        stop: &'a AtomicBool,
+        output: &'a Output,
+    ) -> Pass<'a> {
+        Pass {
+            contract: &self.contract,
+            calendar: &self.calendar,
+            known_by: self.known_by,
+            currency: &self.pipeline.settings.currency,
+            exports: &self.exports,
+            budget,
+            scratch,
+            stop,
+            output,
+        }
+    }
 }
 
 /// Loads and checks a pipeline.

@@ -15,7 +15,7 @@ use crate::audit::summary::{Facts, summary};
 use crate::cli::RunArgs;
 use crate::exit::{ExitStatus, GateFailed};
 use crate::ingest::conservation::Class;
-use crate::ingest::pass::{Ingested, Pass};
+use crate::ingest::pass::Ingested;
 use crate::ingest::scan::Findings;
 use crate::ingest::store::Budget;
 use crate::output::{Output, thousands};
@@ -122,17 +122,7 @@ fn staged(
     let scratch = limits.scratch.clone().unwrap_or_else(|| stage.path("scratch"));
     fs_err::create_dir_all(&scratch)?;
     let budget = Budget::new(limits.memory);
-    let pass = Pass {
-        contract: &prepared.contract,
-        calendar: &prepared.calendar,
-        known_by: prepared.known_by,
-        currency: &prepared.pipeline.settings.currency,
-        exports: &prepared.exports,
-        budget: &budget,
-        scratch: &scratch,
-        stop,
-        output,
-    };
+    let pass = prepared.pass(&budget, &scratch, stop, output);
     let mut ingested = pass.run()?;
     let mut findings = std::mem::take(&mut ingested.findings);
     let mut population = score(prepared, &ingested, stage, stop, output)?;

@@ -57,13 +57,12 @@ impl RowNumbers {
 /// What the rows of a row group may be told by its statistics, before they are decoded.
 pub type Skip<'a> = dyn Fn(&RowGroupMetaData, u32) -> bool + Sync + 'a;
 
-/// Reads chosen columns of an export, row groups in parallel, and hands each batch to `work`.
+/// Reads the contract's columns of an export, row groups in parallel, and hands each batch to `work`.
 ///
 /// # Errors
 /// The first error, with the file and the row group; a corrupt page is one. Also when the run is interrupted.
 pub fn read(
     export: &Export,
-    wanted: &(dyn Fn(&Column) -> bool + Sync),
     skip: &Skip,
     progress: &Progress,
     stop: &AtomicBool,
@@ -80,7 +79,7 @@ pub fn read(
             progress.add(u64::try_from(meta.num_rows())?);
             return Ok(());
         }
-        read_group(export, file, number, group, wanted, progress, stop, work).with_context(|| {
+        read_group(export, file, number, group, progress, stop, work).with_context(|| {
             format!("{} (row group {group} of {})", file.file.path.display(), file.metadata().num_row_groups())
         })
     })
@@ -92,7 +91,6 @@ fn read_group(
     file: &OpenFile,
     number: u32,
     group: usize,
-    wanted: &(dyn Fn(&Column) -> bool + Sync),
     progress: &Progress,
     stop: &AtomicBool,
     work: &(dyn Fn(Batch) -> Result<()> + Sync),
@@ -105,7 +103,7 @@ fn read_group(
             .with_row_groups(vec![group])
             .with_batch_size(BATCH_ROWS);
         if export.select.is_none() {
-            let names = export.table.columns.iter().filter(|c| wanted(c)).map(|c| c.name.as_str());
+            let names = export.table.columns.iter().map(|c| c.name.as_str());
             let roots: Vec<usize> = names
                 .chain(export.extra.iter().map(String::as_str))
                 .filter_map(|n| builder.schema().index_of(n).ok())
@@ -129,12 +127,7 @@ fn read_group(
             None => (batch, RowNumbers::From(first)),
         };
         first += i64::try_from(rows)?;
-        let columns = export
-            .table
-            .columns
-            .iter()
-            .map(|c| if wanted(c) { column(c, &batch, file) } else { Ok(None) })
-            .collect::<Result<_>>()?;
+        let columns = export.table.columns.iter().map(|c| column(c, &batch, file)).collect::<Result<_>>()?;
         let extra = export.extra.iter().filter_map(|n| batch.column_by_name(n).cloned()).collect();
         work(Batch { file: number, rows: numbers, columns, extra, len: batch.num_rows() })?;
         progress.add(u64::try_from(rows)?);

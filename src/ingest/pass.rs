@@ -192,7 +192,7 @@ impl<'a> Pass<'a> {
             }
             false
         };
-        batches::read(export, &|_| true, &skipped, &progress, self.stop, &|batch| work(&scan, batch))?;
+        batches::read(export, &skipped, &progress, self.stop, &|batch| work(&scan, batch))?;
         progress.finish();
         scan.finish()
     }

@@ -127,17 +127,7 @@ fn samples() -> Vec<Sample> {
 }
 
 fn score(work: &Workdir, export: &Path) -> Ended {
-    let more = [
-        "--set",
-        "consent_statement=\"test\"",
-        "--as-of",
-        "2025-01-31",
-        "--set",
-        "gates.max_quarantined_share=1.0",
-        "--set",
-        "gates.min_scored_share=0.0",
-    ];
-    work.run(export, "out", &more)
+    work.run_small(export, "out", &[])
 }
 
 #[test]

@@ -12,7 +12,6 @@ use sesame::command::prepare::prepare;
 use sesame::features::compute::Computer;
 use sesame::features::sql;
 use sesame::features::visible::{Visible, visible};
-use sesame::ingest::pass::Pass;
 use sesame::ingest::store::Budget;
 use sesame::output::{LogFormat, Output};
 
@@ -23,17 +22,7 @@ fn compare(pipeline: &[String], export_subjects: usize) {
     let prepared = prepare(&args.pipeline).unwrap();
     let (budget, stop, output) = (Budget::new(1 << 30), AtomicBool::new(false), Output::new(true, LogFormat::Text));
     let scratch = tempfile::tempdir().unwrap();
-    let pass = Pass {
-        contract: &prepared.contract,
-        calendar: &prepared.calendar,
-        known_by: prepared.known_by,
-        currency: &prepared.pipeline.settings.currency,
-        exports: &prepared.exports,
-        budget: &budget,
-        scratch: scratch.path(),
-        stop: &stop,
-        output: &output,
-    };
+    let pass = prepared.pass(&budget, scratch.path(), &stop, &output);
     let ingested = pass.run().unwrap();
     assert_eq!(ingested.spine.len(), export_subjects);
     let computer = Computer::new(&prepared.plan, &ingested.layouts, &prepared.calendar).unwrap();

@@ -16,21 +16,7 @@ fn runs(cases: u32) -> TestRunner {
 
 fn score(work: &Workdir, export: &Path, output: &str) -> Vec<u8> {
     let _ = std::fs::remove_dir_all(work.path(output));
-    work.run(
-        export,
-        output,
-        &[
-            "--set",
-            "consent_statement=\"test\"",
-            "--as-of",
-            "2025-01-31",
-            "--set",
-            "gates.max_quarantined_share=1.0",
-            "--set",
-            "gates.min_scored_share=0.0",
-        ],
-    )
-    .expect(0);
+    work.run_small(export, output, &[]).expect(0);
     work.scores(output)
 }
 
@@ -197,19 +183,7 @@ fn one_more_good_bill_never_lowers_the_points_of_a_shrunk_rate() {
             let points = |rows: &[Row]| {
                 export(rows).write(&work.path("export/repayments.parquet"));
                 let _ = std::fs::remove_dir_all(work.path("out"));
-                let more = [
-                    "--set",
-                    "consent_statement=\"test\"",
-                    "--as-of",
-                    "2025-01-31",
-                    "--set",
-                    "gates.max_quarantined_share=1.0",
-                    "--set",
-                    "gates.min_scored_share=0.0",
-                    "--model",
-                    model.to_str().unwrap(),
-                ];
-                work.run(&work.path("export"), "out", &more).expect(0);
+                work.run_small(&work.path("export"), "out", &["--model", model.to_str().unwrap()]).expect(0);
                 let table = read(&work.scores_path("out"));
                 let points = table.column_by_name("points_credit_history").unwrap().as_primitive::<Int16Type>().clone();
                 points.is_valid(0).then(|| points.value(0))

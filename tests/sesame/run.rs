@@ -6,20 +6,8 @@ use arrow::datatypes::{Float64Type, Int16Type, Int32Type, Int64Type};
 use crate::exports::{Export, read, repayments, subjects};
 use crate::workdir::{Ended, Workdir, repository};
 
-const STATEMENT: [&str; 2] = ["--set", "consent_statement=\"test\""];
-
 fn run(work: &Workdir, more: &[&str]) -> Ended {
-    let mut args = STATEMENT.to_vec();
-    args.extend([
-        "--as-of",
-        "2025-01-31",
-        "--set",
-        "gates.max_quarantined_share=1.0",
-        "--set",
-        "gates.min_scored_share=0.0",
-    ]);
-    args.extend(more);
-    work.run(&work.path("export"), "out", &args)
+    work.run_small(&work.path("export"), "out", more)
 }
 
 #[test]

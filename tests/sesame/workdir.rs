@@ -48,6 +48,16 @@ impl Workdir {
         self.sesame(args)
     }
 
+    /// Runs the nightly pipeline over a small export as of 2025-01-31, with everyone's consent and gates that let all pass.
+    pub fn run_small(&self, export: &Path, output: &str, more: &[&str]) -> Ended {
+        let mut args = vec!["--as-of", "2025-01-31"];
+        for set in ["consent_statement=\"test\"", "gates.max_quarantined_share=1.0", "gates.min_scored_share=0.0"] {
+            args.extend(["--set", set]);
+        }
+        args.extend(more);
+        self.run(export, output, &args)
+    }
+
     /// The bytes of the one published table.
     pub fn scores(&self, output: &str) -> Vec<u8> {
         std::fs::read(self.scores_path(output)).unwrap()
