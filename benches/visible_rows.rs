@@ -13,13 +13,13 @@ use arrow::datatypes::{DataType, Field, Schema};
 use clap::Parser;
 use parquet::arrow::ArrowWriter;
 use sesame::cli::{Cli, Command};
-use sesame::command::prepare::prepare;
 use sesame::engine::bridge::from_frame;
 use sesame::features::Plan;
 use sesame::features::compute::{Computer, FeatureRows};
 use sesame::features::sql;
 use sesame::features::visible::visible;
 use sesame::ingest::store::Budget;
+use sesame::job;
 use sesame::output::{LogFormat, Output};
 
 fn main() -> Result<()> {
@@ -30,13 +30,13 @@ fn main() -> Result<()> {
     else {
         bail!("give a pipeline")
     };
-    let prepared = prepare(&run.pipeline)?;
+    let job = job::load(&run.pipeline)?;
     fs_err::create_dir_all(&out)?;
     let (budget, stop, output) = (Budget::new(512 << 20), AtomicBool::new(false), Output::new(false, LogFormat::Text));
-    let pass = prepared.pass(&budget, Path::new(&out), &stop, &output);
+    let pass = job.pass(&budget, Path::new(&out), &stop, &output);
     let ingested = pass.run()?;
-    let computer = Computer::new(&prepared.plan, &ingested.layouts, &prepared.calendar)?;
-    fs_err::write(Path::new(&out).join("features.sql"), sql::features(&prepared.plan))?;
+    let computer = Computer::new(&job.plan, &ingested.layouts, &job.calendar)?;
+    fs_err::write(Path::new(&out).join("features.sql"), sql::features(&job.plan))?;
     let mut files: BTreeMap<String, ArrowWriter<std::fs::File>> = BTreeMap::new();
     let mut put = |name: &str, batch: &RecordBatch| -> Result<()> {
         if !files.contains_key(name) {
@@ -46,8 +46,8 @@ fn main() -> Result<()> {
         Ok(files.get_mut(name).context("a file")?.write(batch)?)
     };
     for bucket in 0..ingested.buckets.count() {
-        let found = visible(&ingested, &prepared.plan, &computer, &prepared.calendar, bucket)?;
-        put("kernel", &features(&prepared.plan, &found.features, ingested.buckets.subjects(bucket).start)?)?;
+        let found = visible(&ingested, &job.plan, &computer, &job.calendar, bucket)?;
+        put("kernel", &features(&job.plan, &found.features, ingested.buckets.subjects(bucket).start)?)?;
         for (table, frame) in found.tables {
             put(&table, &from_frame(frame)?)?;
         }

@@ -22,6 +22,8 @@ pub mod exit;
 pub mod expression;
 pub mod features;
 pub mod ingest;
+pub mod job;
+pub mod machine;
 pub mod output;
 pub mod pipeline;
 pub mod publish;

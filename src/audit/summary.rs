@@ -6,11 +6,11 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::quality::quality;
-use crate::command::prepare::Prepared;
 use crate::ingest::conservation::Class;
 use crate::ingest::pass::Ingested;
 use crate::ingest::registers::{NETWORK, SCORE};
 use crate::ingest::scan::Findings;
+use crate::job::Job;
 use crate::output::thousands;
 use crate::pipeline::model::CATEGORIES;
 use crate::publish::gates::Verdict;
@@ -24,7 +24,7 @@ pub const SCHEMA: u32 = 1;
 /// What the audit is made from.
 pub struct Facts<'a> {
     /// Configuration and inputs.
-    pub prepared: &'a Prepared,
+    pub job: &'a Job,
     /// What was read.
     pub ingested: &'a Ingested<'a>,
     /// What was scored.
@@ -82,12 +82,12 @@ pub fn summary(facts: &Facts) -> Summary {
 
 /// A count of subjects, or null where it is small enough to point at someone.
 fn cell(facts: &Facts, count: u64) -> Value {
-    let least = facts.prepared.pipeline.settings.privacy.min_cell;
+    let least = facts.job.pipeline.settings.privacy.min_cell;
     if count > 0 && count < least { Value::Null } else { json!(count) }
 }
 
 fn conservation(facts: &Facts) -> Value {
-    let tables = facts.prepared.exports.iter().filter_map(|export| {
+    let tables = facts.job.exports.iter().filter_map(|export| {
         let tally = &facts.findings.get(&export.table.name)?.tally;
         let classes = |of: &dyn Fn(Class) -> u64| -> serde_json::Map<String, Value> {
             Class::ALL.iter().map(|c| (c.name().to_owned(), json!(of(*c)))).collect()
@@ -113,7 +113,7 @@ fn conservation(facts: &Facts) -> Value {
 }
 
 fn quarantine(facts: &Facts) -> Value {
-    let tables = facts.prepared.exports.iter().filter_map(|export| {
+    let tables = facts.job.exports.iter().filter_map(|export| {
         let mut rows = facts.findings.get(&export.table.name)?.quarantined.clone();
         if rows.is_empty() {
             return None;
@@ -130,7 +130,7 @@ fn quarantine(facts: &Facts) -> Value {
             }
         }
         let rules = rules.into_iter().map(|(rule, (rows, samples))| {
-            let text = facts.prepared.contract.rules.iter().find(|r| r.name == rule);
+            let text = facts.job.contract.rules.iter().find(|r| r.name == rule);
             let about = text.map(|t| t.about.as_str());
             (
                 rule.to_owned(),
@@ -150,7 +150,7 @@ fn counts<'a>(facts: &Facts, names: impl Iterator<Item = &'a str>, of: impl Iter
 }
 
 fn coverage(facts: &Facts) -> Value {
-    let (rows, card) = (&facts.population.rows, &facts.prepared.model.card);
+    let (rows, card) = (&facts.population.rows, &facts.job.model.card);
     json!({
         "subjects": rows.score.len(),
         "scored": facts.population.scored,
@@ -164,7 +164,7 @@ fn scored(population: &Population) -> impl Iterator<Item = (usize, i64)> {
 }
 
 fn scores(facts: &Facts) -> Value {
-    let card = &facts.prepared.model.card;
+    let card = &facts.job.model.card;
     let mut all: Vec<i64> = scored(facts.population).map(|(_, s)| s).collect();
     all.sort_unstable();
     let quantile = |q: usize| all.get((all.len().saturating_sub(1)) * q / 100);
@@ -192,8 +192,8 @@ fn scores(facts: &Facts) -> Value {
 }
 
 fn features(facts: &Facts) -> Value {
-    let features = facts.prepared.card.features.iter().zip(&facts.population.bins).map(|(feature, counts)| {
-        let declared = facts.prepared.model.catalogue.feature(&feature.name).map(|f| &f.declared);
+    let features = facts.job.card.features.iter().zip(&facts.population.bins).map(|(feature, counts)| {
+        let declared = facts.job.model.catalogue.feature(&feature.name).map(|f| &f.declared);
         let bins: Vec<Value> = counts
             .iter()
             .enumerate()
@@ -211,7 +211,7 @@ fn features(facts: &Facts) -> Value {
 }
 
 fn policy(facts: &Facts) -> Value {
-    let rules = facts.prepared.model.card.policy.iter().enumerate().map(|(n, rule)| {
+    let rules = facts.job.model.card.policy.iter().enumerate().map(|(n, rule)| {
         let rule = rule.get_ref();
         let hit = facts.population.rows.policy.iter().filter(|p| p.is_some_and(|p| usize::from(p) == n)).count();
         (rule.code.clone(), json!({ "about": rule.about, "cap": rule.cap, "subjects": cell(facts, hit as u64) }))
@@ -228,17 +228,17 @@ fn disputes(facts: &Facts) -> Value {
 
 fn consents(facts: &Facts) -> Value {
     let with = |bit: u8| cell(facts, facts.ingested.consents.iter().filter(|c| **c & bit != 0).count() as u64);
-    let given = facts.prepared.exports.iter().any(|e| e.table.name == "consents");
+    let given = facts.job.exports.iter().any(|e| e.table.name == "consents");
     json!({
         "table_given": given,
-        "statement": facts.prepared.pipeline.settings.consent_statement,
+        "statement": facts.job.pipeline.settings.consent_statement,
         "score": with(SCORE),
         "network": with(NETWORK),
     })
 }
 
 fn privileges(facts: &Facts) -> Value {
-    let privileges = facts.prepared.model.card.privilege.iter().map(|privilege| {
+    let privileges = facts.job.model.card.privilege.iter().map(|privilege| {
         let privilege = privilege.get_ref();
         let open = scored(facts.population).filter(|(_, s)| *s >= privilege.from).count() as u64;
         (privilege.name.clone(), json!({ "from": privilege.from, "subjects": cell(facts, open) }))
@@ -256,7 +256,7 @@ fn quality_by_band(facts: &Facts) -> Value {
         .map(|(s, bad)| (i64::from(rows.score[*s as usize]), *bad))
         .collect();
     let Some(quality) = quality(&pairs) else { return Value::Null };
-    let card = &facts.prepared.model.card;
+    let card = &facts.job.model.card;
     let bands: Vec<Value> = card
         .band
         .iter()
@@ -277,13 +277,13 @@ fn quality_by_band(facts: &Facts) -> Value {
 fn provenance(facts: &Facts) -> Value {
     json!({
         "run": facts.run,
-        "pipeline": facts.prepared.pipeline.settings.name,
+        "pipeline": facts.job.pipeline.settings.name,
         "as_of": facts.label.as_of,
         "known_by": facts.label.known_by,
         "model": facts.label.model,
         "model_hash": facts.label.model_hash,
         "program": facts.label.program,
-        "currency": facts.prepared.pipeline.settings.currency,
+        "currency": facts.job.pipeline.settings.currency,
     })
 }
 
@@ -308,7 +308,7 @@ fn text(facts: &Facts, json: &Value) -> String {
     let _ = writeln!(
         text,
         "\n{} as of {}, model {}",
-        facts.prepared.pipeline.settings.name, facts.label.as_of, facts.label.model
+        facts.job.pipeline.settings.name, facts.label.as_of, facts.label.model
     );
     let _ =
         writeln!(text, "  {} subjects, {} scored ({share:.1} %)", thousands(subjects), thousands(population.scored));

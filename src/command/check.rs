@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use super::prepare::prepare;
 use crate::cli::CheckArgs;
 use crate::exit::ExitStatus;
+use crate::job;
 use crate::output::{Output, thousands};
 
 /// Checks configuration, model and inputs.
@@ -12,8 +12,8 @@ use crate::output::{Output, thousands};
 /// # Errors
 /// All findings at once.
 pub fn run(args: &CheckArgs, output: &Output) -> Result<ExitStatus> {
-    let prepared = prepare(&args.pipeline)?;
-    for export in &prepared.exports {
+    let job = job::load(&args.pipeline)?;
+    for export in &job.exports {
         let rows: u64 = export.files.iter().map(crate::ingest::export::OpenFile::rows).sum();
         output.line(&format!(
             "{:<18} {:>13} rows in {} file(s)",
@@ -29,13 +29,13 @@ pub fn run(args: &CheckArgs, output: &Output) -> Result<ExitStatus> {
             output.line(&format!("{:<18} ignored columns: {}", "", ignored.join(", ")));
         }
     }
-    let card = &prepared.card;
+    let card = &job.card;
     output.line(&format!(
         "model {}: {} features in {} segments; as of {}",
-        prepared.model.label(),
+        job.model.label(),
         card.features.len(),
         card.weights.len(),
-        prepared.calendar.as_of()
+        job.calendar.as_of()
     ));
     output.line("no findings: configuration, model and inputs fit the contract");
     Ok(ExitStatus::Success)

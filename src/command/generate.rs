@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use super::prepare::threads;
 use crate::cli::GenerateArgs;
 use crate::contract::parse_day;
 use crate::exit::ExitStatus;
+use crate::machine::threads;
 use crate::output::Output;
 use crate::synth::{Settings, write};
 

@@ -3,6 +3,5 @@
 pub mod check;
 pub mod generate;
 pub mod plan;
-pub mod prepare;
 pub mod run;
 pub mod schema;

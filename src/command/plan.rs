@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
-use super::prepare::{Prepared, prepare};
 use crate::cli::PlanArgs;
 use crate::exit::ExitStatus;
 use crate::features::sql;
 use crate::ingest::export::OpenFile;
+use crate::job::{self, Job};
 use crate::output::{Output, thousands};
 
 /// Shows what a run would do.
@@ -14,30 +14,25 @@ use crate::output::{Output, thousands};
 /// # Errors
 /// All findings about the configuration at once.
 pub fn run(args: &PlanArgs, output: &Output) -> Result<ExitStatus> {
-    let prepared = prepare(&args.pipeline)?;
+    let job = job::load(&args.pipeline)?;
     if args.sql {
-        output.data(&format!("{};\n", sql::features(&prepared.plan)));
+        output.data(&format!("{};\n", sql::features(&job.plan)));
     } else {
-        output.data(&text(&prepared));
+        output.data(&text(&job));
     }
     Ok(ExitStatus::Success)
 }
 
 /// The plan as text.
 #[must_use]
-pub fn text(prepared: &Prepared) -> String {
+pub fn text(job: &Job) -> String {
     let mut lines = vec![
-        format!(
-            "pipeline  {} as of {}, known by {}",
-            prepared.pipeline.settings.name,
-            prepared.calendar.as_of(),
-            prepared.known_by
-        ),
-        format!("model     {}", prepared.model.label()),
-        format!("output    {}", prepared.pipeline.resolve(&prepared.pipeline.settings.output).display()),
+        format!("pipeline  {} as of {}, known by {}", job.pipeline.settings.name, job.calendar.as_of(), job.known_by),
+        format!("model     {}", job.model.label()),
+        format!("output    {}", job.pipeline.resolve(&job.pipeline.settings.output).display()),
         String::new(),
     ];
-    for export in &prepared.exports {
+    for export in &job.exports {
         let rows = export.files.iter().map(OpenFile::rows).sum();
         let bytes = export.files.iter().map(|f| f.bytes).sum();
         lines.push(format!(
@@ -48,7 +43,7 @@ pub fn text(prepared: &Prepared) -> String {
             export.files.len()
         ));
     }
-    for table in &prepared.plan.tables {
+    for table in &job.plan.tables {
         lines.push(format!(
             "add up    {:<18} {:>13} conditions, {} values, {} groupings, {} sums",
             table.table,
@@ -58,10 +53,6 @@ pub fn text(prepared: &Prepared) -> String {
             table.accumulators.len()
         ));
     }
-    lines.push(format!(
-        "finish    {} features, {} of them scored",
-        prepared.plan.features.len(),
-        prepared.card.features.len()
-    ));
+    lines.push(format!("finish    {} features, {} of them scored", job.plan.features.len(), job.card.features.len()));
     lines.join("\n") + "\n"
 }

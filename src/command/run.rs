@@ -10,7 +10,6 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::plan::text;
-use super::prepare::{Limits, Prepared, limits, prepare};
 use crate::audit::summary::{Facts, summary};
 use crate::cli::RunArgs;
 use crate::exit::{ExitStatus, GateFailed};
@@ -18,6 +17,8 @@ use crate::ingest::conservation::Class;
 use crate::ingest::pass::Ingested;
 use crate::ingest::scan::Findings;
 use crate::ingest::store::Budget;
+use crate::job::{self, Job};
+use crate::machine::{Limits, limits};
 use crate::output::{Output, thousands};
 use crate::publish::evidence::EvidenceFile;
 use crate::publish::gates::{self, Measured, Verdict};
@@ -38,20 +39,20 @@ pub const PROGRAM: &str = concat!("sesame ", env!("CARGO_PKG_VERSION"));
 /// All findings about configuration and inputs at once; a failed gate; whatever stops the run.
 pub fn run(args: &RunArgs, output: &Output) -> Result<ExitStatus> {
     let started = Instant::now();
-    let prepared = prepare(&args.pipeline)?;
+    let job = job::load(&args.pipeline)?;
     if args.plan {
-        output.data(&text(&prepared));
+        output.data(&text(&job));
         return Ok(ExitStatus::Success);
     }
-    for gate in prepared.pipeline.unchecked_gates() {
+    for gate in job.pipeline.unchecked_gates() {
         output.warn(&format!("the gate {gate} is set, but this version does not check it yet"));
     }
-    let limits = limits(&args.engine, &prepared.pipeline)?;
+    let limits = limits(&args.engine, &job.pipeline)?;
     let stop = interruptible()?;
-    let hashes = hashes::inputs(&prepared.exports, output, &stop)?;
-    let label = label(&prepared);
-    let stage = stage(&prepared, &label, &hashes)?;
-    let result = staged(&prepared, &limits, &stage, &label, &hashes, &stop, output, started);
+    let hashes = hashes::inputs(&job.exports, output, &stop)?;
+    let label = label(&job);
+    let stage = stage(&job, &label, &hashes)?;
+    let result = staged(&job, &limits, &stage, &label, &hashes, &stop, output, started);
     let scratch = stage.path("scratch");
     if scratch.exists() {
         fs_err::remove_dir_all(scratch)?;
@@ -82,35 +83,35 @@ fn interruptible() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn label(prepared: &Prepared) -> Label {
+fn label(job: &Job) -> Label {
     Label {
-        as_of: prepared.calendar.as_of().to_string(),
-        known_by: prepared.known_by.to_string(),
-        model: prepared.model.label(),
-        model_hash: hashes::model(&prepared.model),
+        as_of: job.calendar.as_of().to_string(),
+        known_by: job.known_by.to_string(),
+        model: job.model.label(),
+        model_hash: hashes::model(&job.model),
         program: PROGRAM.to_owned(),
     }
 }
 
 /// Makes the run's folder; its id names the as-of date, the model, and a hash of all that the result depends on.
-fn stage(prepared: &Prepared, label: &Label, hashes: &[Vec<Hash>]) -> Result<Stage> {
+fn stage(job: &Job, label: &Label, hashes: &[Vec<Hash>]) -> Result<Stage> {
     let mut hasher = blake3::Hasher::new();
-    for text in [&label.as_of, &label.known_by, &label.model_hash, &label.program, &prepared.pipeline.text] {
+    for text in [&label.as_of, &label.known_by, &label.model_hash, &label.program, &job.pipeline.text] {
         hashes::part(&mut hasher, text.as_bytes());
     }
-    for (export, files) in prepared.exports.iter().zip(hashes) {
+    for (export, files) in job.exports.iter().zip(hashes) {
         hashes::part(&mut hasher, export.table.name.as_bytes());
         files.iter().for_each(|f| hashes::part(&mut hasher, f.as_bytes()));
     }
     let hash = hasher.finalize().to_hex();
     let id = format!("{}-{}-{}", label.as_of, label.model, &hash[..12]);
-    let output = prepared.pipeline.resolve(&prepared.pipeline.settings.output);
+    let output = job.pipeline.resolve(&job.pipeline.settings.output);
     Stage::create(&output, &id, &label.as_of, &label.model)
 }
 
 #[allow(clippy::too_many_arguments, reason = "the parts of one run, made one after another by `run`")]
 fn staged(
-    prepared: &Prepared,
+    job: &Job,
     limits: &Limits,
     stage: &Stage,
     label: &Label,
@@ -122,27 +123,27 @@ fn staged(
     let scratch = limits.scratch.clone().unwrap_or_else(|| stage.path("scratch"));
     fs_err::create_dir_all(&scratch)?;
     let budget = Budget::new(limits.memory);
-    let pass = prepared.pass(&budget, &scratch, stop, output);
+    let pass = job.pass(&budget, &scratch, stop, output);
     let mut ingested = pass.run()?;
     let mut findings = std::mem::take(&mut ingested.findings);
-    let mut population = score(prepared, &ingested, stage, stop, output)?;
+    let mut population = score(job, &ingested, stage, stop, output)?;
     for (table, mut found) in std::mem::take(&mut population.findings) {
         findings.entry(table).or_default().merge(&mut found);
     }
-    conserved(prepared, &findings)?;
-    for export in &prepared.exports {
+    conserved(job, &findings)?;
+    for export in &job.exports {
         if let Some(found) = findings.get(&export.table.name).filter(|f| !f.quarantined.is_empty()) {
             quarantine::write(&stage.path("quarantine"), export, &found.quarantined)?;
         }
     }
     let progress = output.stage("write scores", ingested.spine.len() as u64, "subjects");
-    scores::write(&stage.path("scores.parquet"), &ingested.spine, &population, &prepared.card, &prepared.model, label)?;
+    scores::write(&stage.path("scores.parquet"), &ingested.spine, &population, &job.card, &job.model, label)?;
     progress.add(ingested.spine.len() as u64);
     progress.finish();
-    let verdicts = gates::check(&prepared.pipeline.settings.gates, &measured(&findings, &population));
-    let inputs = inputs(prepared, hashes);
+    let verdicts = gates::check(&job.pipeline.settings.gates, &measured(&findings, &population));
+    let inputs = inputs(job, hashes);
     let facts = Facts {
-        prepared,
+        job,
         ingested: &ingested,
         population: &population,
         findings: &findings,
@@ -158,8 +159,8 @@ fn staged(
     output.line(&audit.text);
     let provenance = Provenance {
         run: stage.id.clone(),
-        pipeline: prepared.pipeline.settings.name.clone(),
-        configuration: prepared.pipeline.text.clone(),
+        pipeline: job.pipeline.settings.name.clone(),
+        configuration: job.pipeline.text.clone(),
         model_hash: label.model_hash.clone(),
         model: label.model.clone(),
         as_of: label.as_of.clone(),
@@ -171,36 +172,30 @@ fn staged(
     Ok(verdicts)
 }
 
-fn score(
-    prepared: &Prepared,
-    ingested: &Ingested,
-    stage: &Stage,
-    stop: &AtomicBool,
-    output: &Output,
-) -> Result<Population> {
-    let subjects = prepared.exports.iter().find(|e| e.table.name == "subjects").context("no subjects")?;
+fn score(job: &Job, ingested: &Ingested, stage: &Stage, stop: &AtomicBool, output: &Output) -> Result<Population> {
+    let subjects = job.exports.iter().find(|e| e.table.name == "subjects").context("no subjects")?;
     let files: Vec<PathBuf> = subjects.files.iter().map(|f| f.file.path.clone()).collect();
     let scorer = Scorer::new(
         ingested,
-        &prepared.plan,
-        &prepared.card,
-        &prepared.rules,
-        &prepared.policies,
-        &prepared.model,
-        &prepared.contract,
-        &prepared.calendar,
+        &job.plan,
+        &job.card,
+        &job.rules,
+        &job.policies,
+        &job.model,
+        &job.contract,
+        &job.calendar,
         files,
     )?;
     let mut evidence =
-        EvidenceFile::create(&stage.path("evidence.parquet"), &ingested.spine, &prepared.contract, &prepared.model)?;
-    let population = population::score(&scorer, &prepared.model, output, stop, &mut |records| evidence.add(records))?;
+        EvidenceFile::create(&stage.path("evidence.parquet"), &ingested.spine, &job.contract, &job.model)?;
+    let population = population::score(&scorer, &job.model, output, stop, &mut |records| evidence.add(records))?;
     evidence.finish()?;
     Ok(population)
 }
 
 /// The conservation law: every row of every file is in exactly one class.
-fn conserved(prepared: &Prepared, findings: &BTreeMap<String, Findings>) -> Result<()> {
-    for export in prepared.exports.iter().filter(|e| e.select.is_none()) {
+fn conserved(job: &Job, findings: &BTreeMap<String, Findings>) -> Result<()> {
+    for export in job.exports.iter().filter(|e| e.select.is_none()) {
         let Some(found) = findings.get(&export.table.name) else { continue };
         for (n, file) in export.files.iter().enumerate() {
             let counted = found.tally.file_total(n);
@@ -228,9 +223,9 @@ fn measured(findings: &BTreeMap<String, Findings>, population: &Population) -> M
     }
 }
 
-fn inputs(prepared: &Prepared, hashes: &[Vec<Hash>]) -> Vec<serde_json::Value> {
+fn inputs(job: &Job, hashes: &[Vec<Hash>]) -> Vec<serde_json::Value> {
     let mut inputs = Vec::new();
-    for (export, files) in prepared.exports.iter().zip(hashes) {
+    for (export, files) in job.exports.iter().zip(hashes) {
         for (file, hash) in export.files.iter().zip(files) {
             inputs.push(json!({
                 "name": format!("{}/{}", export.table.name, file.file.label),

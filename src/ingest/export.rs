@@ -64,11 +64,7 @@ pub fn open(pipeline: &Pipeline, contract: &Contract) -> Result<(Vec<Export>, Ve
     let (mut exports, mut findings) = (Vec::new(), Vec::new());
     for table in &contract.tables {
         let Some(input) = pipeline.settings.inputs.get(&table.name) else { continue };
-        let whole = |message: String| Finding {
-            file: pipeline.path.clone(),
-            line: 0,
-            message: format!("inputs.{}: {message}", table.name),
-        };
+        let whole = |message: String| pipeline.finding(&table.name, format!("inputs.{}: {message}", table.name));
         let select = match input.select().map(Select::parse).transpose() {
             Ok(select) => select.map(Arc::new),
             Err(e) => {

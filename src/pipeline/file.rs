@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use jiff::civil::Date;
 use serde::Deserialize;
 
-use super::finding::Source;
+use super::finding::{Finding, Source};
 use crate::contract::{Contract, parse_day};
 use crate::expression::did_you_mean;
 
@@ -18,6 +18,8 @@ pub struct Pipeline {
     pub path: PathBuf,
     /// The text that was parsed: the file, or the file with `--set` values merged in.
     pub text: String,
+    /// Whether `--set` changed the text.
+    overridden: bool,
     /// The settings.
     pub settings: Settings,
 }
@@ -137,11 +139,12 @@ pub struct Engine {
 }
 
 impl Pipeline {
-    /// Reads a pipeline file and applies `KEY=VALUE` overrides, whose values are TOML.
+    /// Reads a pipeline file and applies `KEY=VALUE` overrides, whose values are TOML. What it says is not yet checked;
+    /// see [`Pipeline::findings`].
     ///
     /// # Errors
     /// When the file cannot be read, is not a pipeline, or an override is malformed; the message names file and line.
-    pub fn load(path: &Path, overrides: &[String], contract: &Contract) -> Result<Self> {
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
         let mut source = Source::read(path)?;
         if !overrides.is_empty() {
             let mut table: toml::Table = source.parse().map_err(anyhow::Error::msg)?;
@@ -157,37 +160,63 @@ impl Pipeline {
                 anyhow::anyhow!("{} with --set: {}", path.display(), f.message)
             }
         })?;
-        let mut pipeline = Self { path: path.to_owned(), text: source.text, settings };
+        let overridden = !overrides.is_empty();
+        let mut pipeline = Self { path: path.to_owned(), text: source.text, overridden, settings };
         pipeline.settings.inputs.retain(|_, input| !input.path().is_empty());
-        pipeline.check(contract)?;
         Ok(pipeline)
     }
 
-    fn check(&self, contract: &Contract) -> Result<()> {
-        let file = self.path.display();
-        for table in self.settings.inputs.keys() {
-            let names: Vec<&str> = contract.tables.iter().map(|t| t.name.as_str()).collect();
-            if !names.contains(&table.as_str()) {
-                bail!("{file}: `inputs.{table}` is no table of the contract{}", did_you_mean(table, names));
-            }
+    /// Everything the contract and common sense hold against the settings.
+    #[must_use]
+    pub fn findings(&self, contract: &Contract) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut find = |key: &str, message: String| findings.push(self.finding(key, message));
+        let names: Vec<&str> = contract.tables.iter().map(|t| t.name.as_str()).collect();
+        for table in self.settings.inputs.keys().filter(|t| !names.contains(&t.as_str())) {
+            let hint = did_you_mean(table, names.iter().copied());
+            find(table, format!("`inputs.{table}` is no table of the contract{hint}"));
         }
-        for table in contract.tables.iter().filter(|t| t.required) {
-            if !self.settings.inputs.contains_key(&table.name) {
-                bail!("{file}: `inputs.{}` is missing: {}", table.name, table.about);
-            }
+        for table in contract.tables.iter().filter(|t| t.required && !self.settings.inputs.contains_key(&t.name)) {
+            find("", format!("`inputs.{}` is missing: {}", table.name, table.about));
         }
         let consents = self.settings.inputs.contains_key("consents");
         let statement = self.settings.consent_statement.as_deref().is_some_and(|s| !s.trim().is_empty());
         if !consents && !statement {
-            bail!(
-                "{file}: without an `inputs.consents` table a pipeline must say in `consent_statement = \"…\"` why every subject may be scored"
+            find(
+                "consent_statement",
+                "without an `inputs.consents` table a pipeline must say in `consent_statement = \"…\"` why every subject may be scored".into(),
             );
         }
         let currency = &self.settings.currency;
         if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_uppercase()) {
-            bail!("{file}: `currency = \"{currency}\"` is no ISO 4217 code such as \"CNY\"");
+            find("currency", format!("`currency = \"{currency}\"` is no ISO 4217 code such as \"CNY\""));
         }
-        Ok(())
+        let gates = &self.settings.gates;
+        let limits = [
+            ("max_quarantined_share", gates.max_quarantined_share, 1.0),
+            ("min_scored_share", gates.min_scored_share, 1.0),
+            ("max_psi", gates.max_psi, f64::MAX),
+            ("max_quarantined_growth", gates.max_quarantined_growth, f64::MAX),
+            ("max_band_jump", gates.max_band_jump, 1.0),
+        ];
+        for (key, limit, most) in limits {
+            if let Some(limit) = limit.filter(|l| !(0.0..=most).contains(l)) {
+                let range = if most == 1.0 { "0 to 1".to_owned() } else { "0 upwards".to_owned() };
+                find(key, format!("`gates.{key} = {limit}` is out of range: {range}"));
+            }
+        }
+        findings
+    }
+
+    /// A finding about a key of the file.
+    #[must_use]
+    pub fn finding(&self, key: &str, message: String) -> Finding {
+        let is =
+            |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='));
+        // With overrides the text is no longer the file's, and its lines tell nothing.
+        let known = !self.overridden && !key.is_empty();
+        let line = self.text.lines().position(is).filter(|_| known).map_or(0, |line| line + 1);
+        Finding { file: self.path.clone(), line, message }
     }
 
     /// Gates that are set but not checked by this version of the program.
@@ -256,7 +285,12 @@ mod tests {
         let path = folder.path().join("p.toml");
         fs_err::write(&path, TEXT)?;
         let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
-        Pipeline::load(&path, &overrides, &Contract::load()?)
+        Pipeline::load(&path, &overrides)
+    }
+
+    fn findings(overrides: &[&str]) -> String {
+        let found = load(overrides).unwrap().findings(&Contract::load().unwrap());
+        found.iter().map(|f| f.message.clone()).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
@@ -270,13 +304,26 @@ mod tests {
     #[test]
     fn mistakes_say_what_to_write() {
         assert!(load(&["nonsense"]).unwrap_err().to_string().contains("KEY=VALUE"));
-        assert!(load(&["inputs.repayment='r'"]).unwrap_err().to_string().contains("did you mean `repayments`"));
-        assert!(
-            load(&["inputs.consents=''", "consent_statement=''"])
-                .unwrap_err()
-                .to_string()
-                .contains("consent_statement")
-        );
         assert!(load(&["colour=1"]).unwrap_err().to_string().contains("unknown field"));
+    }
+    #[test]
+    fn everything_wrong_with_the_settings_is_said_at_once() {
+        let all = findings(&[
+            "inputs.repayment='r'",
+            "inputs.consents=''",
+            "consent_statement=' '",
+            "currency='yuan'",
+            "gates.max_band_jump=nan",
+        ]);
+        for part in ["did you mean `repayments`", "consent_statement", "ISO 4217", "`gates.max_band_jump = NaN`"] {
+            assert!(all.contains(part), "{part} is not in\n{all}");
+        }
+        assert_eq!(findings(&[]), "");
+    }
+
+    #[test]
+    fn a_finding_names_the_line_of_its_key() {
+        assert_eq!(load(&[]).unwrap().finding("currency", String::new()).line, 4);
+        assert_eq!(load(&["currency='EUR'"]).unwrap().finding("currency", String::new()).line, 0);
     }
 }

@@ -41,6 +41,20 @@ impl fmt::Display for Findings {
 }
 
 impl Findings {
+    /// The value, or nothing after taking over what was found wrong.
+    ///
+    /// # Errors
+    /// When the error is something else than findings.
+    pub fn collect<T>(&mut self, result: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => {
+                self.0.extend(error.downcast::<Self>()?.0);
+                Ok(None)
+            }
+        }
+    }
+
     /// The value if nothing is wrong, otherwise every finding in order of file and line.
     ///
     /// # Errors

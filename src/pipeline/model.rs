@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::catalogue::Catalogue;
-use super::finding::Source;
+use super::finding::{Finding, Findings, Source};
 
 /// Share that a feature of full worth has: shares are counted in 1/1200.
 pub const FULL_SHARE: i64 = 1200;
@@ -268,10 +267,13 @@ impl Model {
     /// Reads a model file and its catalogue. The model is not yet checked; see `model_check`.
     ///
     /// # Errors
-    /// When a file cannot be read or has mistakes of form, with file and line.
-    pub fn load(path: &Path) -> Result<Self> {
-        let source = Source::read(path)?;
-        let card: Card = source.parse().map_err(anyhow::Error::msg)?;
+    /// Findings, when a file cannot be read or has mistakes of form, with file and line.
+    pub fn load(path: &Path) -> Result<Self, Findings> {
+        let unreadable = |e: anyhow::Error| {
+            Findings(vec![Finding { file: path.to_owned(), line: 0, message: format!("the model: {e:#}") }])
+        };
+        let source = Source::read(path).map_err(unreadable)?;
+        let card: Card = source.parse().map_err(|finding| Findings(vec![finding]))?;
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
         let files: Vec<PathBuf> = card.catalogue.iter().map(|f| folder.join(f)).collect();
         let catalogue = Catalogue::load(&files)?;

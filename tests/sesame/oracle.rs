@@ -8,28 +8,27 @@ use clap::Parser;
 use polars::prelude::{DataType, IntoLazy};
 use polars::sql::SQLContext;
 use sesame::cli::{Cli, Command};
-use sesame::command::prepare::prepare;
 use sesame::features::compute::Computer;
 use sesame::features::sql;
 use sesame::features::visible::{Visible, visible};
 use sesame::ingest::store::Budget;
+use sesame::job;
 use sesame::output::{LogFormat, Output};
 
 use crate::workdir::{Workdir, inputs, repository};
 
 fn compare(pipeline: &[String], export_subjects: usize) {
     let Command::Run(args) = Cli::try_parse_from(pipeline).unwrap().command else { panic!("not a run") };
-    let prepared = prepare(&args.pipeline).unwrap();
+    let job = job::load(&args.pipeline).unwrap();
     let (budget, stop, output) = (Budget::new(1 << 30), AtomicBool::new(false), Output::new(true, LogFormat::Text));
     let scratch = tempfile::tempdir().unwrap();
-    let pass = prepared.pass(&budget, scratch.path(), &stop, &output);
+    let pass = job.pass(&budget, scratch.path(), &stop, &output);
     let ingested = pass.run().unwrap();
     assert_eq!(ingested.spine.len(), export_subjects);
-    let computer = Computer::new(&prepared.plan, &ingested.layouts, &prepared.calendar).unwrap();
-    let statement = sql::features(&prepared.plan);
+    let computer = Computer::new(&job.plan, &ingested.layouts, &job.calendar).unwrap();
+    let statement = sql::features(&job.plan);
     for bucket in 0..ingested.buckets.count() {
-        let Visible { tables, features } =
-            visible(&ingested, &prepared.plan, &computer, &prepared.calendar, bucket).unwrap();
+        let Visible { tables, features } = visible(&ingested, &job.plan, &computer, &job.calendar, bucket).unwrap();
         let count = ingested.buckets.subjects(bucket).len();
         let mut context = SQLContext::new();
         for (table, frame) in tables {
@@ -37,7 +36,7 @@ fn compare(pipeline: &[String], export_subjects: usize) {
         }
         let oracle = context.execute(&statement).unwrap().collect().unwrap();
         assert_eq!(oracle.height(), count);
-        for (n, feature) in prepared.plan.features.iter().enumerate() {
+        for (n, feature) in job.plan.features.iter().enumerate() {
             let column = oracle.column(&feature.name).unwrap().cast(&DataType::Float64).unwrap();
             let none = oracle.column(&feature.none_column()).unwrap().cast(&DataType::Int64).unwrap();
             let (values, nones) = (column.f64().unwrap(), none.i64().unwrap());
