@@ -203,6 +203,7 @@ fn features(facts: &Facts) -> Value {
             "category": CATEGORIES[feature.category],
             "about": declared.map(|d| d.about.as_str()),
             "unit": declared.map(|d| d.unit.word()),
+            "names_codes": declared.and_then(|d| d.names_codes.as_deref()),
             "bins": bins,
         });
         (feature.name.clone(), value)

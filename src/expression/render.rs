@@ -148,7 +148,7 @@ impl Checker<'_> {
         expression.columns.insert(name.to_owned());
         match kind {
             ColumnKind::Number => {}
-            ColumnKind::Id => expression.kind = Type::Id,
+            ColumnKind::Id | ColumnKind::Code => expression.kind = Type::Id,
             ColumnKind::Choice(values) => expression.kind = Type::Choice(values.clone()),
             ColumnKind::Flag => {
                 expression.kind = Type::Boolean;
@@ -237,6 +237,8 @@ impl Checker<'_> {
             (Type::Null, _) | (_, Type::Null) => {
                 return Err(format!("`{left} {op} {right}` is never true; write IS NULL"));
             }
+            // A code that is an integer in the export stands for itself.
+            (Type::Id, Type::Number) => self.scope.code_key.is_some() && self.is_code(left),
             (a, b) => a == b,
         };
         if !comparable {
@@ -245,13 +247,26 @@ impl Checker<'_> {
         Ok(Expression::assemble(Type::Boolean, &[&l, &r], |p| format!("({} {op} {})", p[0], p[1])))
     }
 
+    fn is_code(&self, e: &Expr) -> bool {
+        matches!(e, Expr::Identifier(i) if self.scope.kind(&i.value) == Some(&ColumnKind::Code))
+    }
+
     fn word_test(&self, column: &Expr, op: &str, word: &str) -> Checked {
         let mut checked = self.check(column)?;
+        let code = self.is_code(column);
+        if let Some(key) = self.scope.code_key.filter(|_| code) {
+            checked.portable = format!("({} {op} '{}')", checked.portable, word.replace('\'', "''"));
+            checked.local = format!("({} {op} {})", checked.local, key(word.as_bytes()));
+            checked.kind = Type::Boolean;
+            return Ok(checked);
+        }
         let Type::Choice(values) = &checked.kind else {
-            let why = if checked.kind == Type::Id {
-                "ids are compared for equality with other ids only"
-            } else {
-                "it holds no words"
+            let why = match checked.kind {
+                Type::Id if code => {
+                    "codes are compared with each other only; a feature that must name one says why in `names_codes`"
+                }
+                Type::Id => "ids are compared for equality with other ids only",
+                _ => "it holds no words",
             };
             return Err(format!("`{column} {op} '{word}'`: {why}"));
         };

@@ -13,6 +13,8 @@ pub enum ColumnKind {
     Choice(Vec<String>),
     /// An id, compared with other ids only.
     Id,
+    /// A code of goods or merchants: as an id, unless the scope allows naming one.
+    Code,
 }
 
 /// What an expression can name, and where that comes from in words ("repayments", "the features").
@@ -20,6 +22,8 @@ pub enum ColumnKind {
 pub struct Scope {
     /// The name of the place, for error messages.
     pub place: String,
+    /// Where codes may be compared with literals: from a code's text to the integer that stands for it.
+    pub code_key: Option<fn(&[u8]) -> i64>,
     columns: BTreeMap<String, ColumnKind>,
     constants: BTreeMap<String, i64>,
 }

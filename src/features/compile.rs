@@ -1,17 +1,16 @@
 //! From the catalogue's declarations to accumulators and formulas.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use anyhow::Result;
 use toml::Spanned;
 
-use super::plan::{
-    Accumulator, CompiledFeature, Grouping, Plan, RECENCY_ONE, Recency, Sum, TablePlan, WEIGHT_ONE, none_column,
-};
-use super::scope::{event_columns, subject_scope, table_scope};
+use super::plan::{CompiledFeature, Grouping, Plan, Sum, WEIGHT_ONE};
+use super::reads::{Mistake, Reads, Rows, length};
+use super::scope::subject_scope;
 use crate::contract::{Calendar, Contract};
-use crate::expression::{ColumnKind, Expression, Numbers, Scope, Type, decimal, did_you_mean};
+use crate::expression::{Expression, Numbers, Scope, Type, decimal};
 use crate::pipeline::catalogue::{Aggregate, Catalogue, Declaration, Feature, Part};
 use crate::pipeline::finding::{Findings, Source};
 
@@ -25,17 +24,10 @@ pub fn compile(
     calendar: &Calendar,
     present: &BTreeSet<String>,
 ) -> Result<Plan> {
-    let mut scopes = BTreeMap::new();
-    for table in contract.tables.iter().filter(|t| t.has_records()) {
-        scopes.insert(table.name.clone(), table_scope(table, calendar));
-    }
     let mut compiler = Compiler {
         contract,
-        calendar,
-        present,
         subject_scope: subject_scope(contract.table("subjects")?, calendar),
-        scopes,
-        tables: BTreeMap::new(),
+        reads: Reads::new(contract, calendar, present),
         findings: Findings::default(),
     };
     let mut features = Vec::with_capacity(catalogue.features.len());
@@ -43,43 +35,22 @@ pub fn compile(
         let source = &catalogue.sources[feature.source];
         features.extend(compiler.feature(feature, source));
     }
-    let Compiler { mut tables, findings, subject_scope, .. } = compiler;
+    let Compiler { reads, findings, subject_scope, .. } = compiler;
     let subject_columns: BTreeSet<String> = features
         .iter()
         .flat_map(|f: &CompiledFeature| f.value.columns.iter().chain(&f.none.columns))
         .filter(|c| subject_scope.kind(c).is_some())
         .cloned()
         .collect();
-    let ordered = contract.tables.iter().filter_map(|t| tables.remove(&t.name)).collect();
-    Ok(findings.or(Plan { tables: ordered, features, subject_columns: subject_columns.into_iter().collect() })?)
+    let subject_columns = subject_columns.into_iter().collect();
+    Ok(findings.or(Plan { tables: reads.finish(), features, subject_columns })?)
 }
 
 struct Compiler<'a> {
     contract: &'a Contract,
-    calendar: &'a Calendar,
-    present: &'a BTreeSet<String>,
     subject_scope: Scope,
-    scopes: BTreeMap<String, Scope>,
-    tables: BTreeMap<String, TablePlan>,
+    reads: Reads<'a>,
     findings: Findings,
-}
-
-/// A mistake and where it stands.
-type Mistake = (Range<usize>, String);
-
-/// A window: the condition on the event, and its length in months where weights need it.
-struct Window {
-    predicate: Expression,
-    first_day: i64,
-    months: Option<usize>,
-}
-
-/// The rows a feature reads.
-struct Rows {
-    table: String,
-    filter: usize,
-    condition: Expression,
-    months: Option<usize>,
 }
 
 impl Compiler<'_> {
@@ -107,6 +78,10 @@ impl Compiler<'_> {
                 "`{word}` is on the deny list: protected attributes and their proxies are never features"
             )));
         }
+        if d.names_codes.as_ref().is_some_and(|why| why.trim().is_empty()) {
+            return Err(here("`names_codes` is empty; say in words why this feature may name codes".into()));
+        }
+        self.reads.name_codes(d.names_codes.is_some());
         let (value, none) = match d.aggregate {
             Aggregate::Value => (self.subject_value(d, span)?, constant("0")),
             Aggregate::Ratio => self.ratio(d, span)?,
@@ -147,13 +122,13 @@ impl Compiler<'_> {
                 sums.push(self.subject_number(&part.of)?);
                 continue;
             }
-            let Some(read) = self.rows(&part.table, part.condition.as_ref(), part.window.as_ref(), span)? else {
+            let Some(read) = self.reads.rows(&part.table, part.condition.as_ref(), part.window.as_ref(), span)? else {
                 return Ok(None);
             };
-            let value = self.value(&read.table, &part.of)?;
+            let value = self.reads.value(&read.table, &part.of)?;
             let label = if parts.len() == 1 { name.to_owned() } else { format!("{name}_{}", n + 1) };
-            sums.push(self.accumulate(&read.table, &d.name, &label, Sum::Values { filter: read.filter, value }));
-            rows.push(self.accumulate(
+            sums.push(self.reads.accumulate(&read.table, &d.name, &label, Sum::Values { filter: read.filter, value }));
+            rows.push(self.reads.accumulate(
                 &read.table,
                 &d.name,
                 &format!("{label}_rows"),
@@ -187,9 +162,11 @@ impl Compiler<'_> {
     fn aggregate(&mut self, d: &Declaration, span: &Range<usize>) -> Result<(Expression, Expression), Mistake> {
         let here = |message: &str| (span.clone(), message.to_owned());
         let table = d.table.as_ref().ok_or_else(|| here("`source` is missing: the table it reads"))?;
-        let Some(read) = self.rows(table, d.condition.as_ref(), d.window.as_ref(), span)? else { return Ok(unknown()) };
+        let Some(read) = self.reads.rows(table, d.condition.as_ref(), d.window.as_ref(), span)? else {
+            return Ok(unknown());
+        };
         let (table, filter) = (read.table.as_str(), read.filter);
-        let rows = self.accumulate(table, &d.name, "rows", Sum::Rows { filter });
+        let rows = self.reads.accumulate(table, &d.name, "rows", Sum::Rows { filter });
         let of = || d.of.as_ref().ok_or_else(|| here("`of` is missing"));
         let some = |value: &Expression| {
             let value = combine(&[&rows, value], |p| format!("CASE WHEN {} = 0 THEN NULL ELSE {} END", p[0], p[1]));
@@ -199,66 +176,69 @@ impl Compiler<'_> {
         Ok(match d.aggregate {
             Aggregate::Value | Aggregate::Ratio => return Err(here("not an aggregate of rows")),
             Aggregate::Count => counted(&rows),
-            // Polars multiplies by the reciprocal where SQL divides by a literal; so no literal is divided by.
             Aggregate::WeightedCount => {
                 // Polars multiplies by the reciprocal where SQL divides by a literal: nothing is divided by a literal.
-                let weight = self.weight(&read, d)?;
-                let sum = self.accumulate(table, &d.name, "weight", Sum::Weights { filter, weight });
+                let weight = self.reads.weight(&read, d)?;
+                let sum = self.reads.accumulate(table, &d.name, "weight", Sum::Weights { filter, weight });
                 (
                     combine(&[&sum], |p| format!("CAST({} AS DOUBLE) * {}", p[0], decimal(1.0 / WEIGHT_ONE))),
                     constant("0"),
                 )
             }
             Aggregate::Sum => {
-                let value = self.value(table, of()?)?;
-                some(&double(&self.accumulate(table, &d.name, "sum", Sum::Values { filter, value })))
+                let value = self.reads.value(table, of()?)?;
+                some(&double(&self.reads.accumulate(table, &d.name, "sum", Sum::Values { filter, value })))
             }
             Aggregate::Min | Aggregate::Max => {
-                let value = self.value(table, of()?)?;
+                let value = self.reads.value(table, of()?)?;
                 let sum = if d.aggregate == Aggregate::Min {
                     Sum::Smallest { filter, value }
                 } else {
                     Sum::Largest { filter, value }
                 };
                 let label = if d.aggregate == Aggregate::Min { "smallest" } else { "largest" };
-                some(&double(&self.accumulate(table, &d.name, label, sum)))
+                some(&double(&self.reads.accumulate(table, &d.name, label, sum)))
             }
             Aggregate::Mean => {
-                let value = self.value(table, of()?)?;
-                let sum = self.accumulate(table, &d.name, "sum", Sum::Values { filter, value });
-                let known = self.accumulate(table, &d.name, "known", Sum::Known { filter, value });
+                let value = self.reads.value(table, of()?)?;
+                let sum = self.reads.accumulate(table, &d.name, "sum", Sum::Values { filter, value });
+                let known = self.reads.accumulate(table, &d.name, "known", Sum::Known { filter, value });
                 some(&quotient(&sum, &known))
             }
             Aggregate::WeightedMean => {
-                let value = self.value(table, of()?)?;
-                let weight = self.weight(&read, d)?;
-                let sum =
-                    self.accumulate(table, &d.name, "weighted_sum", Sum::WeightedValues { filter, value, weight });
-                let all = self.accumulate(table, &d.name, "weight", Sum::Weights { filter, weight });
+                let value = self.reads.value(table, of()?)?;
+                let weight = self.reads.weight(&read, d)?;
+                let sum = self.reads.accumulate(
+                    table,
+                    &d.name,
+                    "weighted_sum",
+                    Sum::WeightedValues { filter, value, weight },
+                );
+                let all = self.reads.accumulate(table, &d.name, "weight", Sum::Weights { filter, weight });
                 some(&quotient(&sum, &all))
             }
             Aggregate::Share => {
-                let holds = self.predicate(table, of()?)?;
-                let weight = self.weight(&read, d)?;
-                let part = self.add_predicate(table, &read.condition.and(&holds));
-                let part = self.accumulate(table, &d.name, "holds_weight", Sum::Weights { filter: part, weight });
-                let all = self.accumulate(table, &d.name, "weight", Sum::Weights { filter, weight });
+                let holds = self.reads.predicate(table, of()?)?;
+                let weight = self.reads.weight(&read, d)?;
+                let part = self.reads.add_predicate(table, &read.condition.and(&holds));
+                let part = self.reads.accumulate(table, &d.name, "holds_weight", Sum::Weights { filter: part, weight });
+                let all = self.reads.accumulate(table, &d.name, "weight", Sum::Weights { filter, weight });
                 some(&self.shrunk(d, &part, &all, span)?)
             }
             Aggregate::MonthsSinceLast | Aggregate::MonthsSinceFirst => {
-                let event = event_columns(self.contract, table).map_err(|m| (span.clone(), m))?;
+                let event = self.reads.event(table).map_err(|m| (span.clone(), m))?;
                 let when = match &d.of {
-                    Some(of) => self.predicate(table, of)?,
+                    Some(of) => self.reads.predicate(table, of)?,
                     None => read.condition.clone(),
                 };
-                let happened = self.add_predicate(table, &read.condition.and(&when));
-                let value = self.value_text(table, &event.months_ago).map_err(|m| (span.clone(), m))?;
+                let happened = self.reads.add_predicate(table, &read.condition.and(&when));
+                let value = self.reads.value_text(table, &event.months_ago).map_err(|m| (span.clone(), m))?;
                 let (sum, label) = if d.aggregate == Aggregate::MonthsSinceLast {
                     (Sum::Smallest { filter: happened, value }, "last")
                 } else {
                     (Sum::Largest { filter: happened, value }, "first")
                 };
-                let months = double(&self.accumulate(table, &d.name, label, sum));
+                let months = double(&self.reads.accumulate(table, &d.name, label, sum));
                 match d.never {
                     None => some(&months),
                     Some(never) => {
@@ -281,11 +261,11 @@ impl Compiler<'_> {
         let here = |message: &str| (span.clone(), message.to_owned());
         let (table, filter) = (read.table.as_str(), read.filter);
         let per = d.per.as_ref().ok_or_else(|| here("`per` is missing: month, week, or a column holding an id"))?;
-        let key = self.group_key(table, per)?;
-        let grouping = position_or_push(&mut self.table_mut(table).groupings, Grouping { key, filter });
-        let groups = self.accumulate(table, &d.name, "groups", Sum::Groups { grouping });
+        let key = self.reads.group_key(table, per)?;
+        let grouping = self.reads.grouping(table, Grouping { key, filter });
+        let groups = self.reads.accumulate(table, &d.name, "groups", Sum::Groups { grouping });
         let value = match &d.of {
-            Some(of) if d.aggregate != Aggregate::Overlap => Some(self.value(table, of)?),
+            Some(of) if d.aggregate != Aggregate::Overlap => Some(self.reads.value(table, of)?),
             _ => None,
         };
         let needed = || value.ok_or_else(|| here("`of` is missing"));
@@ -301,22 +281,34 @@ impl Compiler<'_> {
             Aggregate::Distinct | Aggregate::ActivePeriods => (double(&groups), constant("0")),
             Aggregate::ZeroGroups => {
                 let value = needed()?;
-                enough(&double(&self.accumulate(table, &d.name, "zero_groups", Sum::ZeroGroups { grouping, value })))
+                enough(&double(&self.reads.accumulate(
+                    table,
+                    &d.name,
+                    "zero_groups",
+                    Sum::ZeroGroups { grouping, value },
+                )))
             }
             Aggregate::Span => {
                 let value = needed()?;
-                enough(&quotient(&self.accumulate(table, &d.name, "spans", Sum::Spans { grouping, value }), &groups))
+                enough(&quotient(
+                    &self.reads.accumulate(table, &d.name, "spans", Sum::Spans { grouping, value }),
+                    &groups,
+                ))
             }
             Aggregate::Variation | Aggregate::Peak => {
                 let total = match value {
-                    Some(value) => self.accumulate(table, &d.name, "sum", Sum::Values { filter, value }),
+                    Some(value) => self.reads.accumulate(table, &d.name, "sum", Sum::Values { filter, value }),
                     None => rows.clone(),
                 };
                 let periods = if d.empty_periods { Some(self.periods(d, per, span)?) } else { None };
                 let n = periods.map_or_else(|| groups.clone(), |n| constant(&n.to_string()));
                 let formula = if d.aggregate == Aggregate::Variation {
-                    let sum =
-                        self.accumulate(table, &d.name, "deviations", Sum::Deviations { grouping, value, periods });
+                    let sum = self.reads.accumulate(
+                        table,
+                        &d.name,
+                        "deviations",
+                        Sum::Deviations { grouping, value, periods },
+                    );
                     combine(&[&sum, &n, &total], |p| {
                         format!(
                             "CAST({} AS DOUBLE) / NULLIF(CAST({} AS DOUBLE) * CAST({} AS DOUBLE), 0.0E0)",
@@ -325,7 +317,7 @@ impl Compiler<'_> {
                     })
                 } else {
                     let largest =
-                        self.accumulate(table, &d.name, "largest_group", Sum::LargestGroup { grouping, value });
+                        self.reads.accumulate(table, &d.name, "largest_group", Sum::LargestGroup { grouping, value });
                     combine(&[&largest, &n, &total], |p| {
                         format!(
                             "CAST({} AS DOUBLE) * CAST({} AS DOUBLE) / NULLIF(CAST({} AS DOUBLE), 0.0E0)",
@@ -340,11 +332,11 @@ impl Compiler<'_> {
                     .split
                     .as_ref()
                     .ok_or_else(|| here("`split` is missing: the condition that makes the two halves"))?;
-                let condition = self.predicate(table, split)?;
-                let split = self.add_predicate(table, &condition);
-                let first = self.add_predicate(table, &read.condition.and(&condition));
-                let shared = self.accumulate(table, &d.name, "overlap", Sum::Overlap { grouping, split });
-                let first = self.accumulate(table, &d.name, "split_rows", Sum::Rows { filter: first });
+                let condition = self.reads.predicate(table, split)?;
+                let split = self.reads.add_predicate(table, &condition);
+                let first = self.reads.add_predicate(table, &read.condition.and(&condition));
+                let shared = self.reads.accumulate(table, &d.name, "overlap", Sum::Overlap { grouping, split });
+                let first = self.reads.accumulate(table, &d.name, "split_rows", Sum::Rows { filter: first });
                 let product = combine(&[&first, rows], |p| format!("({} * ({} - {}))", p[0], p[1], p[0]));
                 let missing = combine(&[&product], |p| format!("{} = 0", p[0]));
                 (
@@ -389,138 +381,6 @@ impl Compiler<'_> {
             _ => Err((span.clone(), "`prior` (0 to 1) and `prior_strength` (above 0) go together".into())),
         }
     }
-
-    /// The rows a feature reads, or nothing when their table is not given.
-    fn rows(
-        &mut self,
-        table: &str,
-        condition: Option<&Spanned<String>>,
-        window: Option<&Spanned<String>>,
-        span: &Range<usize>,
-    ) -> Result<Option<Rows>, Mistake> {
-        if !self.scopes.contains_key(table) {
-            let hint = did_you_mean(table, self.scopes.keys().map(String::as_str));
-            return Err((span.clone(), format!("there is no table `{table}` of records{hint}")));
-        }
-        let window = window.map(|w| self.window(table, w)).transpose()?;
-        let months = window.as_ref().and_then(|w| w.months);
-        let condition = condition.map(|c| self.predicate(table, c)).transpose()?;
-        let first_day = window.as_ref().map(|w| w.first_day);
-        let condition = match (condition, window.map(|w| w.predicate)) {
-            (Some(a), Some(b)) => b.and(&a),
-            (Some(one), None) | (None, Some(one)) => one,
-            (None, None) => everything(),
-        };
-        if !self.present.contains(table) {
-            return Ok(None);
-        }
-        let plan = self.table_mut(table);
-        plan.first_day = match (plan.first_day, first_day) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            _ => None,
-        };
-        let filter = self.add_predicate(table, &condition);
-        Ok(Some(Rows { table: table.to_owned(), filter, condition, months }))
-    }
-
-    fn window(&self, table: &str, window: &Spanned<String>) -> Result<Window, Mistake> {
-        let event = event_columns(self.contract, table).map_err(|m| (window.span(), m))?;
-        let (count, unit) = length(window)?;
-        let as_of = self.calendar.as_of_day();
-        let (text, first_day, months) = match unit {
-            "months" => {
-                let months = i32::try_from(count).map_err(|e| (window.span(), e.to_string()))?;
-                let first = self.calendar.months_back(months).map_err(|e| (window.span(), e.to_string()))?;
-                (format!("{} < {count}", event.months_ago), first, usize::try_from(count).ok())
-            }
-            "weeks" => {
-                let Some(weeks_ago) = event.weeks_ago else {
-                    return Err((window.span(), format!("{table} has no weeks; write the window in days")));
-                };
-                (format!("{weeks_ago} < {count}"), as_of - 7 * count + 1, None)
-            }
-            _ => (format!("{} > {}", event.day, as_of - count), as_of - count + 1, None),
-        };
-        let predicate =
-            Expression::predicate(&text, &self.scopes[table], Numbers::Integer).map_err(|m| (window.span(), m))?;
-        Ok(Window { predicate, first_day, months })
-    }
-
-    fn weight(&mut self, read: &Rows, d: &Declaration) -> Result<usize, Mistake> {
-        let table = read.table.as_str();
-        let recency = match &d.half_life {
-            None => Recency { months_ago: String::new(), millionths: Vec::new() },
-            Some(half_life) => {
-                let event = event_columns(self.contract, table).map_err(|m| (half_life.span(), m))?;
-                let (count, unit) = length(half_life)?;
-                if unit != "months" {
-                    return Err((half_life.span(), "a half-life is in months".into()));
-                }
-                Recency { months_ago: event.months_ago, millionths: recency(count, read.months) }
-            }
-        };
-        Ok(position_or_push(&mut self.table_mut(table).weights, recency))
-    }
-
-    fn predicate(&self, table: &str, text: &Spanned<String>) -> Result<Expression, Mistake> {
-        Expression::predicate(text.get_ref(), &self.scopes[table], Numbers::Integer).map_err(|m| (text.span(), m))
-    }
-
-    fn value(&mut self, table: &str, of: &Spanned<String>) -> Result<usize, Mistake> {
-        self.value_text(table, of.get_ref()).map_err(|m| (of.span(), m))
-    }
-
-    fn value_text(&mut self, table: &str, of: &str) -> Result<usize, String> {
-        let value = Expression::number(of, &self.scopes[table], Numbers::Integer)?;
-        Ok(position_or_push(&mut self.table_mut(table).values, value))
-    }
-
-    fn group_key(&self, table: &str, per: &Spanned<String>) -> Result<String, Mistake> {
-        let here = |m: String| (per.span(), m);
-        let event = event_columns(self.contract, table).map_err(here)?;
-        match per.get_ref().as_str() {
-            "month" => Ok(event.months_ago),
-            "week" => event.weeks_ago.ok_or_else(|| here(format!("{table} has no weeks"))),
-            column => match self.scopes[table].kind(column) {
-                Some(ColumnKind::Id | ColumnKind::Choice(_)) => Ok(column.to_owned()),
-                _ => Err(here(format!(
-                    "rows are grouped by month, week, or a column of ids or words; `{column}` is none"
-                ))),
-            },
-        }
-    }
-
-    fn add_predicate(&mut self, table: &str, condition: &Expression) -> usize {
-        position_or_push(&mut self.table_mut(table).predicates, condition.clone())
-    }
-
-    /// The column of a sum, shared with any feature that already has the same one.
-    fn accumulate(&mut self, table: &str, feature: &str, label: &str, sum: Sum) -> Expression {
-        let accumulators = &mut self.table_mut(table).accumulators;
-        let index = accumulators.iter().position(|a| a.sum == sum).unwrap_or_else(|| {
-            accumulators.push(Accumulator { name: format!("{feature}_{label}"), sum });
-            accumulators.len() - 1
-        });
-        let name = accumulators[index].name.clone();
-        Expression { portable: name.clone(), local: name.clone(), kind: Type::Number, columns: BTreeSet::from([name]) }
-    }
-
-    fn table_mut(&mut self, table: &str) -> &mut TablePlan {
-        self.tables.entry(table.to_owned()).or_insert_with(|| TablePlan {
-            table: table.to_owned(),
-            predicates: Vec::new(),
-            values: Vec::new(),
-            weights: Vec::new(),
-            groupings: Vec::new(),
-            accumulators: Vec::new(),
-            first_day: Some(i64::MAX),
-        })
-    }
-}
-
-/// A condition that every row meets.
-fn everything() -> Expression {
-    Expression { portable: "TRUE".into(), local: "(1 = 1)".into(), kind: Type::Boolean, columns: BTreeSet::new() }
 }
 
 /// A feature whose table is not given.
@@ -542,57 +402,4 @@ fn double(e: &Expression) -> Expression {
 
 fn quotient(above: &Expression, below: &Expression) -> Expression {
     combine(&[above, below], |p| format!("CAST({} AS DOUBLE) / NULLIF(CAST({} AS DOUBLE), 0.0E0)", p[0], p[1]))
-}
-
-/// A length of time: a number and `days`, `weeks` or `months`.
-fn length(text: &Spanned<String>) -> Result<(i64, &str), Mistake> {
-    let mistake = || {
-        (
-            text.span(),
-            format!("`{}` is no length of time; write \"12 months\", \"26 weeks\" or \"90 days\"", text.get_ref()),
-        )
-    };
-    let (count, unit) = text.get_ref().split_once(' ').ok_or_else(mistake)?;
-    let count: i64 = count.parse().map_err(|_| mistake())?;
-    let unit = match unit {
-        "month" | "months" => "months",
-        "week" | "weeks" => "weeks",
-        "day" | "days" => "days",
-        _ => return Err(mistake()),
-    };
-    if !(1..=100_000).contains(&count) {
-        return Err(mistake());
-    }
-    Ok((count, unit))
-}
-
-/// 2^(−m/h) in millionths for m = 0, 1, …, as far as the window or the last weight above zero.
-fn recency(half_life: i64, months: Option<usize>) -> Vec<i64> {
-    let most = months.unwrap_or(1200);
-    let mut weights = Vec::new();
-    for month in 0..most {
-        #[allow(clippy::cast_possible_truncation, reason = "between 0 and a million")]
-        let weight = (RECENCY_ONE as f64 * (-(month as f64) / half_life as f64).exp2()).round() as i64;
-        if weight == 0 {
-            break;
-        }
-        weights.push(weight);
-    }
-    weights
-}
-
-fn position_or_push<T: PartialEq>(all: &mut Vec<T>, one: T) -> usize {
-    all.iter().position(|x| *x == one).unwrap_or_else(|| {
-        all.push(one);
-        all.len() - 1
-    })
-}
-
-/// The names of a compiled feature's two columns.
-impl CompiledFeature {
-    /// The name of the column that tells `none` from `unknown`.
-    #[must_use]
-    pub fn none_column(&self) -> String {
-        none_column(&self.name)
-    }
 }

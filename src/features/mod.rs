@@ -4,6 +4,7 @@ pub mod compile;
 pub mod compute;
 pub mod kernel;
 pub mod plan;
+mod reads;
 pub mod scope;
 pub mod sql;
 pub mod visible;

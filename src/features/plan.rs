@@ -134,3 +134,11 @@ impl Plan {
 pub fn none_column(feature: &str) -> String {
     format!("{feature}_none")
 }
+
+impl CompiledFeature {
+    /// The name of the column that tells `none` from `unknown`.
+    #[must_use]
+    pub fn none_column(&self) -> String {
+        none_column(&self.name)
+    }
+}

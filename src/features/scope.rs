@@ -52,6 +52,7 @@ fn columns(table: &Table, calendar: &Calendar) -> Scope {
             ColumnType::Money | ColumnType::Count | ColumnType::Share => ColumnKind::Number,
             ColumnType::Flag => ColumnKind::Flag,
             ColumnType::Choice => ColumnKind::Choice(column.values.clone()),
+            ColumnType::Id if column.opaque => ColumnKind::Code,
             ColumnType::Id if column.name != "subject_id" => ColumnKind::Id,
             ColumnType::Date | ColumnType::Instant => {
                 for name in [&column.day, &column.months_ago, &column.weeks_ago].into_iter().flatten() {

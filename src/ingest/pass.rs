@@ -11,9 +11,9 @@ use parquet::file::metadata::RowGroupMetaData;
 
 use super::batches::{self, Batch};
 use super::conservation::Class;
-use super::decode::KeyMap;
+use super::decode::{IdColumn, KeyMap};
 use super::export::Export;
-use super::registers::{Consents, Disputed, NETWORK, Register, SCORE, outcomes};
+use super::registers::{Consents, Disputed, Keys, NETWORK, Register, SCORE, outcomes};
 use super::resolve::Layout;
 use super::scan::{Findings, Scan, Setting};
 use super::spine::Spine;
@@ -81,93 +81,131 @@ impl<'a> Pass<'a> {
             limits: &self.contract.limits,
             reliability: KeyMap::default(),
         };
-        if let Some(export) = self.export("sources") {
-            let register = Register::default();
-            let mut found = self.scan(export, &setting, &|scan, batch| register.read(scan, &batch))?;
-            let reliability = register.reliability(&export.table, &mut found)?;
-            findings.insert("sources".to_owned(), found);
-            setting.reliability = reliability;
-        }
-        let export = self.export("subjects").context("no subjects")?;
-        let subjects = Subjects::default();
-        let found = self.scan(export, &setting, &|scan, batch| subjects.read(scan, &batch))?;
-        findings.insert("subjects".to_owned(), found);
-        let (spine, numbered) = subjects.number()?;
+        setting.reliability = self.sources(&setting, &mut findings)?;
+        let (spine, store) = self.subjects(&setting, &mut findings)?;
         let buckets = Buckets::new(spine.len());
-        let mut stores = BTreeMap::new();
-        let mut layouts = BTreeMap::new();
-        let layout = Layout::new(&export.table, &self.contract.limits);
-        let store = Store::new(buckets, self.budget, self.scratch)?;
-        numbered.split(&spine, &layout, &store)?;
-        stores.insert("subjects".to_owned(), store);
-        layouts.insert("subjects".to_owned(), layout);
-
-        let mut consents = vec![SCORE | NETWORK; spine.len()];
-        if let Some(export) = self.export("consents") {
-            let given = Consents::new(&export.table, &spine, self.calendar)?;
-            let found = self.scan(export, &setting, &|scan, batch| given.read(scan, &batch))?;
-            findings.insert("consents".to_owned(), found);
-            consents = given.finish()?;
-        }
-        let mut disputed = Disputed::new();
-        if let Some(export) = self.export("disputes") {
-            let register = Register::default();
-            let mut found = self.scan(export, &setting, &|scan, batch| register.read(scan, &batch))?;
-            disputed = register.disputed(&export.table, &mut found)?;
-            findings.insert("disputes".to_owned(), found);
-        }
+        let consents = self.consents(&spine, &setting, &mut findings)?;
+        let disputed = self.disputes(&setting, &mut findings)?;
+        let mut stores = BTreeMap::from([("subjects".to_owned(), store)]);
+        let mut layouts = BTreeMap::from([("subjects".to_owned(), self.layout(self.required("subjects")?))]);
         for export in self.exports.iter().filter(|e| e.table.has_records() || e.table.name == "friend_links") {
-            let layout = Layout::new(&export.table, &self.contract.limits);
+            let name = &export.table.name;
+            let layout = self.layout(export);
             let store = Store::new(buckets, self.budget, self.scratch)?;
-            let name = export.table.name.clone();
             let found = if export.table.has_records() {
-                let contested = disputed.get(&name);
-                let record = export.table.position("record_id").context("records without ids")?;
-                let text = export.has_text_records();
-                self.scan(export, &setting, &|scan, batch| {
-                    let checked = scan.check(&batch, Some(&spine))?;
-                    let mut columns = Vec::with_capacity(layout.width);
-                    let keys = &checked.columns[record];
-                    let flags = match contested {
-                        Some(contested) if keys.iter().any(|k| contested.contains(k)) => {
-                            keys.iter().map(|k| i64::from(contested.contains(k))).collect()
-                        }
-                        _ => Vec::new(),
-                    };
-                    columns.push(checked.rows);
-                    columns.push(flags);
-                    columns.extend(checked.columns);
-                    let ids = batch.columns[record]
-                        .as_ref()
-                        .filter(|_| text)
-                        .map(super::decode::IdColumn::new)
-                        .transpose()?;
-                    let records = ids.as_ref().map(|ids| (ids, checked.kept.as_slice()));
-                    store.add(&Rows { file: checked.file, subjects: &checked.owners[0], columns: &columns, records })
-                })?
+                self.records(export, &setting, &spine, &layout, disputed.get(name), &store)?
             } else {
-                self.scan(export, &setting, &|scan, batch| {
-                    ties::read(scan, &batch, &spine, &consents, &layout, &store)
-                })?
+                let read = |scan: &Scan, batch: Batch| ties::read(scan, &batch, &spine, &consents, &layout, &store);
+                self.scan(export, &setting, &read)?
             };
             findings.insert(name.clone(), found);
             stores.insert(name.clone(), store);
-            layouts.insert(name, layout);
+            layouts.insert(name.clone(), layout);
         }
-        let known_outcomes = Mutex::new(Vec::new());
-        if let Some(export) = self.export("outcomes") {
-            let found = self.scan(export, &setting, &|scan, batch| {
-                outcomes(scan, &batch, &spine, self.calendar, &export.table, &known_outcomes)
-            })?;
-            findings.insert("outcomes".to_owned(), found);
-        }
-        let mut outcomes = known_outcomes.into_inner().map_err(|_| anyhow::anyhow!("another thread failed"))?;
-        outcomes.sort_unstable();
-        outcomes.dedup_by_key(|o| o.0);
+        let outcomes = self.outcomes(&spine, &setting, &mut findings)?;
         let text = self.exports.iter().filter(|e| e.table.has_records() && e.has_text_records());
         let text_records = text.map(|e| e.table.name.clone()).collect();
         let disputed_keys = disputed.iter().map(|(t, k)| (t.clone(), k.len() as u64)).collect();
         Ok(Ingested { spine, buckets, consents, stores, layouts, findings, outcomes, disputed_keys, text_records })
+    }
+
+    /// The reliability of each source.
+    fn sources(&self, setting: &Setting, findings: &mut BTreeMap<String, Findings>) -> Result<KeyMap<i64>> {
+        let Some(export) = self.export("sources") else { return Ok(KeyMap::default()) };
+        let register = Register::default();
+        let mut found = self.scan(export, setting, &|scan, batch| register.read(scan, &batch))?;
+        let reliability = register.reliability(&export.table, &mut found)?;
+        findings.insert("sources".to_owned(), found);
+        Ok(reliability)
+    }
+
+    /// The spine, and the subjects' own rows by bucket.
+    fn subjects(&self, setting: &Setting, findings: &mut BTreeMap<String, Findings>) -> Result<(Spine, Store<'a>)> {
+        let export = self.required("subjects")?;
+        let subjects = Subjects::default();
+        let found = self.scan(export, setting, &|scan, batch| subjects.read(scan, &batch))?;
+        findings.insert("subjects".to_owned(), found);
+        let (spine, numbered) = subjects.number()?;
+        let store = Store::new(Buckets::new(spine.len()), self.budget, self.scratch)?;
+        numbered.split(&spine, &self.layout(export), &store)?;
+        Ok((spine, store))
+    }
+
+    /// Each subject's consents; without the table everyone consents, as the pipeline's statement says.
+    fn consents(&self, spine: &Spine, setting: &Setting, findings: &mut BTreeMap<String, Findings>) -> Result<Vec<u8>> {
+        let Some(export) = self.export("consents") else { return Ok(vec![SCORE | NETWORK; spine.len()]) };
+        let given = Consents::new(&export.table, spine, self.calendar)?;
+        let found = self.scan(export, setting, &|scan, batch| given.read(scan, &batch))?;
+        findings.insert("consents".to_owned(), found);
+        given.finish()
+    }
+
+    /// The records under dispute.
+    fn disputes(&self, setting: &Setting, findings: &mut BTreeMap<String, Findings>) -> Result<Disputed> {
+        let Some(export) = self.export("disputes") else { return Ok(Disputed::new()) };
+        let register = Register::default();
+        let mut found = self.scan(export, setting, &|scan, batch| register.read(scan, &batch))?;
+        let disputed = register.disputed(&export.table, &mut found)?;
+        findings.insert("disputes".to_owned(), found);
+        Ok(disputed)
+    }
+
+    /// Splits one table's records by bucket.
+    fn records(
+        &self,
+        export: &Export,
+        setting: &Setting,
+        spine: &Spine,
+        layout: &Layout,
+        contested: Option<&Keys>,
+        store: &Store,
+    ) -> Result<Findings> {
+        let record = export.table.position("record_id").context("records without ids")?;
+        let text = export.has_text_records();
+        self.scan(export, setting, &|scan, batch| {
+            let checked = scan.check(&batch, Some(spine))?;
+            let mut columns = Vec::with_capacity(layout.width);
+            let keys = &checked.columns[record];
+            let flags = match contested {
+                Some(contested) if keys.iter().any(|k| contested.contains(k)) => {
+                    keys.iter().map(|k| i64::from(contested.contains(k))).collect()
+                }
+                _ => Vec::new(),
+            };
+            columns.push(checked.rows);
+            columns.push(flags);
+            columns.extend(checked.columns);
+            let ids = batch.columns[record].as_ref().filter(|_| text).map(IdColumn::new).transpose()?;
+            let records = ids.as_ref().map(|ids| (ids, checked.kept.as_slice()));
+            store.add(&Rows { file: checked.file, subjects: &checked.owners[0], columns: &columns, records })
+        })
+    }
+
+    /// Outcomes that follow the as-of date, one per subject.
+    fn outcomes(
+        &self,
+        spine: &Spine,
+        setting: &Setting,
+        findings: &mut BTreeMap<String, Findings>,
+    ) -> Result<Vec<(u32, bool)>> {
+        let Some(export) = self.export("outcomes") else { return Ok(Vec::new()) };
+        let known = Mutex::new(Vec::new());
+        let found = self.scan(export, setting, &|scan, batch| {
+            outcomes(scan, &batch, spine, self.calendar, &export.table, &known)
+        })?;
+        findings.insert("outcomes".to_owned(), found);
+        let mut outcomes = known.into_inner().map_err(|_| anyhow::anyhow!("another thread failed"))?;
+        outcomes.sort_unstable();
+        outcomes.dedup_by_key(|o| o.0);
+        Ok(outcomes)
+    }
+
+    fn layout(&self, export: &Export) -> Layout {
+        Layout::new(&export.table, &self.contract.limits)
+    }
+
+    fn required(&self, table: &str) -> Result<&'a Export> {
+        self.export(table).with_context(|| format!("no {table}"))
     }
 
     fn export(&self, table: &str) -> Option<&'a Export> {

@@ -19,8 +19,10 @@ pub const SCORE: u8 = 1;
 /// The subject's ties may count.
 pub const NETWORK: u8 = 2;
 
+/// Keys of records.
+pub type Keys = HashSet<i64, foldhash::fast::FixedState>;
 /// The keys of disputed records, by table.
-pub type Disputed = BTreeMap<String, HashSet<i64, foldhash::fast::FixedState>>;
+pub type Disputed = BTreeMap<String, Keys>;
 
 fn value(rows: &Checked, column: usize, row: usize) -> i64 {
     rows.columns[column].get(row).copied().unwrap_or(NULL)

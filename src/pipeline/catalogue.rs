@@ -91,6 +91,8 @@ pub struct Declaration {
     pub scale: Option<f64>,
     /// A condition on the subject; where it fails the feature is `none`.
     pub applies: Option<Spanned<String>>,
+    /// Why this feature may compare merchant or category codes with literals; it is copied to the audit.
+    pub names_codes: Option<String>,
     /// For aggregates of groups: with fewer groups than this the feature is `none`.
     pub at_least: Option<i64>,
 }

@@ -1,6 +1,8 @@
 //! What a run publishes: the scored table, the audit, the evidence, the quarantine, the manifest, the gates.
 
-use arrow::array::{Array, AsArray};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray};
 use arrow::datatypes::{Float64Type, Int16Type, Int32Type, Int64Type};
 
 use crate::exports::{Export, read, repayments, subjects};
@@ -250,4 +252,68 @@ fn integer_ids_are_accepted_and_kept() {
     let ids = read(&work.scores_path("out")).column_by_name("subject_id").unwrap().as_primitive::<Int64Type>().clone();
     assert_eq!(ids.values(), &[-3, 7]);
     assert_eq!(work.audit("out")["conservation"]["repayments"]["used"], 2);
+}
+
+#[test]
+fn fixed_size_binary_ids_are_accepted_and_kept() {
+    let binary = |ids: &[&[u8; 4]]| -> ArrayRef {
+        Arc::new(FixedSizeBinaryArray::try_from_iter(ids.iter().map(|id| id.as_slice())).unwrap())
+    };
+    let work = Workdir::new();
+    subjects()
+        .column("subject_id", binary(&[b"\xff\x00\x01\x02", b"\x00abc"]))
+        .write(&work.path("export/subjects.parquet"));
+    repayments()
+        .column("subject_id", binary(&[b"\x00abc", b"none"]))
+        .column("record_id", binary(&[b"r001", b"r002"]))
+        .write(&work.path("export/repayments.parquet"));
+    run(&work, &[]).expect(0);
+    let table = read(&work.scores_path("out"));
+    let ids = table.column_by_name("subject_id").unwrap().as_fixed_size_binary().clone();
+    assert_eq!((ids.value(0), ids.value(1)), (b"\x00abc".as_slice(), b"\xff\x00\x01\x02".as_slice()));
+    let counted = &work.audit("out")["conservation"]["repayments"];
+    assert_eq!((&counted["used"], &counted["quarantined"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn a_feature_names_a_code_only_with_a_reason_that_the_audit_repeats() {
+    let work = Workdir::new();
+    let catalogue = |code: &str, why: &str| {
+        let standard = std::fs::read_to_string(repository("pipelines/features/behaviour_preference.toml")).unwrap();
+        let feature = "\n[[feature]]\nname = \"category_27_orders\"\nabout = \"Orders of the category 27.\"\nunit = \"count\"\n\
+            direction = \"neither\"\nreason = \"B01\"\naggregate = \"count\"\nsource = \"purchases\"\nwhere = \"category_code = CODE\"\n";
+        std::fs::write(work.path("behaviour.toml"), format!("{standard}{}{why}", feature.replace("CODE", code)))
+            .unwrap();
+    };
+    let standard = std::fs::read_to_string(repository("pipelines/models/standard.toml")).unwrap();
+    let card = "\n[[feature]]\nname = \"category_27_orders\"\nimportance = 1\nbins = [{ below = 1, share = 500 }, { from = 1, share = 500 }]\nbasis = \"expert judgement\"\n";
+    let model = standard
+        .replace("../features/behaviour_preference.toml", work.path("behaviour.toml").to_str().unwrap())
+        .replace("\"../features/", &format!("\"{}/", repository("pipelines/features").display()));
+    std::fs::write(work.path("model.toml"), model + card).unwrap();
+    let path = work.path("model.toml");
+    let small = repository("data-samples/small");
+    let run = |output: &str, set: &str| work.run(&small, output, &["--model", path.to_str().unwrap(), "--set", set]);
+    let plain = format!("inputs.purchases=\"{}\"", small.join("purchases").display());
+    catalogue("'27'", "");
+    run("out", &plain).expect(2).says("says why in `names_codes`");
+    catalogue("'27'", "names_codes = \" \"\n");
+    run("out", &plain).expect(2).says("`names_codes` is empty");
+    // The sample's codes are integers; read as text they are named as text.
+    let text = format!(
+        "inputs.purchases={{ path = \"{}\", select = \"SELECT record_id, subject_id, occurred_at, amount_minor, currency, merchant_id, \
+         CAST(category_code AS VARCHAR) AS category_code, status, refund_of, known_at, source_id FROM export\" }}",
+        small.join("purchases").display()
+    );
+    let counts: Vec<u64> = [("number", "27", &plain), ("text", "'27'", &text)]
+        .iter()
+        .map(|(output, code, set)| {
+            catalogue(code, "names_codes = \"a test of the opt-in\"\n");
+            run(output, set).expect(0);
+            let feature = work.audit(output)["features"]["category_27_orders"].clone();
+            assert_eq!(feature["names_codes"], "a test of the opt-in");
+            feature["bins"][1]["subjects"].as_u64().unwrap()
+        })
+        .collect();
+    assert!(counts[0] == counts[1] && (100..1000).contains(&counts[0]), "{counts:?}");
 }
