@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// The run was interrupted by a signal; running it again does it over.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted; nothing was published, run it again to do it over")]
+#[error("interrupted; nothing was published, running it again does the work")]
 pub struct Interrupted;
 
 /// A gate failed: the result is kept for inspection and not published.
@@ -16,6 +16,15 @@ pub struct GateFailed(pub String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Locked(pub String);
+
+/// The text of an error for people. Where an interruption reached the work says nothing about what it worked on.
+#[must_use]
+pub fn message(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Interrupted>() {
+        Some(interrupted) => interrupted.to_string(),
+        None => format!("{error:#}"),
+    }
+}
 
 /// What the shell sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

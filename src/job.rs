@@ -125,6 +125,7 @@ fn known_by(text: Option<&str>, calendar: &Calendar) -> Result<Timestamp> {
     if let Ok(instant) = text.parse() {
         return Ok(instant);
     }
-    let day = parse_day(text).context("--known-by takes a date or an instant such as 2025-06-30T12:00:00Z")?;
+    let day =
+        parse_day(text).context("--known-by takes a date, or an instant with its zone such as 2025-06-30T12:00:00Z")?;
     Ok(day.tomorrow()?.to_zoned(TimeZone::UTC)?.timestamp())
 }

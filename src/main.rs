@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use sesame::cli::{Cli, Command};
 use sesame::command;
-use sesame::exit::ExitStatus;
+use sesame::exit::{self, ExitStatus};
 use sesame::output::Output;
 
 #[global_allocator]
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Err(_) => ExitStatus::Error.into(),
         Ok(Ok(status)) => status.into(),
         Ok(Err(error)) => {
-            output.error(&format!("{error:#}"));
+            output.error(&exit::message(&error));
             ExitStatus::of(&error).into()
         }
     }

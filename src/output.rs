@@ -89,9 +89,15 @@ impl Output {
     }
 
     /// Data on standard output. A reader that has gone away ends the writing silently.
-    pub fn data(&self, text: &str) {
+    ///
+    /// # Errors
+    /// When it cannot be written, for example to a full disk.
+    pub fn data(&self, text: &str) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
     }
 
     /// Text in a color of the terminal.

@@ -6,9 +6,10 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::quality::quality;
+use crate::ingest::consents::{NETWORK, SCORE};
 use crate::ingest::conservation::Class;
+use crate::ingest::outcomes::Outcome;
 use crate::ingest::pass::Ingested;
-use crate::ingest::registers::{NETWORK, SCORE};
 use crate::ingest::scan::Findings;
 use crate::job::Job;
 use crate::output::thousands;
@@ -71,7 +72,7 @@ pub fn summary(facts: &Facts) -> Summary {
         "consents": consents(facts),
         "privileges": privileges(facts),
         "gates": facts.verdicts,
-        "quality": quality_by_band(facts),
+        "quality": quality_by_horizon(facts),
         "fairness": Value::Null,
         "provenance": provenance(facts),
         "timings": timings(facts),
@@ -224,7 +225,7 @@ fn disputes(facts: &Facts) -> Value {
     let rows = &facts.population.rows;
     let subjects = rows.disputed.iter().filter(|d| **d > 0).count() as u64;
     let records: i64 = rows.disputed.iter().map(|d| i64::from(*d)).sum();
-    json!({ "records": records, "subjects": cell(facts, subjects), "record_ids_under_dispute": facts.ingested.disputed_keys })
+    json!({ "records": records, "subjects": cell(facts, subjects), "by_table": facts.ingested.disputes })
 }
 
 fn consents(facts: &Facts) -> Value {
@@ -247,16 +248,26 @@ fn privileges(facts: &Facts) -> Value {
     Value::Object(privileges.collect())
 }
 
-fn quality_by_band(facts: &Facts) -> Value {
-    let rows = &facts.population.rows;
-    let pairs: Vec<(i64, bool)> = facts
-        .ingested
-        .outcomes
-        .iter()
-        .filter(|(s, _)| rows.score[*s as usize] != NONE)
-        .map(|(s, bad)| (i64::from(rows.score[*s as usize]), *bad))
-        .collect();
-    let Some(quality) = quality(&pairs) else { return Value::Null };
+/// Quality by horizon; the horizon with most outcomes, of several the longest, stands at the top.
+fn quality_by_horizon(facts: &Facts) -> Value {
+    let mut horizons: Vec<(i64, Vec<(i64, bool)>)> = Vec::new();
+    for group in facts.ingested.outcomes.chunk_by(|a, b| a.horizon_days == b.horizon_days) {
+        let score = |o: &Outcome| facts.population.rows.score[o.subject as usize];
+        let scored = group.iter().filter(|o| score(o) != NONE);
+        horizons.push((group[0].horizon_days, scored.map(|o| (i64::from(score(o)), o.bad)).collect()));
+    }
+    let Some(main) = horizons.iter().max_by_key(|(days, pairs)| (pairs.len(), *days)) else { return Value::Null };
+    let mut value = quality_by_band(facts, main.0, &main.1);
+    if let Some(object) = value.as_object_mut() {
+        let others = horizons.iter().filter(|h| h.0 != main.0);
+        let others: Vec<Value> = others.map(|(days, pairs)| quality_by_band(facts, *days, pairs)).collect();
+        object.insert("other_horizons".into(), json!(others));
+    }
+    value
+}
+
+fn quality_by_band(facts: &Facts, horizon_days: i64, pairs: &[(i64, bool)]) -> Value {
+    let Some(quality) = quality(pairs) else { return Value::Null };
     let card = &facts.job.model.card;
     let bands: Vec<Value> = card
         .band
@@ -272,7 +283,15 @@ fn quality_by_band(facts: &Facts) -> Value {
             json!({ "band": name, "subjects": cell(facts, of.len() as u64), "bad_rate": rate })
         })
         .collect();
-    json!({ "subjects": quality.subjects, "bad": cell(facts, quality.bad), "auc": quality.auc, "gini": quality.gini, "ks": quality.ks, "bands": bands })
+    json!({
+        "horizon_days": horizon_days,
+        "subjects": quality.subjects,
+        "bad": cell(facts, quality.bad),
+        "auc": quality.auc,
+        "gini": quality.gini,
+        "ks": quality.ks,
+        "bands": bands,
+    })
 }
 
 fn provenance(facts: &Facts) -> Value {
@@ -324,6 +343,15 @@ fn text(facts: &Facts, json: &Value) -> String {
     for (table, rules) in json["quarantine"].as_object().into_iter().flatten() {
         let parts = rules.as_object().into_iter().flatten().map(|(rule, v)| format!("{rule} {}", v["rows"]));
         let _ = writeln!(text, "  quarantined {table}: {}", parts.collect::<Vec<_>>().join(", "));
+    }
+    for (table, count) in &facts.ingested.disputes {
+        if count.without_record > 0 || count.of_several_subjects > 0 {
+            let _ = writeln!(
+                text,
+                "  disputes about {table}: {} of {} match no visible record, {} match records of several subjects",
+                count.without_record, count.disputes, count.of_several_subjects
+            );
+        }
     }
     if let Some(auc) = json["quality"]["auc"].as_f64() {
         let _ =

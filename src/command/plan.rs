@@ -16,9 +16,9 @@ use crate::output::{Output, thousands};
 pub fn run(args: &PlanArgs, output: &Output) -> Result<ExitStatus> {
     let job = job::load(&args.pipeline)?;
     if args.sql {
-        output.data(&format!("{};\n", sql::features(&job.plan)));
+        output.data(&format!("{};\n", sql::features(&job.plan)))?;
     } else {
-        output.data(&text(&job));
+        output.data(&text(&job))?;
     }
     Ok(ExitStatus::Success)
 }

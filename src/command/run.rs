@@ -41,7 +41,7 @@ pub fn run(args: &RunArgs, output: &Output) -> Result<ExitStatus> {
     let started = Instant::now();
     let job = job::load(&args.pipeline)?;
     if args.plan {
-        output.data(&text(&job));
+        output.data(&text(&job))?;
         return Ok(ExitStatus::Success);
     }
     for gate in job.pipeline.unchecked_gates() {

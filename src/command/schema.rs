@@ -16,12 +16,12 @@ use crate::output::Output;
 pub fn run(args: &SchemaArgs, output: &Output) -> Result<ExitStatus> {
     let contract = Contract::load()?;
     match args.format {
-        SchemaFormat::Toml => output.data(CONTRACT_TOML),
+        SchemaFormat::Toml => output.data(CONTRACT_TOML)?,
         SchemaFormat::Json => {
             let value: toml::Value = toml::from_str(CONTRACT_TOML)?;
-            output.data(&(serde_json::to_string_pretty(&value)? + "\n"));
+            output.data(&(serde_json::to_string_pretty(&value)? + "\n"))?;
         }
-        SchemaFormat::Text => output.data(&text(&contract)?),
+        SchemaFormat::Text => output.data(&text(&contract)?)?,
     }
     Ok(ExitStatus::Success)
 }

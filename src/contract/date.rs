@@ -19,7 +19,8 @@ pub fn day_number(date: Date) -> Result<i64> {
 /// # Errors
 /// When the text is no such day.
 pub fn parse_day(text: &str) -> Result<Date> {
-    text.parse().with_context(|| format!("'{text}' is not a date; write YYYY-MM-DD"))
+    let parsed = if text.len() == 10 { text.parse().ok() } else { None };
+    parsed.with_context(|| format!("'{text}' is not a date; write YYYY-MM-DD"))
 }
 
 /// A day number as `YYYY-MM-DD`, or the number itself outside the calendar.

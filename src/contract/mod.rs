@@ -3,8 +3,10 @@
 //! The contract itself is data, in `contract.toml` beside this file; here is only its shape.
 
 mod date;
+mod scope;
 
 pub use date::{Calendar, day_number, day_text, instant_text, parse_day};
+pub use scope::{EventColumns, event_columns, subject_scope, table_scope};
 
 use std::collections::BTreeMap;
 
@@ -149,6 +151,8 @@ pub struct Computed {
 pub struct Limits {
     /// Largest single amount, minor units.
     pub amount: i64,
+    /// Largest count where the column gives no other bound.
+    pub count: i64,
     /// Largest sum of the amounts of one subject in one table, minor units.
     pub subject_total: i64,
     /// Most rows of one subject in one table.

@@ -23,6 +23,10 @@ pub struct Expression {
     pub kind: Type,
     /// The columns it reads.
     pub columns: BTreeSet<String>,
+    /// Whether it may be null.
+    pub nullable: bool,
+    /// The largest absolute value it can have, for an integer.
+    pub bound: i128,
 }
 
 type Checked = Result<Expression, String>;
@@ -77,14 +81,26 @@ impl Expression {
             local: format!("({} AND {})", self.local, other.local),
             kind: Type::Boolean,
             columns: self.columns.union(&other.columns).cloned().collect(),
+            nullable: self.nullable || other.nullable,
+            bound: 1,
         }
     }
 
-    fn literal(text: String, kind: Type) -> Self {
-        Self { portable: text.clone(), local: text, kind, columns: BTreeSet::new() }
+    /// A text that is the same in both spellings, is never null and reads no column.
+    #[must_use]
+    pub fn literal(text: &str, kind: Type) -> Self {
+        let (portable, local) = (text.to_owned(), text.to_owned());
+        Self { portable, local, kind, columns: BTreeSet::new(), nullable: false, bound: 1 }
     }
 
-    /// Puts parts together with the same words around them in both spellings.
+    /// The condition that it is not null.
+    #[must_use]
+    pub fn known(&self) -> Self {
+        Self { nullable: false, ..Self::assemble(Type::Boolean, &[self], |p| format!("({} IS NOT NULL)", p[0])) }
+    }
+
+    /// Puts parts together with the same words around them in both spellings. The whole may be null when a part may,
+    /// and is at most as large as the largest.
     #[must_use]
     pub fn assemble(kind: Type, parts: &[&Self], build: impl Fn(&[&str]) -> String) -> Self {
         let portable: Vec<&str> = parts.iter().map(|p| p.portable.as_str()).collect();
@@ -94,6 +110,8 @@ impl Expression {
             local: build(&local),
             kind,
             columns: parts.iter().flat_map(|p| p.columns.iter().cloned()).collect(),
+            nullable: parts.iter().any(|p| p.nullable),
+            bound: parts.iter().map(|p| p.bound).max().unwrap_or(0),
         }
     }
 }
@@ -138,13 +156,15 @@ impl Checker<'_> {
 
     fn name(&self, name: &str) -> Checked {
         if let Some(value) = self.scope.value(name) {
-            return Ok(Expression::literal(value.to_string(), Type::Number));
+            let bound = i128::from(value).abs();
+            return Ok(Expression { bound, ..Expression::literal(&value.to_string(), Type::Number) });
         }
         let Some(kind) = self.scope.kind(name) else {
             let hint = did_you_mean(name, self.scope.names());
             return Err(format!("{} has no column `{name}`{hint}", self.scope.place));
         };
-        let mut expression = Expression::literal(name.to_owned(), Type::Number);
+        let mut expression = Expression::literal(name, Type::Number);
+        (expression.nullable, expression.bound) = self.scope.range(name);
         expression.columns.insert(name.to_owned());
         match kind {
             ColumnKind::Number => {}
@@ -161,23 +181,24 @@ impl Checker<'_> {
     fn value(&self, value: &Value) -> Checked {
         match value {
             Value::Number(text, _) => {
-                if text.parse::<i64>().is_ok() {
-                    return Ok(Expression::literal(text.clone(), Type::Number));
+                if let Ok(number) = text.parse::<i64>() {
+                    let bound = i128::from(number).abs();
+                    return Ok(Expression { bound, ..Expression::literal(text, Type::Number) });
                 }
                 let number: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
                 match self.numbers {
                     Numbers::Integer => {
                         Err(format!("`{text}`: row expressions are exact integers; scale the value instead"))
                     }
-                    Numbers::Decimal => Ok(Expression::literal(decimal(number), Type::Number)),
+                    Numbers::Decimal => Ok(Expression::literal(&decimal(number), Type::Number)),
                 }
             }
             Value::Boolean(b) => {
-                let mut literal = Expression::literal(b.to_string().to_uppercase(), Type::Boolean);
+                let mut literal = Expression::literal(&b.to_string().to_uppercase(), Type::Boolean);
                 literal.local = if *b { "(1 = 1)" } else { "(1 = 0)" }.to_owned();
                 Ok(literal)
             }
-            Value::Null => Ok(Expression::literal("NULL".to_owned(), Type::Null)),
+            Value::Null => Ok(Expression { nullable: true, ..Expression::literal("NULL", Type::Null) }),
             other => Err(format!("`{other}` can only be compared with a column of words")),
         }
     }
@@ -201,7 +222,8 @@ impl Checker<'_> {
     fn null_test(&self, e: &Expr, test: &str) -> Checked {
         // A flag's local spelling is a comparison, which is null exactly where the flag is.
         let inner = self.check(e)?;
-        Ok(Expression::assemble(Type::Boolean, &[&inner], |p| format!("({} {test})", p[0])))
+        let tested = Expression::assemble(Type::Boolean, &[&inner], |p| format!("({} {test})", p[0]));
+        Ok(Expression { nullable: false, ..tested })
     }
 
     fn binary(&self, left: &Expr, op: &BinaryOperator, right: &Expr) -> Checked {
@@ -214,7 +236,13 @@ impl Checker<'_> {
             }
             Op::Plus | Op::Minus | Op::Multiply => {
                 let (l, r) = (self.number(left)?, self.number(right)?);
-                Ok(Expression::assemble(Type::Number, &[&l, &r], |p| format!("({} {text} {})", p[0], p[1])))
+                let bound =
+                    if matches!(op, Op::Multiply) { l.bound.saturating_mul(r.bound) } else { l.bound + r.bound };
+                if self.numbers == Numbers::Integer && bound > i128::from(i64::MAX / 2) {
+                    return Err(format!("`{left} {op} {right}` can reach {bound}, more than integers of 64 bits hold"));
+                }
+                let whole = Expression::assemble(Type::Number, &[&l, &r], |p| format!("({} {text} {})", p[0], p[1]));
+                Ok(Expression { bound: bound.min(i128::from(i64::MAX)), ..whole })
             }
             Op::Divide => Err(format!(
                 "`{left} / {right}`: engines divide integers differently; use the aggregate `ratio`, or multiply the other side"
@@ -318,8 +346,12 @@ impl Checker<'_> {
         if !matches!(kind, Type::Number | Type::Boolean) {
             return Err("the branches of a CASE must be numbers or conditions".into());
         }
+        // A condition that is null chooses the next branch; only results can make the whole null.
+        let results = || parts.iter().skip(1).step_by(2).chain(otherwise.and(parts.last()));
+        let nullable = otherwise.is_none() || results().any(|r| r.nullable);
+        let bound = results().map(|r| r.bound).max().unwrap_or(0);
         let borrowed: Vec<&Expression> = parts.iter().collect();
-        Ok(Expression::assemble(kind, &borrowed, |p| {
+        let whole = Expression::assemble(kind, &borrowed, |p| {
             let mut text = String::from("CASE");
             for pair in p.chunks(2) {
                 text += &match pair {
@@ -328,7 +360,8 @@ impl Checker<'_> {
                 };
             }
             text + " END"
-        }))
+        });
+        Ok(Expression { nullable, bound, ..whole })
     }
 
     fn function(&self, function: &ast::Function) -> Checked {
@@ -365,7 +398,22 @@ impl Checker<'_> {
             }
         }
         let borrowed: Vec<&Expression> = parts.iter().collect();
-        Ok(Expression::assemble(Type::Number, &borrowed, |p| format!("{name}({})", p.join(", "))))
+        let call = Expression::assemble(Type::Number, &borrowed, |p| format!("{name}({})", p.join(", ")));
+        Ok(match name.as_str() {
+            "COALESCE" => Expression { nullable: parts.iter().all(|p| p.nullable), ..call },
+            "NULLIF" => Expression { nullable: true, ..call },
+            // SQL leaves nulls out; here what is not known stays unknown.
+            "GREATEST" | "LEAST" if call.nullable => {
+                let mut unknown: Vec<&Expression> = parts.iter().filter(|p| p.nullable).collect();
+                unknown.push(&call);
+                Expression::assemble(Type::Number, &unknown, |p| {
+                    let (call, tested) = p.split_last().unwrap_or((&"NULL", &[]));
+                    let tests: Vec<String> = tested.iter().map(|t| format!("{t} IS NULL")).collect();
+                    format!("CASE WHEN {} THEN NULL ELSE {call} END", tests.join(" OR "))
+                })
+            }
+            _ => call,
+        })
     }
 }
 
@@ -397,7 +445,7 @@ mod tests {
 
     fn scope() -> Scope {
         let mut scope = Scope::new("repayments");
-        scope.column("due_day", ColumnKind::Number);
+        scope.declare("due_day", ColumnKind::Number, true, 200_000);
         scope.column("days_past_due", ColumnKind::Number);
         scope.column("autopay", ColumnKind::Flag);
         scope.column("product", ColumnKind::Choice(vec!["instalment".into(), "revolving".into()]));
@@ -438,6 +486,25 @@ mod tests {
         let e = Expression::parse("days_past_due < 0.25", &scope(), Numbers::Decimal).unwrap();
         assert_eq!(e.portable, "(days_past_due < 2.5E-1)");
         assert!(error("days_past_due < 0.25").contains("exact integers"));
+    }
+
+    #[test]
+    fn what_is_not_known_makes_the_least_and_the_greatest_unknown() {
+        assert_eq!(
+            both("LEAST(days_past_due, 120)").0,
+            "CASE WHEN days_past_due IS NULL THEN NULL ELSE LEAST(days_past_due, 120) END"
+        );
+        assert_eq!(both("LEAST(COALESCE(days_past_due, 0), 120)").0, "LEAST(COALESCE(days_past_due, 0), 120)");
+        let nullable = |text| Expression::parse(text, &scope(), Numbers::Integer).unwrap().nullable;
+        assert!(nullable("CASE WHEN autopay THEN 1 END") && nullable("days_past_due > 0") && nullable("NULLIF(1, 2)"));
+        assert!(!nullable("CASE WHEN days_past_due > 0 THEN 1 ELSE 0 END") && !nullable("days_past_due IS NULL"));
+    }
+
+    #[test]
+    fn what_cannot_fit_into_an_integer_is_refused() {
+        let bound = |text| Expression::parse(text, &scope(), Numbers::Integer).unwrap().bound;
+        assert_eq!((bound("as_of_day * 3 - 5"), bound("CASE WHEN autopay THEN 7 ELSE -9 END")), (60_005, 9));
+        assert!(error("days_past_due * 10").contains("64 bits"));
     }
 
     #[test]

@@ -17,6 +17,14 @@ pub enum ColumnKind {
     Code,
 }
 
+/// A column as expressions see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Named {
+    kind: ColumnKind,
+    nullable: bool,
+    bound: i128,
+}
+
 /// What an expression can name, and where that comes from in words ("repayments", "the features").
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
@@ -24,7 +32,7 @@ pub struct Scope {
     pub place: String,
     /// Where codes may be compared with literals: from a code's text to the integer that stands for it.
     pub code_key: Option<fn(&[u8]) -> i64>,
-    columns: BTreeMap<String, ColumnKind>,
+    columns: BTreeMap<String, Named>,
     constants: BTreeMap<String, i64>,
 }
 
@@ -35,9 +43,14 @@ impl Scope {
         Self { place: place.to_owned(), ..Self::default() }
     }
 
-    /// Adds a column.
+    /// Adds a column that may be null and hold any number.
     pub fn column(&mut self, name: &str, kind: ColumnKind) {
-        self.columns.insert(name.to_owned(), kind);
+        self.declare(name, kind, true, i128::from(i64::MAX));
+    }
+
+    /// Adds a column, with whether it may be null and the largest absolute value it holds.
+    pub fn declare(&mut self, name: &str, kind: ColumnKind, nullable: bool, bound: i128) {
+        self.columns.insert(name.to_owned(), Named { kind, nullable, bound });
     }
 
     /// Adds an integer constant that is written out wherever it is named.
@@ -48,7 +61,13 @@ impl Scope {
     /// The kind of a column.
     #[must_use]
     pub fn kind(&self, name: &str) -> Option<&ColumnKind> {
-        self.columns.get(name)
+        self.columns.get(name).map(|named| &named.kind)
+    }
+
+    /// Whether a column may be null, and the largest absolute value it holds.
+    #[must_use]
+    pub fn range(&self, name: &str) -> (bool, i128) {
+        self.columns.get(name).map_or((true, i128::from(i64::MAX)), |named| (named.nullable, named.bound))
     }
 
     /// The value of a constant.

@@ -8,10 +8,9 @@ use toml::Spanned;
 
 use super::plan::{CompiledFeature, Grouping, Plan, Sum, WEIGHT_ONE};
 use super::reads::{Mistake, Reads, Rows, length};
-use super::scope::subject_scope;
-use crate::contract::{Calendar, Contract};
+use crate::contract::{Calendar, Contract, subject_scope};
 use crate::expression::{Expression, Numbers, Scope, Type, decimal};
-use crate::pipeline::catalogue::{Aggregate, Catalogue, Declaration, Feature, Part};
+use crate::pipeline::catalogue::{Aggregate, Catalogue, Declaration, Feature, Part, Rowwise, Scale};
 use crate::pipeline::finding::{Findings, Source};
 
 /// Compiles a catalogue for an as-of date. Features whose table is not among `present` are null, `unknown`.
@@ -26,7 +25,7 @@ pub fn compile(
 ) -> Result<Plan> {
     let mut compiler = Compiler {
         contract,
-        subject_scope: subject_scope(contract.table("subjects")?, calendar),
+        subject_scope: subject_scope(contract.table("subjects")?, &contract.limits, calendar),
         reads: Reads::new(contract, calendar, present),
         findings: Findings::default(),
     };
@@ -72,6 +71,13 @@ impl Compiler<'_> {
         let lawful = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if d.name.is_empty() || !d.name.chars().all(lawful) || d.name.starts_with(|c: char| c.is_ascii_digit()) {
             return Err(here("a name is lower-case letters, digits and underscores".into()));
+        }
+        if d.name.contains("__") {
+            return Err(here("two underscores in a row are kept for the sums behind features".into()));
+        }
+        let itself = d.aggregate == Aggregate::Value && d.of.as_ref().is_some_and(|of| *of.get_ref() == d.name);
+        if self.subject_scope.kind(&d.name).is_some() && !itself {
+            return Err(here("a column of `subjects` has this name; choose another".into()));
         }
         if let Some(word) = self.contract.denied(&d.name) {
             return Err(here(format!(
@@ -125,15 +131,20 @@ impl Compiler<'_> {
             let Some(read) = self.reads.rows(&part.table, part.condition.as_ref(), part.window.as_ref(), span)? else {
                 return Ok(None);
             };
-            let value = self.reads.value(&read.table, &part.of)?;
+            let value = self.reads.number(&read.table, &part.of)?;
+            let known = self.reads.known(&read, &value);
             let label = if parts.len() == 1 { name.to_owned() } else { format!("{name}_{}", n + 1) };
-            sums.push(self.reads.accumulate(&read.table, &d.name, &label, Sum::Values { filter: read.filter, value }));
-            rows.push(self.reads.accumulate(
-                &read.table,
-                &d.name,
-                &format!("{label}_rows"),
-                Sum::Rows { filter: read.filter },
-            ));
+            let (all, some) = self.counted_rows(&d.name, &label, &read, &known);
+            let value = self.reads.add_value(&read.table, &value);
+            let sum = self.reads.accumulate(&read.table, &d.name, &label, Sum::Values { filter: known.filter, value });
+            // Rows without a single value that is known tell nothing; no rows add nothing.
+            sums.push(match &some {
+                some if *some == all => sum,
+                some => combine(&[&all, some, &sum], |p| {
+                    format!("CASE WHEN {} > 0 AND {} = 0 THEN NULL ELSE {} END", p[0], p[1], p[2])
+                }),
+            });
+            rows.push(all);
         }
         let add = |all: &[Expression]| combine(&all.iter().collect::<Vec<_>>(), |p| p.join(" + "));
         let rows = if rows.is_empty() { None } else { Some(add(&rows)) };
@@ -144,9 +155,16 @@ impl Compiler<'_> {
         let above = self.side(d, "numerator", &d.numerator, span)?;
         let below = self.side(d, "denominator", &d.denominator, span)?;
         let (Some((above, above_rows)), Some((below, below_rows))) = (above, below) else { return Ok(unknown()) };
-        let scale = d.scale.map_or_else(String::new, |s| format!(" * {}", decimal(s)));
-        let value = combine(&[&above, &below], |p| {
-            format!("CAST({} AS DOUBLE){scale} / NULLIF(CAST({} AS DOUBLE), 0.0E0)", p[0], p[1])
+        let scale = match &d.scale {
+            None => constant("1.0E0"),
+            Some(Scale::Number(number)) => constant(&decimal(*number)),
+            Some(Scale::Rows(Rowwise::Rows)) => match &below_rows {
+                Some(rows) => double(rows),
+                None => return Err((span.clone(), "`scale = \"rows\"` needs a denominator of rows".to_owned())),
+            },
+        };
+        let value = combine(&[&above, &scale, &below], |p| {
+            format!("CAST({} AS DOUBLE) * {} / NULLIF(CAST({} AS DOUBLE), 0.0E0)", p[0], p[1], p[2])
         });
         let rows: Vec<&Expression> = above_rows.iter().chain(&below_rows).collect();
         if rows.is_empty() {
@@ -165,80 +183,76 @@ impl Compiler<'_> {
         let Some(read) = self.reads.rows(table, d.condition.as_ref(), d.window.as_ref(), span)? else {
             return Ok(unknown());
         };
-        let (table, filter) = (read.table.as_str(), read.filter);
-        let rows = self.reads.accumulate(table, &d.name, "rows", Sum::Rows { filter });
-        let of = || d.of.as_ref().ok_or_else(|| here("`of` is missing"));
+        let table = read.table.as_str();
+        let of = self.of(d, table, span)?;
+        // Rows that do not tell are neither opportunities nor zeros.
+        let known = of.as_ref().map_or_else(|| read.clone(), |of| self.reads.known(&read, of));
+        let filter = known.filter;
+        let (rows, known_rows) = self.counted_rows(&d.name, "", &read, &known);
+        let value = |reads: &mut Reads| match &of {
+            Some(of) => Ok(reads.add_value(table, of)),
+            None => Err(here("`of` is missing")),
+        };
         let some = |value: &Expression| {
-            let value = combine(&[&rows, value], |p| format!("CASE WHEN {} = 0 THEN NULL ELSE {} END", p[0], p[1]));
+            let value =
+                combine(&[&known_rows, value], |p| format!("CASE WHEN {} = 0 THEN NULL ELSE {} END", p[0], p[1]));
             (value, combine(&[&rows], |p| format!("CASE WHEN {} = 0 THEN 1 ELSE 0 END", p[0])))
         };
-        let counted = |value: &Expression| (double(value), constant("0"));
+        let sum = |reads: &mut Reads, label: &str, sum: Sum| reads.accumulate(table, &d.name, label, sum);
         Ok(match d.aggregate {
             Aggregate::Value | Aggregate::Ratio => return Err(here("not an aggregate of rows")),
-            Aggregate::Count => counted(&rows),
+            Aggregate::Count => (double(&rows), constant("0")),
             Aggregate::WeightedCount => {
                 // Polars multiplies by the reciprocal where SQL divides by a literal: nothing is divided by a literal.
                 let weight = self.reads.weight(&read, d)?;
-                let sum = self.reads.accumulate(table, &d.name, "weight", Sum::Weights { filter, weight });
-                (
-                    combine(&[&sum], |p| format!("CAST({} AS DOUBLE) * {}", p[0], decimal(1.0 / WEIGHT_ONE))),
-                    constant("0"),
-                )
+                let sum = sum(&mut self.reads, "weight", Sum::Weights { filter, weight });
+                let unit = decimal(1.0 / WEIGHT_ONE);
+                (combine(&[&sum], |p| format!("CAST({} AS DOUBLE) * {unit}", p[0])), constant("0"))
             }
             Aggregate::Sum => {
-                let value = self.reads.value(table, of()?)?;
-                some(&double(&self.reads.accumulate(table, &d.name, "sum", Sum::Values { filter, value })))
+                let value = value(&mut self.reads)?;
+                some(&double(&sum(&mut self.reads, "sum", Sum::Values { filter, value })))
             }
-            Aggregate::Min | Aggregate::Max => {
-                let value = self.reads.value(table, of()?)?;
-                let sum = if d.aggregate == Aggregate::Min {
-                    Sum::Smallest { filter, value }
-                } else {
-                    Sum::Largest { filter, value }
-                };
-                let label = if d.aggregate == Aggregate::Min { "smallest" } else { "largest" };
-                some(&double(&self.reads.accumulate(table, &d.name, label, sum)))
+            Aggregate::Min => {
+                let value = value(&mut self.reads)?;
+                some(&double(&sum(&mut self.reads, "smallest", Sum::Smallest { filter, value })))
+            }
+            Aggregate::Max => {
+                let value = value(&mut self.reads)?;
+                some(&double(&sum(&mut self.reads, "largest", Sum::Largest { filter, value })))
             }
             Aggregate::Mean => {
-                let value = self.reads.value(table, of()?)?;
-                let sum = self.reads.accumulate(table, &d.name, "sum", Sum::Values { filter, value });
-                let known = self.reads.accumulate(table, &d.name, "known", Sum::Known { filter, value });
-                some(&quotient(&sum, &known))
+                let value = value(&mut self.reads)?;
+                let all = sum(&mut self.reads, "sum", Sum::Values { filter, value });
+                some(&quotient(&all, &known_rows))
             }
             Aggregate::WeightedMean => {
-                let value = self.reads.value(table, of()?)?;
+                let value = value(&mut self.reads)?;
                 let weight = self.reads.weight(&read, d)?;
-                let sum = self.reads.accumulate(
-                    table,
-                    &d.name,
-                    "weighted_sum",
-                    Sum::WeightedValues { filter, value, weight },
-                );
-                let all = self.reads.accumulate(table, &d.name, "weight", Sum::Weights { filter, weight });
-                some(&quotient(&sum, &all))
+                let all = sum(&mut self.reads, "weighted_sum", Sum::WeightedValues { filter, value, weight });
+                let weights = sum(&mut self.reads, "weight", Sum::Weights { filter, weight });
+                some(&quotient(&all, &weights))
             }
             Aggregate::Share => {
-                let holds = self.reads.predicate(table, of()?)?;
+                let Some(holds) = &of else { return Err(here("`of` is missing")) };
                 let weight = self.reads.weight(&read, d)?;
-                let part = self.reads.add_predicate(table, &read.condition.and(&holds));
-                let part = self.reads.accumulate(table, &d.name, "holds_weight", Sum::Weights { filter: part, weight });
-                let all = self.reads.accumulate(table, &d.name, "weight", Sum::Weights { filter, weight });
+                let part = self.reads.add_predicate(table, &known.condition.and(holds));
+                let part = sum(&mut self.reads, "holds_weight", Sum::Weights { filter: part, weight });
+                let all = sum(&mut self.reads, "weight", Sum::Weights { filter, weight });
                 some(&self.shrunk(d, &part, &all, span)?)
             }
             Aggregate::MonthsSinceLast | Aggregate::MonthsSinceFirst => {
                 let event = self.reads.event(table).map_err(|m| (span.clone(), m))?;
-                let when = match &d.of {
-                    Some(of) => self.reads.predicate(table, of)?,
-                    None => read.condition.clone(),
-                };
-                let happened = self.reads.add_predicate(table, &read.condition.and(&when));
-                let value = self.reads.value_text(table, &event.months_ago).map_err(|m| (span.clone(), m))?;
-                let (sum, label) = if d.aggregate == Aggregate::MonthsSinceLast {
+                let happened = of.as_ref().map_or_else(|| known.condition.clone(), |when| known.condition.and(when));
+                let happened = self.reads.add_predicate(table, &happened);
+                let ago = self.reads.number_text(table, &event.months_ago).map_err(|m| (span.clone(), m))?;
+                let value = self.reads.add_value(table, &ago);
+                let (kind, label) = if d.aggregate == Aggregate::MonthsSinceLast {
                     (Sum::Smallest { filter: happened, value }, "last")
                 } else {
                     (Sum::Largest { filter: happened, value }, "first")
                 };
-                let months = double(&self.reads.accumulate(table, &d.name, label, sum));
+                let months = double(&sum(&mut self.reads, label, kind));
                 match d.never {
                     None => some(&months),
                     Some(never) => {
@@ -246,8 +260,33 @@ impl Compiler<'_> {
                     }
                 }
             }
-            _ => return self.grouped(d, &read, &rows, span),
+            _ => return self.grouped(d, &known, of.as_ref(), &known_rows, span),
         })
+    }
+
+    /// What an aggregate adds up or tests, if it has an `of`.
+    fn of(&self, d: &Declaration, table: &str, span: &Range<usize>) -> Result<Option<Expression>, Mistake> {
+        let Some(of) = &d.of else { return Ok(None) };
+        match d.aggregate {
+            Aggregate::Share | Aggregate::MonthsSinceLast | Aggregate::MonthsSinceFirst => {
+                self.reads.predicate(table, of).map(Some)
+            }
+            Aggregate::Count
+            | Aggregate::WeightedCount
+            | Aggregate::Distinct
+            | Aggregate::ActivePeriods
+            | Aggregate::Overlap => Err((span.clone(), "`of` means nothing here; conditions go to `where`".into())),
+            _ => self.reads.number(table, of).map(Some),
+        }
+    }
+
+    /// The number of a feature's rows, and of those that are known: the same sum where all are.
+    fn counted_rows(&mut self, feature: &str, label: &str, read: &Rows, known: &Rows) -> (Expression, Expression) {
+        let label = if label.is_empty() { String::new() } else { format!("{label}_") };
+        let mut rows = |name: &str, filter: usize| {
+            self.reads.accumulate(&read.table, feature, &format!("{label}{name}"), Sum::Rows { filter })
+        };
+        (rows("rows", read.filter), rows("known", known.filter))
     }
 
     /// The aggregates that group a subject's rows first.
@@ -255,6 +294,7 @@ impl Compiler<'_> {
         &mut self,
         d: &Declaration,
         read: &Rows,
+        of: Option<&Expression>,
         rows: &Expression,
         span: &Range<usize>,
     ) -> Result<(Expression, Expression), Mistake> {
@@ -264,10 +304,7 @@ impl Compiler<'_> {
         let key = self.reads.group_key(table, per)?;
         let grouping = self.reads.grouping(table, Grouping { key, filter });
         let groups = self.reads.accumulate(table, &d.name, "groups", Sum::Groups { grouping });
-        let value = match &d.of {
-            Some(of) if d.aggregate != Aggregate::Overlap => Some(self.reads.value(table, of)?),
-            _ => None,
-        };
+        let value = of.map(|of| self.reads.add_value(table, of));
         let needed = || value.ok_or_else(|| here("`of` is missing"));
         let least = d.at_least.unwrap_or(1);
         let enough = |value: &Expression| {
@@ -389,7 +426,7 @@ fn unknown() -> (Expression, Expression) {
 }
 
 fn constant(text: &str) -> Expression {
-    Expression { portable: text.into(), local: text.into(), kind: Type::Number, columns: BTreeSet::new() }
+    Expression::literal(text, Type::Number)
 }
 
 fn combine(parts: &[&Expression], build: impl Fn(&[&str]) -> String) -> Expression {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use super::kernel::{Evaluated, Kernel, weigh};
+use super::kernel::{Evaluated, Kernel, too_large, weigh};
 use super::plan::{Plan, Recency, TablePlan};
 use crate::NULL;
 use crate::contract::Calendar;
@@ -152,6 +152,12 @@ impl TableComputer<'_> {
             })
             .collect();
         let evaluated = Evaluated { predicates: &predicates, values: &values, weights: &weights, keys: &keys };
+        if let Some(sum) = too_large(self.plan, &evaluated, &ranges) {
+            bail!(
+                "the sum `{sum}` of a subject's {} rows can leave the range of 64-bit integers; make its value smaller in the catalogue, for example with LEAST(…, 1000000)",
+                self.plan.table
+            );
+        }
         kernel.add(self.plan, &evaluated, &ranges, out);
         Ok(())
     }

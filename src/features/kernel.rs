@@ -5,13 +5,14 @@
 //! space of one subject's rows. Integer addition has no order: the result does not depend on threads or on the order
 //! of rows.
 //!
-//! Ranges: an amount is at most 10^13 and a subject's amounts in a table add up to at most 10^16 (the contract's
-//! limits, enforced before), weights are at most 10^9 each for at most 10^6 rows, and a deviation Σ|n·x − S| is at
-//! most 2·n·S with n below 2^8; all stay below 2^63.
+//! Ranges: a row's value fits by the checked bound of its expression (see `expression`). Whether sums fit is proven
+//! for the rows at hand before they are added: with m the largest value, r the rows of the subject and w = 10^9 the
+//! largest weight, a sum is at most m·r, a weighted one m·r·w, a deviation Σ|n·x − S| at most 2·n·m·r, and an overlap
+//! r². What cannot be proven stops the run; nothing wraps.
 
 use std::ops::Range;
 
-use super::plan::{RECENCY_ONE, Recency, Sum, TablePlan};
+use super::plan::{RECENCY_ONE, RELIABILITY_ONE, Recency, Sum, TablePlan};
 use crate::NULL;
 
 /// The evaluated columns of some rows, sorted by subject.
@@ -40,6 +41,45 @@ pub fn weigh(recency: &Recency, months_ago: Option<&[i64]>, reliability: &[i64])
     match months_ago {
         Some(months) => months.iter().zip(reliability).map(|(m, r)| of(*m) * r).collect(),
         None => reliability.iter().map(|r| RECENCY_ONE * r).collect(),
+    }
+}
+
+/// The first accumulator whose sum could leave 64 bits for one of the subjects.
+#[must_use]
+pub fn too_large<'a>(plan: &'a TablePlan, rows: &Evaluated, ranges: &[Range<usize>]) -> Option<&'a str> {
+    let all = ranges.first().map_or(0, |r| r.start)..ranges.last().map_or(0, |r| r.end);
+    let longest = ranges.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+    let largest: Vec<u64> = rows.values.iter().map(|v| magnitude(&v[all.clone()])).collect();
+    let fits = |sum: &Sum| bound(sum, longest, &|v| largest[v]) <= i128::from(i64::MAX);
+    let doubtful = plan.accumulators.iter().filter(|a| !fits(&a.sum));
+    // The rows of all subjects together are too coarse a bound: look at each subject by itself.
+    let mut wrong = doubtful.filter(|a| {
+        let one = |r: &Range<usize>| bound(&a.sum, r.len(), &|v| magnitude(&rows.values[v][r.clone()]));
+        ranges.iter().any(|r| one(r) > i128::from(i64::MAX))
+    });
+    wrong.next().map(|a| a.name.as_str())
+}
+
+fn magnitude(values: &[i64]) -> u64 {
+    values.iter().fold(0, |most, v| most.max(if *v == NULL { 0 } else { v.unsigned_abs() }))
+}
+
+/// The most a sum over so many rows can be, from the largest of each value.
+fn bound(sum: &Sum, rows: usize, largest: &dyn Fn(usize) -> u64) -> i128 {
+    let rows = rows as i128;
+    let sum_of = |value: usize| i128::from(largest(value)) * rows;
+    let weight = i128::from(RECENCY_ONE) * i128::from(RELIABILITY_ONE);
+    match *sum {
+        Sum::Rows { .. } | Sum::Known { .. } | Sum::Groups { .. } => rows,
+        Sum::ZeroGroups { value, .. } => sum_of(value),
+        Sum::Smallest { .. } | Sum::Largest { .. } => 0,
+        Sum::Values { value, .. } => sum_of(value),
+        Sum::Weights { .. } => rows * weight,
+        Sum::WeightedValues { value, .. } => sum_of(value).saturating_mul(weight),
+        Sum::Deviations { value, periods, .. } => 2 * periods.map_or(rows, i128::from) * value.map_or(rows, sum_of),
+        Sum::LargestGroup { value, .. } => value.map_or(rows, sum_of),
+        Sum::Spans { value, .. } => 2 * sum_of(value),
+        Sum::Overlap { .. } => rows * rows,
     }
 }
 

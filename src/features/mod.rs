@@ -5,7 +5,7 @@ pub mod compute;
 pub mod kernel;
 pub mod plan;
 mod reads;
-pub mod scope;
+
 pub mod sql;
 pub mod visible;
 

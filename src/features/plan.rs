@@ -132,7 +132,7 @@ impl Plan {
 /// The name of the column that tells `none` from `unknown`.
 #[must_use]
 pub fn none_column(feature: &str) -> String {
-    format!("{feature}_none")
+    format!("{feature}__none")
 }
 
 impl CompiledFeature {

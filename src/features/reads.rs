@@ -6,8 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::plan::{Accumulator, Grouping, RECENCY_ONE, Recency, Sum, TablePlan};
-use super::scope::{EventColumns, event_columns, table_scope};
-use crate::contract::{Calendar, Contract};
+use crate::contract::{Calendar, Contract, EventColumns, event_columns, table_scope};
 use crate::expression::{ColumnKind, Expression, Numbers, Scope, Type, did_you_mean};
 use crate::ingest::decode::text_key;
 use crate::pipeline::catalogue::Declaration;
@@ -32,6 +31,7 @@ struct Window {
 }
 
 /// The rows a feature reads.
+#[derive(Clone)]
 pub(super) struct Rows {
     pub(super) table: String,
     /// The condition by its position in the table's plan.
@@ -44,7 +44,7 @@ impl<'a> Reads<'a> {
     /// Nothing is read yet. Features of tables that are not among `present` read nothing.
     pub(super) fn new(contract: &'a Contract, calendar: &'a Calendar, present: &'a BTreeSet<String>) -> Self {
         let records = contract.tables.iter().filter(|t| t.has_records());
-        let scopes = records.map(|t| (t.name.clone(), table_scope(t, calendar))).collect();
+        let scopes = records.map(|t| (t.name.clone(), table_scope(t, &contract.limits, calendar))).collect();
         Self { contract, calendar, present, scopes, tables: BTreeMap::new() }
     }
 
@@ -100,6 +100,13 @@ impl<'a> Reads<'a> {
         Ok(Some(Rows { table: table.to_owned(), filter, condition, months }))
     }
 
+    /// The rows for which a value or a condition is known.
+    pub(super) fn known(&mut self, read: &Rows, of: &Expression) -> Rows {
+        let condition = if of.nullable { read.condition.and(&of.known()) } else { read.condition.clone() };
+        let filter = self.add_predicate(&read.table, &condition);
+        Rows { table: read.table.clone(), filter, condition, months: read.months }
+    }
+
     fn window(&self, table: &str, window: &Spanned<String>) -> Result<Window, Mistake> {
         let event = self.event(table).map_err(|m| (window.span(), m))?;
         let (count, unit) = length(window)?;
@@ -143,13 +150,17 @@ impl<'a> Reads<'a> {
         Expression::predicate(text.get_ref(), &self.scopes[table], Numbers::Integer).map_err(|m| (text.span(), m))
     }
 
-    pub(super) fn value(&mut self, table: &str, of: &Spanned<String>) -> Result<usize, Mistake> {
-        self.value_text(table, of.get_ref()).map_err(|m| (of.span(), m))
+    pub(super) fn number(&self, table: &str, of: &Spanned<String>) -> Result<Expression, Mistake> {
+        self.number_text(table, of.get_ref()).map_err(|m| (of.span(), m))
     }
 
-    pub(super) fn value_text(&mut self, table: &str, of: &str) -> Result<usize, String> {
-        let value = Expression::number(of, &self.scopes[table], Numbers::Integer)?;
-        Ok(position_or_push(&mut self.table_mut(table).values, value))
+    pub(super) fn number_text(&self, table: &str, of: &str) -> Result<Expression, String> {
+        Expression::number(of, &self.scopes[table], Numbers::Integer)
+    }
+
+    /// The position of a value among the table's values.
+    pub(super) fn add_value(&mut self, table: &str, value: &Expression) -> usize {
+        position_or_push(&mut self.table_mut(table).values, value.clone())
     }
 
     pub(super) fn group_key(&self, table: &str, per: &Spanned<String>) -> Result<String, Mistake> {
@@ -175,11 +186,12 @@ impl<'a> Reads<'a> {
     pub(super) fn accumulate(&mut self, table: &str, feature: &str, label: &str, sum: Sum) -> Expression {
         let accumulators = &mut self.table_mut(table).accumulators;
         let index = accumulators.iter().position(|a| a.sum == sum).unwrap_or_else(|| {
-            accumulators.push(Accumulator { name: format!("{feature}_{label}"), sum });
+            accumulators.push(Accumulator { name: format!("{feature}__{label}"), sum });
             accumulators.len() - 1
         });
         let name = accumulators[index].name.clone();
-        Expression { portable: name.clone(), local: name.clone(), kind: Type::Number, columns: BTreeSet::from([name]) }
+        let sum = Expression::literal(&name, Type::Number);
+        Expression { nullable: true, bound: i128::from(i64::MAX), columns: BTreeSet::from([name]), ..sum }
     }
 
     fn table_mut(&mut self, table: &str) -> &mut TablePlan {
@@ -197,7 +209,7 @@ impl<'a> Reads<'a> {
 
 /// A condition that every row meets.
 fn everything() -> Expression {
-    Expression { portable: "TRUE".into(), local: "(1 = 1)".into(), kind: Type::Boolean, columns: BTreeSet::new() }
+    Expression { local: "(1 = 1)".into(), ..Expression::literal("TRUE", Type::Boolean) }
 }
 
 /// A length of time: a number and `days`, `weeks` or `months`.

@@ -14,6 +14,7 @@ use crate::ingest::bucket::Cleaner;
 use crate::ingest::pass::Ingested;
 use crate::ingest::resolve::{Layout, resolve};
 use crate::ingest::scan::Findings;
+use crate::ingest::spine::IdForm;
 use crate::ingest::store::BucketRows;
 use crate::ingest::subjects;
 
@@ -41,7 +42,7 @@ pub fn visible(
     let rows_of = |table: &str| -> Result<(&Layout, BucketRows)> {
         let layout = ingested.layouts.get(table).with_context(|| format!("no {table}"))?;
         let store = ingested.stores.get(table).with_context(|| format!("no {table}"))?;
-        Ok((layout, store.take(bucket, layout.width, ingested.text_records.contains(table))?))
+        Ok((layout, store.take(bucket, layout.width, ingested.record_form(table) != IdForm::Integer)?))
     };
     let mut tables = BTreeMap::new();
     let mut sums: BTreeMap<&str, Sums> = BTreeMap::new();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array};
+use anyhow::{Context, Result, bail};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use parquet::arrow::ProjectionMask;
@@ -30,6 +30,8 @@ pub struct Batch {
     pub columns: Vec<Option<ArrayRef>>,
     /// Columns beside the contract's, for `groups`.
     pub extra: Vec<ArrayRef>,
+    /// Rows of the export that the input's `select` leaves out.
+    pub left_out: u64,
     /// Number of rows.
     pub len: usize,
 }
@@ -50,6 +52,19 @@ impl RowNumbers {
         match self {
             Self::From(first) => first + at as i64,
             Self::Listed(rows) => rows[at],
+        }
+    }
+
+    /// How many of the so many rows of the export are not among them.
+    fn left_out(&self, rows: usize) -> u64 {
+        match self {
+            Self::From(_) => 0,
+            Self::Listed(listed) => {
+                let mut different = listed.clone();
+                different.sort_unstable();
+                different.dedup();
+                rows.saturating_sub(different.len()) as u64
+            }
         }
     }
 }
@@ -102,15 +117,14 @@ fn read_group(
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, file.footer.clone())
             .with_row_groups(vec![group])
             .with_batch_size(BATCH_ROWS);
-        if export.select.is_none() {
-            let names = export.table.columns.iter().map(|c| c.name.as_str());
-            let roots: Vec<usize> = names
-                .chain(export.extra.iter().map(String::as_str))
-                .filter_map(|n| builder.schema().index_of(n).ok())
-                .collect();
-            let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-            builder = builder.with_projection(mask);
-        }
+        let wanted = |name: &str| match &export.select {
+            Some(select) => select.reads(name),
+            None => export.table.position(name).is_some() || export.extra.iter().any(|e| e == name),
+        };
+        let fields = builder.schema().fields().iter().enumerate();
+        let roots: Vec<usize> = fields.filter(|(_, f)| wanted(f.name())).map(|(n, _)| n).collect();
+        let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+        builder = builder.with_projection(mask);
         Ok(builder.build()?)
     })?;
     loop {
@@ -121,15 +135,16 @@ fn read_group(
         let rows = batch.num_rows();
         let (batch, numbers) = match &export.select {
             Some(select) => {
-                let (batch, numbers) = select.run(&batch, first).context("the input's `select`")?;
+                let (batch, numbers) = super::shield(|| select.run(&batch, first)).context("the input's `select`")?;
                 (batch, RowNumbers::Listed(numbers))
             }
             None => (batch, RowNumbers::From(first)),
         };
+        let left_out = numbers.left_out(rows);
         first += i64::try_from(rows)?;
         let columns = export.table.columns.iter().map(|c| column(c, &batch, file)).collect::<Result<_>>()?;
         let extra = export.extra.iter().filter_map(|n| batch.column_by_name(n).cloned()).collect();
-        work(Batch { file: number, rows: numbers, columns, extra, len: batch.num_rows() })?;
+        work(Batch { file: number, rows: numbers, columns, extra, left_out, len: batch.num_rows() })?;
         progress.add(u64::try_from(rows)?);
     }
 }
@@ -140,20 +155,37 @@ fn column(column: &Column, batch: &RecordBatch, file: &OpenFile) -> Result<Optio
         return Ok(Some(array.clone()));
     }
     let Some(text) = file.file.partitions.get(&column.name) else { return Ok(None) };
-    let whole = || text.parse::<i64>().with_context(|| format!("the partition {}={text} is no integer", column.name));
+    let Some(one) = partition_value(column, text)? else { return Ok(None) };
+    let repeat = UInt32Array::from(vec![0; batch.num_rows()]);
+    Ok(Some(arrow::compute::take(&one, &repeat, None)?))
+}
+
+/// What Hive writes where a partition's value is null.
+const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// A partition's value as an array of one; nothing for null.
+///
+/// # Errors
+/// When the text is no value of the column, or the column's type cannot stand in a path.
+pub fn partition_value(column: &Column, text: &str) -> Result<Option<ArrayRef>> {
+    if text == NULL_PARTITION {
+        return Ok(None);
+    }
     let one: ArrayRef = match column.kind {
-        ColumnType::Money | ColumnType::Count => Arc::new(Int64Array::from(vec![whole()?])),
+        ColumnType::Money | ColumnType::Count => {
+            Arc::new(Int64Array::from(vec![text.parse::<i64>().context("no integer")?]))
+        }
         ColumnType::Date => {
             let day = crate::contract::day_number(parse_day(text)?)?;
             cast(&Int64Array::from(vec![day]), &DataType::Int32).and_then(|d| cast(&d, &DataType::Date32))?
         }
         ColumnType::Id | ColumnType::Choice | ColumnType::Currency | ColumnType::Text => {
-            Arc::new(StringArray::from(vec![text.as_str()]))
+            Arc::new(StringArray::from(vec![text]))
         }
-        ColumnType::Instant | ColumnType::Flag | ColumnType::Share => return Ok(None),
+        ColumnType::Flag => Arc::new(BooleanArray::from(vec![text.parse::<bool>().context("neither true nor false")?])),
+        ColumnType::Instant | ColumnType::Share => bail!("a path cannot give {}", column.expected()),
     };
-    let repeat = UInt32Array::from(vec![0; batch.num_rows()]);
-    Ok(Some(arrow::compute::take(&one, &repeat, None)?))
+    Ok(Some(one))
 }
 
 /// The smallest integer of a column in a row group, when the statistics vouch for it and no row is null.

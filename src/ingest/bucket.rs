@@ -9,10 +9,10 @@ use super::check::DAY_MICROS;
 use super::resolve::{FIRST, Layout};
 use super::store::BucketRows;
 use crate::NULL;
+use crate::contract::table_scope;
 use crate::contract::{Calendar, ColumnType};
 use crate::engine::{Frame, Program};
 use crate::expression::{Expression, Numbers};
-use crate::features::scope::table_scope;
 
 /// How one clean column is made.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ impl Cleaner {
     /// When a wanted column does not exist or the contract's SQL is faulty.
     pub fn new(layout: &Layout, calendar: &Calendar, wanted: impl IntoIterator<Item = String>) -> Result<Self> {
         let table = &layout.table;
-        let scope = table_scope(table, calendar);
+        let scope = table_scope(table, &layout.limits, calendar);
         let mut names: BTreeSet<String> = wanted.into_iter().collect();
         let stored = table.columns.iter().filter_map(|c| Some((&c.name, c.derived.as_ref()?, true)));
         let computed = table.computed.iter().map(|c| (&c.name, &c.derived, false));

@@ -63,6 +63,7 @@ impl Checks {
                     smallest: c.smallest(),
                     largest: match c.kind {
                         ColumnType::Money => Some(limits.amount),
+                        ColumnType::Count => Some(c.max.unwrap_or(limits.count)),
                         _ => c.max,
                     },
                     money: c.kind == ColumnType::Money,

@@ -23,11 +23,13 @@ pub enum Class {
     WithoutConsent,
     /// Older than any feature looks back.
     OutsideWindows,
+    /// The input's `select` leaves it out.
+    LeftOut,
 }
 
 impl Class {
     /// Every class, in the order of reports.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Used,
         Self::NotVisible,
         Self::Quarantined,
@@ -38,6 +40,7 @@ impl Class {
         Self::DisputedOut,
         Self::WithoutConsent,
         Self::OutsideWindows,
+        Self::LeftOut,
     ];
 
     /// Its name in the audit.
@@ -54,6 +57,7 @@ impl Class {
             Self::DisputedOut => "disputed_out",
             Self::WithoutConsent => "without_consent",
             Self::OutsideWindows => "outside_windows",
+            Self::LeftOut => "left_out",
         }
     }
 }

@@ -212,6 +212,42 @@ fn id_keys(array: &ArrayRef) -> Result<Vec<i64>> {
     }
 }
 
+/// Ids that no integer of ours can stand for, and empty texts where an id is required.
+///
+/// # Errors
+/// When the array holds no ids.
+pub fn faulty_ids(array: &ArrayRef, required: bool) -> Result<Vec<(usize, Rule)>> {
+    let rows = |wrong: &dyn Fn(usize) -> bool, rule| {
+        Ok((0..array.len()).filter(|r| array.is_valid(*r) && wrong(*r)).map(|r| (r, rule)).collect())
+    };
+    match array.data_type() {
+        DataType::UInt64 => {
+            let ids = array.as_primitive::<UInt64Type>();
+            if ids.values().iter().all(|v| i64::try_from(*v).is_ok()) {
+                return Ok(Vec::new());
+            }
+            rows(&|r| i64::try_from(ids.value(r)).is_err(), Rule::OutOfRange)
+        }
+        DataType::Int64 => {
+            let ids = array.as_primitive::<Int64Type>();
+            if !ids.values().contains(&NULL) {
+                return Ok(Vec::new());
+            }
+            rows(&|r| ids.value(r) == NULL, Rule::OutOfRange)
+        }
+        t if !required || t.is_integer() || matches!(t, DataType::FixedSizeBinary(_) | DataType::Null) => {
+            Ok(Vec::new())
+        }
+        _ => {
+            let ids = text(array)?;
+            if ids.lengths().all(|l| l > 0) {
+                return Ok(Vec::new());
+            }
+            rows(&|r| ids.value(r).is_empty(), Rule::NullValue)
+        }
+    }
+}
+
 /// A column of ids with their bytes.
 pub enum IdColumn {
     /// Text.

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::basic::Type as PhysicalType;
 use parquet::file::metadata::ParquetMetaData;
 
+use super::batches::partition_value;
 use super::files::{ExportFile, resolve};
 use super::select::Select;
+use super::spine::IdForm;
 use crate::contract::{Column, ColumnType, Contract, Table};
 use crate::pipeline::{Finding, Pipeline};
 
@@ -65,14 +68,14 @@ pub fn open(pipeline: &Pipeline, contract: &Contract) -> Result<(Vec<Export>, Ve
     for table in &contract.tables {
         let Some(input) = pipeline.settings.inputs.get(&table.name) else { continue };
         let whole = |message: String| pipeline.finding(&table.name, format!("inputs.{}: {message}", table.name));
-        let select = match input.select().map(Select::parse).transpose() {
+        let select = match input.select.as_deref().map(Select::parse).transpose() {
             Ok(select) => select.map(Arc::new),
             Err(e) => {
                 findings.push(whole(format!("select: {e:#}")));
                 continue;
             }
         };
-        let files = match resolve(input.path(), &base) {
+        let files = match resolve(&input.path, &base) {
             Ok(files) => files,
             Err(e) => {
                 findings.push(whole(format!("{e:#}")));
@@ -133,17 +136,24 @@ fn read_footer(file: &File) -> Result<ArrowReaderMetadata> {
     super::shield(|| {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let footer = ArrowReaderMetadata::load(file, options.clone())?;
-        let fields: Vec<Field> = footer.schema().fields().iter().map(|f| reading_field(f)).collect();
+        let columns = footer.metadata().file_metadata().schema_descr().columns();
+        let old: Vec<&str> =
+            columns.iter().filter(|c| c.physical_type() == PhysicalType::INT96).map(|c| c.name()).collect();
+        let fields: Vec<Field> =
+            footer.schema().fields().iter().map(|f| reading_field(f, old.contains(&f.name().as_str()))).collect();
         let options = options.with_schema(Arc::new(Schema::new(fields)));
         Ok(ArrowReaderMetadata::try_new(footer.metadata().clone(), options)?)
     })
     .map_err(|e| anyhow!("not a readable Parquet file: {e}; was it written completely?"))
 }
 
-/// Text is read as views, which copies nothing.
-fn reading_field(field: &Field) -> Field {
+/// Text is read as views, which copies nothing; the old 96-bit timestamps are instants in UTC, to the microsecond.
+fn reading_field(field: &Field, old_timestamp: bool) -> Field {
     match field.data_type() {
         DataType::Utf8 => field.clone().with_data_type(DataType::Utf8View),
+        DataType::Timestamp(_, None) if old_timestamp => {
+            field.clone().with_data_type(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))
+        }
         _ => field.clone(),
     }
 }
@@ -156,7 +166,12 @@ fn check_columns(table: &Table, schema: &Schema, file: &ExportFile) -> (Vec<Stri
             Some((_, field)) if !accepts(column, field.data_type()) => {
                 found.push(wrong_type(column, field.data_type()))
             }
-            None if column.required && !file.partitions.contains_key(&column.name) => {
+            None if file.partitions.contains_key(&column.name) => {
+                if let Err(e) = partition_value(column, &file.partitions[&column.name]) {
+                    found.push(format!("the partition {}={}: {e:#}", column.name, file.partitions[&column.name]));
+                }
+            }
+            None if column.required => {
                 let hint =
                     crate::expression::did_you_mean(&column.name, schema.fields().iter().map(|f| f.name().as_str()));
                 found.push(format!(
@@ -211,28 +226,45 @@ const fn known_unit(unit: TimeUnit) -> bool {
     matches!(unit, TimeUnit::Second | TimeUnit::Millisecond | TimeUnit::Microsecond | TimeUnit::Nanosecond)
 }
 
-/// How an id is written: the same subject must be written alike in every table.
-fn id_form(found: &DataType) -> &'static str {
-    match found {
-        DataType::FixedSizeBinary(_) => "binary",
-        t if t.is_integer() => "an integer",
-        _ => "text",
+const fn word(form: IdForm) -> &'static str {
+    match form {
+        IdForm::Binary => "binary",
+        IdForm::Integer => "an integer",
+        IdForm::Text => "text",
     }
 }
 
+fn id_form(found: &DataType) -> IdForm {
+    match found {
+        DataType::FixedSizeBinary(_) => IdForm::Binary,
+        t if t.is_integer() => IdForm::Integer,
+        _ => IdForm::Text,
+    }
+}
+
+/// Ids that are compared with each other must be written alike: subjects everywhere, sources everywhere, and the
+/// records of every table that has disputes.
 fn id_types_agree(exports: &[Export], findings: &mut Vec<Finding>) {
-    let mut expected: Option<&'static str> = None;
-    for export in exports {
-        for column in ["subject_id", "subject_a", "subject_b"] {
+    let disputed = exports.iter().any(|e| e.table.name == "disputes");
+    let kinds: [(&str, &[&str]); 3] = [
+        ("subject ids", &["subject_id", "subject_a", "subject_b"]),
+        ("source ids", &["source_id"]),
+        ("record ids", if disputed { &["record_id"] } else { &[] }),
+    ];
+    for (what, columns) in kinds {
+        let mut expected: Option<(IdForm, &str)> = None;
+        for (export, column) in exports.iter().flat_map(|e| columns.iter().map(move |c| (e, *c))) {
             for (file, form) in forms(export, column) {
-                let expected = *expected.get_or_insert(form);
-                if form != expected {
+                let (first, table) = *expected.get_or_insert((form, &export.table.name));
+                if form != first {
                     findings.push(Finding {
                         file,
                         line: 0,
                         message: format!(
-                            "{}: the column `{column}` is {form}, but subject ids are {expected} elsewhere; cast it in the input's `select`",
-                            export.table.name
+                            "{}: the column `{column}` is {}, but {what} are {} in {table}; cast it in the input's `select`",
+                            export.table.name,
+                            word(form),
+                            word(first)
                         ),
                     });
                 }
@@ -241,17 +273,23 @@ fn id_types_agree(exports: &[Export], findings: &mut Vec<Finding>) {
     }
 }
 
-/// How the ids of a column are written, file by file.
-fn forms(export: &Export, column: &str) -> Vec<(std::path::PathBuf, &'static str)> {
-    let in_file =
-        |f: &OpenFile| Some((f.file.path.clone(), id_form(f.yields.field_with_name(column).ok()?.data_type())));
+/// How the ids of a column are written, file by file; a column of nothing but nulls says nothing.
+fn forms(export: &Export, column: &str) -> Vec<(std::path::PathBuf, IdForm)> {
+    let in_file = |f: &OpenFile| {
+        let found = f.yields.field_with_name(column).ok()?.data_type();
+        (*found != DataType::Null).then(|| (f.file.path.clone(), id_form(found)))
+    };
     export.files.iter().filter_map(in_file).collect()
 }
 
 impl Export {
-    /// Whether record ids are kept as text beside their keys.
+    /// How the records' ids are written; text when files differ or the path gives them.
     #[must_use]
-    pub fn has_text_records(&self) -> bool {
-        forms(self, "record_id").iter().any(|(_, form)| *form != "an integer")
+    pub fn record_form(&self) -> IdForm {
+        let forms = forms(self, "record_id");
+        match forms.first() {
+            Some((_, first)) if forms.len() == self.files.len() && forms.iter().all(|(_, f)| f == first) => *first,
+            _ => IdForm::Text,
+        }
     }
 }

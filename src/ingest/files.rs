@@ -38,6 +38,10 @@ pub fn resolve(input: &str, base: &Path) -> Result<Vec<ExportFile>> {
         let root = fixed_part(&path);
         for found in glob::glob(pattern).with_context(|| format!("the pattern {pattern}"))? {
             let found = found?;
+            let name = found.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with(['.', '_']) {
+                continue;
+            }
             if found.is_dir() {
                 walk(&found, &root, &mut files)?;
             } else {
@@ -77,14 +81,34 @@ fn walk(folder: &Path, root: &Path, files: &mut Vec<ExportFile>) -> Result<()> {
 
 fn export_file(path: &Path, root: &Path) -> ExportFile {
     let below = path.strip_prefix(root).unwrap_or(path);
-    let partitions = path
+    let partitions = below
         .parent()
         .into_iter()
         .flat_map(Path::components)
         .filter_map(|c| c.as_os_str().to_str()?.split_once('='))
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .map(|(key, value)| (key.to_owned(), unescaped(value)))
         .collect();
     ExportFile { path: path.to_owned(), label: below.to_string_lossy().replace('\\', "/"), partitions }
+}
+
+/// A partition's value without the percent signs that Hive puts for what a path cannot hold.
+fn unescaped(value: &str) -> String {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = tail.get(..2).and_then(|h| std::str::from_utf8(h).ok()).and_then(|h| u8::from_str_radix(h, 16).ok());
+        match hex.filter(|_| *first == b'%') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| value.to_owned())
 }
 
 /// The folders of a pattern before its first wildcard.
@@ -112,6 +136,23 @@ mod tests {
         assert_eq!(files[0].partitions["month"], "2025-01");
         let pattern = format!("{}/month=*/b.parquet", folder.path().display());
         assert_eq!(resolve(&pattern, Path::new("/")).unwrap()[0].label, "month=2025-01/b.parquet");
+    }
+
+    #[test]
+    fn a_partition_is_read_as_hive_writes_it_and_only_below_the_input() {
+        assert_eq!(
+            (unescaped("a%3Db%2f"), unescaped("50%"), unescaped("%zz")),
+            ("a=b/".into(), "50%".into(), "%zz".into())
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let month = folder.path().join("currency=EUR/month=2025-01");
+        fs_err::create_dir_all(&month).unwrap();
+        fs_err::write(month.join("a.parquet"), b"").unwrap();
+        let input = folder.path().join("currency=EUR");
+        let files = resolve(input.to_str().unwrap(), Path::new("/")).unwrap();
+        assert_eq!(files[0].partitions.keys().collect::<Vec<_>>(), ["month"]);
+        let file = month.join("a.parquet");
+        assert!(resolve(file.to_str().unwrap(), Path::new("/")).unwrap()[0].partitions.is_empty());
     }
 
     #[test]

@@ -6,10 +6,13 @@
 pub mod batches;
 pub mod bucket;
 pub mod check;
+pub mod consents;
 pub mod conservation;
 pub mod decode;
+pub mod disputes;
 pub mod export;
 pub mod files;
+pub mod outcomes;
 pub mod pack;
 pub mod pass;
 pub mod pii;
@@ -21,6 +24,7 @@ pub mod select;
 pub mod spine;
 pub mod store;
 pub mod subjects;
+pub mod tie_store;
 pub mod ties;
 
 use std::cell::Cell;

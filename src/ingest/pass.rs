@@ -1,8 +1,7 @@
 //! The pass over the exports: every table read once, its rows by bucket.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
@@ -10,13 +9,16 @@ use jiff::Timestamp;
 use parquet::file::metadata::RowGroupMetaData;
 
 use super::batches::{self, Batch};
+use super::consents::{Consents, NETWORK, SCORE};
 use super::conservation::Class;
 use super::decode::{IdColumn, KeyMap};
+use super::disputes::{Contested, DisputeCount, Disputed, contested};
 use super::export::Export;
-use super::registers::{Consents, Disputed, Keys, NETWORK, Register, SCORE, outcomes};
+use super::outcomes::{Outcome, Outcomes};
+use super::registers::Register;
 use super::resolve::Layout;
 use super::scan::{Findings, Scan, Setting};
-use super::spine::Spine;
+use super::spine::{IdForm, Spine};
 use super::store::{Buckets, Budget, Rows, Store};
 use super::subjects::Subjects;
 use super::ties;
@@ -59,12 +61,20 @@ pub struct Ingested<'a> {
     pub layouts: BTreeMap<String, Layout>,
     /// What was counted and quarantined, by table.
     pub findings: BTreeMap<String, Findings>,
-    /// Outcomes that follow the as-of date.
-    pub outcomes: Vec<(u32, bool)>,
-    /// Number of records under dispute, by table.
-    pub disputed_keys: BTreeMap<String, u64>,
-    /// Tables whose record ids are kept as text.
-    pub text_records: BTreeSet<String>,
+    /// Outcomes that follow the as-of date, by horizon and subject.
+    pub outcomes: Vec<Outcome>,
+    /// What the disputes came to, by table.
+    pub disputes: BTreeMap<String, DisputeCount>,
+    /// How each table's record ids are written; integers are their own keys, others are kept beside them.
+    record_forms: BTreeMap<String, IdForm>,
+}
+
+impl Ingested<'_> {
+    /// How a table's record ids are written.
+    #[must_use]
+    pub fn record_form(&self, table: &str) -> IdForm {
+        self.record_forms.get(table).copied().unwrap_or(IdForm::Integer)
+    }
 }
 
 impl<'a> Pass<'a> {
@@ -85,7 +95,7 @@ impl<'a> Pass<'a> {
         let (spine, store) = self.subjects(&setting, &mut findings)?;
         let buckets = Buckets::new(spine.len());
         let consents = self.consents(&spine, &setting, &mut findings)?;
-        let disputed = self.disputes(&setting, &mut findings)?;
+        let disputed = self.disputes(&spine, &setting, &mut findings)?;
         let mut stores = BTreeMap::from([("subjects".to_owned(), store)]);
         let mut layouts = BTreeMap::from([("subjects".to_owned(), self.layout(self.required("subjects")?))]);
         for export in self.exports.iter().filter(|e| e.table.has_records() || e.table.name == "friend_links") {
@@ -103,17 +113,18 @@ impl<'a> Pass<'a> {
             layouts.insert(name.clone(), layout);
         }
         let outcomes = self.outcomes(&spine, &setting, &mut findings)?;
-        let text = self.exports.iter().filter(|e| e.table.has_records() && e.has_text_records());
-        let text_records = text.map(|e| e.table.name.clone()).collect();
-        let disputed_keys = disputed.iter().map(|(t, k)| (t.clone(), k.len() as u64)).collect();
-        Ok(Ingested { spine, buckets, consents, stores, layouts, findings, outcomes, disputed_keys, text_records })
+        self.groups(&spine, &setting, &mut findings)?;
+        let tables = self.exports.iter().filter(|e| e.table.has_records());
+        let record_forms = tables.map(|e| (e.table.name.clone(), e.record_form())).collect();
+        let disputes = disputed.iter().map(|(table, contested)| (table.clone(), contested.count())).collect();
+        Ok(Ingested { spine, buckets, consents, stores, layouts, findings, outcomes, disputes, record_forms })
     }
 
     /// The reliability of each source.
     fn sources(&self, setting: &Setting, findings: &mut BTreeMap<String, Findings>) -> Result<KeyMap<i64>> {
         let Some(export) = self.export("sources") else { return Ok(KeyMap::default()) };
         let register = Register::default();
-        let mut found = self.scan(export, setting, &|scan, batch| register.read(scan, &batch))?;
+        let mut found = self.scan(export, setting, &|scan, batch| register.read(scan, &batch, None))?;
         let reliability = register.reliability(&export.table, &mut found)?;
         findings.insert("sources".to_owned(), found);
         Ok(reliability)
@@ -141,11 +152,16 @@ impl<'a> Pass<'a> {
     }
 
     /// The records under dispute.
-    fn disputes(&self, setting: &Setting, findings: &mut BTreeMap<String, Findings>) -> Result<Disputed> {
+    fn disputes(
+        &self,
+        spine: &Spine,
+        setting: &Setting,
+        findings: &mut BTreeMap<String, Findings>,
+    ) -> Result<Disputed> {
         let Some(export) = self.export("disputes") else { return Ok(Disputed::new()) };
         let register = Register::default();
-        let mut found = self.scan(export, setting, &|scan, batch| register.read(scan, &batch))?;
-        let disputed = register.disputed(&export.table, &mut found)?;
+        let mut found = self.scan(export, setting, &|scan, batch| register.read(scan, &batch, Some(spine)))?;
+        let disputed = contested(register, &export.table, &mut found)?;
         findings.insert("disputes".to_owned(), found);
         Ok(disputed)
     }
@@ -157,23 +173,21 @@ impl<'a> Pass<'a> {
         setting: &Setting,
         spine: &Spine,
         layout: &Layout,
-        contested: Option<&Keys>,
+        contested: Option<&Contested>,
         store: &Store,
     ) -> Result<Findings> {
         let record = export.table.position("record_id").context("records without ids")?;
-        let text = export.has_text_records();
+        let text = export.record_form() != IdForm::Integer;
         self.scan(export, setting, &|scan, batch| {
             let checked = scan.check(&batch, Some(spine))?;
             let mut columns = Vec::with_capacity(layout.width);
-            let keys = &checked.columns[record];
-            let flags = match contested {
-                Some(contested) if keys.iter().any(|k| contested.contains(k)) => {
-                    keys.iter().map(|k| i64::from(contested.contains(k))).collect()
-                }
-                _ => Vec::new(),
-            };
+            let mut flags = Vec::new();
+            if let Some(contested) = contested {
+                let keys = checked.columns[record].iter().zip(&checked.owners[0]);
+                flags.extend(keys.map(|(key, owner)| i64::from(contested.contains(*key, *owner))));
+            }
             columns.push(checked.rows);
-            columns.push(flags);
+            columns.push(if flags.contains(&1) { flags } else { Vec::new() });
             columns.extend(checked.columns);
             let ids = batch.columns[record].as_ref().filter(|_| text).map(IdColumn::new).transpose()?;
             let records = ids.as_ref().map(|ids| (ids, checked.kept.as_slice()));
@@ -181,23 +195,31 @@ impl<'a> Pass<'a> {
         })
     }
 
-    /// Outcomes that follow the as-of date, one per subject.
+    /// Outcomes that follow the as-of date.
     fn outcomes(
         &self,
         spine: &Spine,
         setting: &Setting,
         findings: &mut BTreeMap<String, Findings>,
-    ) -> Result<Vec<(u32, bool)>> {
+    ) -> Result<Vec<Outcome>> {
         let Some(export) = self.export("outcomes") else { return Ok(Vec::new()) };
-        let known = Mutex::new(Vec::new());
-        let found = self.scan(export, setting, &|scan, batch| {
-            outcomes(scan, &batch, spine, self.calendar, &export.table, &known)
-        })?;
+        let (outcomes, table) = (Outcomes::default(), &export.table);
+        let read = |scan: &Scan, batch: Batch| outcomes.read(scan, &batch, spine, self.calendar, table);
+        let mut found = self.scan(export, setting, &read)?;
+        let settled = outcomes.settle(table, &mut found)?;
         findings.insert("outcomes".to_owned(), found);
-        let mut outcomes = known.into_inner().map_err(|_| anyhow::anyhow!("another thread failed"))?;
-        outcomes.sort_unstable();
-        outcomes.dedup_by_key(|o| o.0);
-        Ok(outcomes)
+        Ok(settled)
+    }
+
+    /// Protected groups are checked like any table; only the fairness page reads them.
+    fn groups(&self, spine: &Spine, setting: &Setting, findings: &mut BTreeMap<String, Findings>) -> Result<()> {
+        let Some(export) = self.export("groups") else { return Ok(()) };
+        let found = self.scan(export, setting, &|scan, batch| {
+            let rows = scan.check(&batch, Some(spine))?;
+            scan.used(rows.file, rows.rows.len() as u64)
+        })?;
+        findings.insert("groups".to_owned(), found);
+        Ok(())
     }
 
     fn layout(&self, export: &Export) -> Layout {

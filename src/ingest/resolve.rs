@@ -32,7 +32,8 @@ pub struct Layout {
     content: Vec<usize>,
     money: Vec<usize>,
     refund: Option<(usize, usize)>,
-    limits: Limits,
+    /// The contract's limits.
+    pub limits: Limits,
 }
 
 /// The rows of a bucket that count, and what happened to the others.
@@ -278,10 +279,16 @@ fn refunds(
         .filter(|r| fate[*r].is_none() && rows.value(refund_of, *r) != NULL)
         .map(|r| (rows.value(refund_of, r), r))
         .collect();
+    if refunding.is_empty() {
+        return;
+    }
     refunding.sort_unstable();
+    let mut originals: Vec<(i64, usize)> =
+        range.filter(|r| fate[*r].is_none()).map(|r| (rows.value(record, r), r)).collect();
+    originals.sort_unstable();
     for group in refunding.chunk_by(|a, b| a.0 == b.0) {
-        let original = range.clone().find(|r| fate[*r].is_none() && rows.value(record, *r) == group[0].0);
-        let Some(original) = original else { continue };
+        let at = originals.partition_point(|(key, _)| *key < group[0].0);
+        let Some((_, original)) = originals.get(at).copied().filter(|(key, _)| *key == group[0].0) else { continue };
         let total: i64 = group.iter().map(|(_, r)| rows.value(amount, *r)).sum();
         if total > rows.value(amount, original) {
             for (_, row) in group {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::batches::Batch;
 use super::check::{Checks, Columns, first_faults, quarantined, reliabilities};
 use super::conservation::{Class, Tally};
-use super::decode::{Fault, IdColumn, KeyMap, decode};
+use super::decode::{Fault, IdColumn, KeyMap, decode, faulty_ids};
 use super::pii::looks_personal;
 use super::rule::{Quarantined, Rule};
 use super::spine::{Spine, UNKNOWN};
@@ -79,6 +79,8 @@ pub struct Checked {
     pub columns: Columns,
     /// The rows' positions in the batch.
     pub kept: Vec<u32>,
+    /// The positions of rows that are not visible yet.
+    pub hidden: Vec<u32>,
     /// Dense numbers per owner column, when a spine was given.
     pub owners: Owners,
     /// The id columns of the owners.
@@ -133,10 +135,16 @@ impl<'a> Scan<'a> {
                 None => Vec::new(),
             });
         }
-        let visible = self.checks.visible(&columns, self.setting.calendar, self.setting.known_by);
+        for (at, column) in self.table.columns.iter().enumerate().filter(|(_, c)| c.kind == ColumnType::Id) {
+            if let Some(array) = &batch.columns[at] {
+                let faulty = faulty_ids(array, column.required)?.into_iter();
+                faults.extend(faulty.map(|(row, rule)| Fault { row, column: at, rule }));
+            }
+        }
+        let mut visible = self.checks.visible(&columns, self.setting.calendar, self.setting.known_by);
         self.checks.turn_back(&mut columns, rows, self.setting.calendar, &mut faults);
         self.checks.faults(&columns, rows, self.setting.calendar, &mut faults);
-        let (owners, owner_ids) = self.look_up(batch, spine, &mut faults)?;
+        let (owners, owner_ids) = self.look_up(batch, spine, &mut visible, &mut faults)?;
         self.personal_ids(batch, &mut faults)?;
         if let Some(at) = self.source {
             columns[at] = reliabilities(&columns[at], &self.setting.reliability);
@@ -160,7 +168,9 @@ impl<'a> Scan<'a> {
                 |c: &Vec<u32>| if c.is_empty() { Vec::new() } else { kept.iter().map(|r| c[*r as usize]).collect() };
             (columns, owners.iter().map(dense).collect())
         };
-        Ok(Checked { file: batch.file, rows: numbers, columns, kept, owners, owner_ids })
+        let hidden = |r: &u32| visible.as_ref().is_some_and(|v| !v[*r as usize]);
+        let hidden = (0..u32::try_from(rows)?).filter(hidden).collect();
+        Ok(Checked { file: batch.file, rows: numbers, columns, kept, hidden, owners, owner_ids })
     }
 
     /// Counts what is left out and returns the positions of the rest.
@@ -177,6 +187,7 @@ impl<'a> Scan<'a> {
         }
         let hidden = visible.map_or(0, |v| v.iter().filter(|v| !**v).count());
         found.tally.add(batch.file, Class::NotVisible, hidden as u64);
+        found.tally.add(batch.file, Class::LeftOut, batch.left_out);
         let mut findings = self.findings.lock().map_err(|_| anyhow::anyhow!("another thread failed"))?;
         findings.merge(&mut found);
         drop(findings);
@@ -184,11 +195,17 @@ impl<'a> Scan<'a> {
         Ok((0..last).filter(|r| seen(*r as usize) && !lost.get(*r as usize).is_some_and(|l| *l)).collect())
     }
 
-    fn look_up(&self, batch: &Batch, spine: Option<&Spine>, faults: &mut Vec<Fault>) -> Result<(Owners, OwnerIds)> {
+    /// Finds the owners. A row of a subject that is itself not visible yet is not visible either.
+    fn look_up(
+        &self,
+        batch: &Batch,
+        spine: Option<&Spine>,
+        visible: &mut Option<Vec<bool>>,
+        faults: &mut Vec<Fault>,
+    ) -> Result<(Owners, OwnerIds)> {
         let (mut all, mut ids) = (Vec::new(), Vec::new());
         for at in &self.owners {
             let column = batch.columns[*at].as_ref().map(IdColumn::new).transpose()?;
-            let text = column.as_ref().filter(|c| matches!(c, IdColumn::Text(_)));
             let mut dense = Vec::new();
             if let (Some(spine), Some(column)) = (spine, &column) {
                 dense.reserve(batch.len);
@@ -199,9 +216,11 @@ impl<'a> Scan<'a> {
                 if dense.get(row).is_some_and(|d| *d != UNKNOWN) {
                     continue;
                 }
-                let id = text.and_then(|t| t.get(row));
-                if id.is_some_and(looks_personal) {
+                let Some(id) = column.as_ref().and_then(|c| c.get(row)) else { continue };
+                if matches!(column, Some(IdColumn::Text(_))) && looks_personal(id) {
                     faults.push(Fault { row, column: *at, rule: Rule::PiiSuspect });
+                } else if spine.is_some_and(|s| s.is_later(id)) {
+                    visible.get_or_insert_with(|| vec![true; batch.len])[row] = false;
                 } else if spine.is_some() && self.owners.len() == 1 {
                     faults.push(Fault { row, column: *at, rule: Rule::UnknownSubject });
                 }
@@ -220,6 +239,16 @@ impl<'a> Scan<'a> {
                 faults.extend(personal.map(|row| Fault { row, column: *at, rule: Rule::PiiSuspect }));
             }
         }
+        Ok(())
+    }
+
+    /// Counts rows of a file as used.
+    ///
+    /// # Errors
+    /// When a thread failed while it held the findings.
+    pub fn used(&self, file: u32, rows: u64) -> Result<()> {
+        let mut findings = self.findings.lock().map_err(|_| anyhow::anyhow!("another thread failed"))?;
+        findings.tally.add(file, Class::Used, rows);
         Ok(())
     }
 

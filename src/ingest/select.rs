@@ -1,10 +1,11 @@
 //! An input's `select`: row-wise SQL over one batch at a time.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, anyhow, bail};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use polars::prelude::IntoLazy;
 use polars::sql::SQLContext;
 use sqlparser::ast::{
@@ -19,32 +20,65 @@ use crate::engine::bridge::{from_frame, to_frame};
 /// The name of the column that carries a row's number through the SQL.
 pub const ROW_COLUMN: &str = "export_row";
 
-const AGGREGATES: [&str; 19] = [
-    "AVG",
-    "COUNT",
-    "SUM",
-    "MIN",
-    "MAX",
-    "MEDIAN",
-    "STDDEV",
-    "VARIANCE",
-    "VAR",
-    "FIRST",
-    "LAST",
-    "ARRAY_AGG",
-    "STRING_AGG",
-    "CORR",
-    "COVAR",
-    "COVAR_POP",
-    "COVAR_SAMP",
-    "QUANTILE_CONT",
-    "QUANTILE_DISC",
+/// The functions of one row that may be used; any other could look at several.
+const FUNCTIONS: [&str; 49] = [
+    "ABS",
+    "CEIL",
+    "CEILING",
+    "COALESCE",
+    "CONCAT",
+    "CONCAT_WS",
+    "DATE",
+    "DATE_PART",
+    "DIV",
+    "ENDS_WITH",
+    "EXP",
+    "FLOOR",
+    "GREATEST",
+    "IF",
+    "IFNULL",
+    "INITCAP",
+    "LEAST",
+    "LEFT",
+    "LENGTH",
+    "LN",
+    "LOG",
+    "LOG10",
+    "LOG2",
+    "LOWER",
+    "LTRIM",
+    "MOD",
+    "NULLIF",
+    "OCTET_LENGTH",
+    "PI",
+    "POW",
+    "POWER",
+    "REGEXP_LIKE",
+    "REPLACE",
+    "REVERSE",
+    "RIGHT",
+    "ROUND",
+    "RTRIM",
+    "SIGN",
+    "SPLIT_PART",
+    "SQRT",
+    "STARTS_WITH",
+    "STRFTIME",
+    "STRPOS",
+    "STRPTIME",
+    "SUBSTR",
+    "SUBSTRING",
+    "TIMESTAMP",
+    "TRIM",
+    "UPPER",
 ];
 
 /// A checked `select`.
 #[derive(Debug, Clone)]
 pub struct Select {
     sql: String,
+    /// The columns it names, in lower case; nothing when it reads all.
+    columns: Option<BTreeSet<String>>,
 }
 
 impl Select {
@@ -56,12 +90,25 @@ impl Select {
         let statements = Parser::parse_sql(&GenericDialect {}, sql).context("not valid SQL")?;
         let [Statement::Query(query)] = statements.as_slice() else { bail!("write one SELECT … FROM export") };
         let mut query = query.clone();
-        if query.with.is_some() || query.order_by.is_some() || query.limit_clause.is_some() || query.fetch.is_some() {
-            bail!("WITH, ORDER BY and LIMIT do not work on one batch at a time; write SELECT … FROM export [WHERE …]");
-        }
-        branch(&mut query.body)?;
+        let mut all = false;
+        plain(&mut query, &mut all)?;
         row_wise(&query)?;
-        Ok(Self { sql: query.to_string() })
+        let mut columns = BTreeSet::new();
+        let _ = visit_expressions(&query, |e| {
+            if let Expr::Identifier(name) = e {
+                columns.insert(name.value.to_lowercase());
+            } else if let Expr::CompoundIdentifier(names) = e {
+                columns.extend(names.last().map(|n| n.value.to_lowercase()));
+            }
+            ControlFlow::<()>::Continue(())
+        });
+        Ok(Self { sql: query.to_string(), columns: (!all).then_some(columns) })
+    }
+
+    /// Whether the SQL names a column of the export.
+    #[must_use]
+    pub fn reads(&self, column: &str) -> bool {
+        self.columns.as_ref().is_none_or(|c| c.contains(&column.to_lowercase()))
     }
 
     /// The columns the SQL yields over an export of that schema.
@@ -69,9 +116,12 @@ impl Select {
     /// # Errors
     /// When the SQL does not fit the export.
     pub fn yields(&self, schema: &Schema) -> Result<SchemaRef> {
-        let empty = RecordBatch::new_empty(Arc::new(schema.clone()));
-        let (batch, _) = self.run(&empty, 0).context("the input's `select` fails")?;
-        Ok(batch.schema())
+        let read: Vec<FieldRef> = schema.fields().iter().filter(|f| self.reads(f.name())).cloned().collect();
+        let empty = RecordBatch::new_empty(Arc::new(Schema::new(read)));
+        let (batch, _) = super::shield(|| self.run(&empty, 0)).context("the input's `select` fails")?;
+        let yielded: Vec<FieldRef> =
+            batch.schema().fields().iter().filter(|f| f.name() != ROW_COLUMN).cloned().collect();
+        Ok(Arc::new(Schema::new(yielded)))
     }
 
     /// The batch the SQL yields, and the row of the export that each of its rows comes from.
@@ -97,26 +147,39 @@ impl Select {
     }
 }
 
-/// Checks one branch of a UNION ALL and adds the row number to its columns.
-fn branch(body: &mut SetExpr) -> Result<()> {
+/// Checks that a query has nothing that orders or limits rows, nor has any query within it.
+fn plain(query: &mut Query, all: &mut bool) -> Result<()> {
+    if query.with.is_some() || query.order_by.is_some() || query.limit_clause.is_some() || query.fetch.is_some() {
+        bail!("WITH, ORDER BY and LIMIT do not work on one batch at a time; write SELECT … FROM export [WHERE …]");
+    }
+    branch(&mut query.body, all)
+}
+
+/// Checks one branch of a UNION ALL and adds the row number to its columns. `all` tells of a wildcard.
+fn branch(body: &mut SetExpr, all: &mut bool) -> Result<()> {
     match body {
         SetExpr::SetOperation { op: SetOperator::Union, set_quantifier: SetQuantifier::All, left, right } => {
-            branch(left)?;
-            branch(right)
+            branch(left, all)?;
+            branch(right, all)
         }
-        SetExpr::Query(query) => branch(&mut query.body),
+        SetExpr::Query(query) => plain(query, all),
         SetExpr::Select(select) => {
             let plain = matches!(&select.group_by, GroupByExpr::Expressions(e, _) if e.is_empty());
-            if !plain || select.having.is_some() || select.distinct.is_some() || select.qualify.is_some() {
-                bail!("GROUP BY, HAVING and DISTINCT do not work on one batch at a time");
+            let whole = select.having.is_some() || select.distinct.is_some() || select.qualify.is_some();
+            if !plain || whole || select.top.is_some() {
+                bail!("GROUP BY, HAVING, DISTINCT and TOP do not work on one batch at a time");
             }
             let [from] = select.from.as_slice() else { bail!("write FROM export") };
             let named_export = matches!(&from.relation, TableFactor::Table { name, .. } if name.to_string().eq_ignore_ascii_case("export"));
             if !named_export || !from.joins.is_empty() {
                 bail!("only the table `export` can be read, without joins");
             }
-            let all = select.projection.iter().any(|p| matches!(p, ast::SelectItem::Wildcard(_)));
-            if !all {
+            let wild = |p: &ast::SelectItem| {
+                matches!(p, ast::SelectItem::Wildcard(_) | ast::SelectItem::QualifiedWildcard(..))
+            };
+            if select.projection.iter().any(wild) {
+                *all = true;
+            } else {
                 select.projection.push(ast::SelectItem::UnnamedExpr(Expr::Identifier(ast::Ident::new(ROW_COLUMN))));
             }
             Ok(())
@@ -130,8 +193,8 @@ fn row_wise(query: &Query) -> Result<()> {
     let verdict = visit_expressions(query, |e| match e {
         Expr::Function(f) => {
             let name = f.name.to_string().to_uppercase();
-            if f.over.is_some() || f.filter.is_some() || AGGREGATES.contains(&name.as_str()) {
-                ControlFlow::Break(format!("`{f}` looks at more than one row"))
+            if f.over.is_some() || f.filter.is_some() || !FUNCTIONS.contains(&name.as_str()) {
+                ControlFlow::Break(format!("`{f}` is none of the functions of one row ({})", FUNCTIONS.join(", ")))
             } else {
                 ControlFlow::Continue(())
             }
@@ -169,6 +232,13 @@ mod tests {
     }
 
     #[test]
+    fn only_the_columns_that_are_named_are_read() {
+        let select = Select::parse("SELECT a AS x, export.B FROM export WHERE c > 1").unwrap();
+        assert!(select.reads("A") && select.reads("b") && select.reads("c") && !select.reads("d"));
+        assert!(Select::parse("SELECT export.* FROM export").unwrap().reads("d"));
+    }
+
+    #[test]
     fn what_looks_at_several_rows_is_refused() {
         for sql in [
             "SELECT SUM(a) FROM export",
@@ -180,6 +250,10 @@ mod tests {
             "SELECT ROW_NUMBER() OVER (ORDER BY a) FROM export",
             "DELETE FROM export",
             "SELECT a FROM export UNION SELECT b FROM export",
+            "(SELECT a FROM export LIMIT 3)",
+            "SELECT a FROM export UNION ALL (SELECT a FROM export ORDER BY a LIMIT 1)",
+            "SELECT STDDEV_SAMP(a) FROM export",
+            "SELECT TOP 3 a FROM export",
         ] {
             assert!(Select::parse(sql).is_err(), "{sql}");
         }

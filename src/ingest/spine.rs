@@ -85,6 +85,8 @@ pub struct Spine {
     pub ids: Ids,
     /// How they are written.
     pub form: IdForm,
+    /// Subjects of the export that are not visible yet.
+    later: Option<Box<Self>>,
     /// Open addressing: the upper half of the hash, then the dense number.
     slots: Vec<u64>,
     mask: usize,
@@ -117,7 +119,26 @@ impl Spine {
             }
             slots[slot] = tag(hash) | at as u64;
         }
-        Ok(Self { ids, form, slots, mask })
+        Ok(Self { ids, form, later: None, slots, mask })
+    }
+
+    /// Remembers subjects of the export that are not visible yet, as far as no visible version of theirs is there.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn with_later(mut self, ids: &Ids) -> anyhow::Result<Self> {
+        let mut later = Ids::default();
+        (0..ids.len()).map(|n| ids.get(n)).filter(|id| self.find(id) == UNKNOWN).for_each(|id| later.push(id));
+        if !later.is_empty() {
+            self.later = Some(Box::new(Self::build(&later, self.form)?));
+        }
+        Ok(self)
+    }
+
+    /// Whether an id is that of a subject who is not visible yet.
+    #[must_use]
+    pub fn is_later(&self, id: &[u8]) -> bool {
+        self.later.as_ref().is_some_and(|later| later.find(id) != UNKNOWN)
     }
 
     /// Number of subjects.

@@ -64,7 +64,7 @@ impl Budget {
         Self { bytes, used: AtomicU64::new(0) }
     }
 
-    fn take(&self, bytes: u64) -> bool {
+    pub(super) fn take(&self, bytes: u64) -> bool {
         if self.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.bytes {
             return true;
         }
@@ -72,7 +72,7 @@ impl Budget {
         false
     }
 
-    fn give_back(&self, bytes: u64) {
+    pub(super) fn give_back(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

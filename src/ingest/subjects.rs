@@ -25,7 +25,15 @@ struct Held {
 /// Collects subjects.
 #[derive(Default)]
 pub struct Subjects {
-    held: Mutex<(Vec<Held>, IdForm)>,
+    held: Mutex<Collected>,
+}
+
+#[derive(Default)]
+struct Collected {
+    parts: Vec<Held>,
+    form: IdForm,
+    /// Ids of rows that are not visible yet.
+    later: Ids,
 }
 
 impl Subjects {
@@ -47,8 +55,9 @@ impl Subjects {
         }
         let held = Held { file: checked.file, rows: checked.rows.len(), packed, ids };
         let mut all = self.held.lock().map_err(|_| anyhow!("another thread failed"))?;
-        all.1 = IdColumn::form(column);
-        all.0.push(held);
+        all.form = IdColumn::form(column);
+        all.parts.push(held);
+        checked.hidden.iter().filter_map(|row| column.get(*row as usize)).for_each(|id| all.later.push(id));
         Ok(())
     }
 
@@ -57,13 +66,13 @@ impl Subjects {
     /// # Errors
     /// When there are too many subjects, or rows cannot be spilled.
     pub fn number(self) -> Result<(Spine, Numbered)> {
-        let (held, form) = self.held.into_inner().map_err(|_| anyhow!("another thread failed"))?;
+        let Collected { parts, form, later } = self.held.into_inner().map_err(|_| anyhow!("another thread failed"))?;
         let mut all = Ids::default();
-        for part in &held {
+        for part in &parts {
             all.append(&part.ids);
         }
-        let spine = Spine::build(&all, form)?;
-        Ok((spine, Numbered { held }))
+        let spine = Spine::build(&all, form)?.with_later(&later)?;
+        Ok((spine, Numbered { held: parts }))
     }
 }
 

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, anyhow};
 
 use super::batches::Batch;
+use super::consents::NETWORK;
 use super::conservation::Class;
-use super::registers::NETWORK;
 use super::resolve::{FIRST, Layout};
 use super::scan::{Findings, Scan};
 use super::spine::{Spine, UNKNOWN};

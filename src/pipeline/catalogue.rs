@@ -87,8 +87,9 @@ pub struct Declaration {
     /// For `ratio`: parts that are added up below the line.
     #[serde(default)]
     pub denominator: Vec<Part>,
-    /// For `ratio`: a factor, such as the months of a window.
-    pub scale: Option<f64>,
+    /// For `ratio`: a factor, such as the months of a window; "rows" for the number of rows below the line, which
+    /// makes the ratio one over their mean.
+    pub scale: Option<Scale>,
     /// A condition on the subject; where it fails the feature is `none`.
     pub applies: Option<Spanned<String>>,
     /// Why this feature may compare merchant or category codes with literals; it is copied to the audit.
@@ -111,6 +112,24 @@ pub struct Part {
     pub of: Spanned<String>,
     /// How far back.
     pub window: Option<Spanned<String>>,
+}
+
+/// The factor of a ratio.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Scale {
+    /// A number.
+    Number(f64),
+    /// The rows below the line.
+    Rows(Rowwise),
+}
+
+/// The word for the rows below the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rowwise {
+    /// Their number.
+    Rows,
 }
 
 /// What a feature's numbers are.

@@ -33,6 +33,7 @@ pub struct Settings {
     /// The model file, relative to the pipeline file.
     pub model: PathBuf,
     /// The as-of date: `YYYY-MM-DD`, or "yesterday" in UTC.
+    #[serde(deserialize_with = "date_text")]
     pub as_of: String,
     /// The currency of every amount, ISO 4217; rows in another are quarantined.
     pub currency: String,
@@ -53,37 +54,47 @@ pub struct Settings {
     pub engine: Engine,
 }
 
-/// Where an export is.
+/// Where an export is, and the SQL over each batch that yields the contract's columns from the table `export`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub enum Input {
+#[serde(try_from = "toml::Value")]
+pub struct Input {
     /// A file, folder or pattern.
-    Path(String),
-    /// The same, with SQL over each batch that yields the contract's columns from the table `export`.
-    Select {
-        /// A file, folder or pattern.
-        path: String,
-        /// Row-wise SQL.
-        select: String,
-    },
+    pub path: String,
+    /// Row-wise SQL.
+    pub select: Option<String>,
 }
 
-impl Input {
-    /// The file, folder or pattern.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        match self {
-            Self::Path(path) | Self::Select { path, .. } => path,
-        }
-    }
+impl TryFrom<toml::Value> for Input {
+    type Error = String;
 
-    /// The SQL over the export.
-    #[must_use]
-    pub fn select(&self) -> Option<&str> {
-        match self {
-            Self::Path(_) => None,
-            Self::Select { select, .. } => Some(select),
+    fn try_from(value: toml::Value) -> Result<Self, String> {
+        let table = match value {
+            toml::Value::String(path) => return Ok(Self { path, select: None }),
+            toml::Value::Table(table) => table,
+            other => return Err(format!("an input is a path or {{ path = …, select = … }}, not {}", other.type_str())),
+        };
+        let mut input = Self { path: String::new(), select: None };
+        for (key, value) in table {
+            let toml::Value::String(text) = value else { return Err(format!("`{key}` of an input is text")) };
+            match key.as_str() {
+                "path" => input.path = text,
+                "select" => input.select = Some(text).filter(|t| !t.trim().is_empty()),
+                _ => {
+                    let hint = did_you_mean(&key, ["path", "select"]);
+                    return Err(format!("`{key}` is no key of an input{hint}; there are `path` and `select`"));
+                }
+            }
         }
+        Ok(input)
+    }
+}
+
+/// A date as text, with or without quotes in the file.
+fn date_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(text) => Ok(text),
+        toml::Value::Datetime(date) => Ok(date.to_string()),
+        other => Err(serde::de::Error::custom(format!("a date or \"yesterday\", not {}", other.type_str()))),
     }
 }
 
@@ -162,7 +173,7 @@ impl Pipeline {
         })?;
         let overridden = !overrides.is_empty();
         let mut pipeline = Self { path: path.to_owned(), text: source.text, overridden, settings };
-        pipeline.settings.inputs.retain(|_, input| !input.path().is_empty());
+        pipeline.settings.inputs.retain(|_, input| !input.path.is_empty());
         Ok(pipeline)
     }
 
@@ -190,6 +201,13 @@ impl Pipeline {
         let currency = &self.settings.currency;
         if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_uppercase()) {
             find("currency", format!("`currency = \"{currency}\"` is no ISO 4217 code such as \"CNY\""));
+        }
+        let engine = &self.settings.engine;
+        if engine.threads == Some(0) {
+            find("threads", "`engine.threads = 0`: write at least 1".into());
+        }
+        if let Some(Err(e)) = engine.memory.as_deref().map(bytes) {
+            find("memory", format!("`engine.memory`: {e:#}"));
         }
         let gates = &self.settings.gates;
         let limits = [
@@ -266,12 +284,39 @@ fn apply(table: &mut toml::Table, text: &str) -> Result<()> {
 fn merge(into: &mut toml::Table, from: toml::Table) {
     for (key, value) in from {
         match (into.get_mut(&key), value) {
-            (Some(toml::Value::Table(old)), toml::Value::Table(new)) if !new.contains_key("path") => merge(old, new),
+            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => merge(old, new),
+            // An input that is only a path becomes a table when another key of it is set.
+            (Some(old @ toml::Value::String(_)), toml::Value::Table(mut new)) => {
+                let path = old.clone();
+                new.entry("path").or_insert(path);
+                *old = toml::Value::Table(new);
+            }
+            (Some(toml::Value::Table(old)), path @ toml::Value::String(_)) if old.contains_key("path") => {
+                old.clear();
+                old.insert("path".into(), path);
+            }
             (_, value) => {
                 into.insert(key, value);
             }
         }
     }
+}
+
+/// Bytes from a text such as `512MB`, `2GiB` or a plain number.
+///
+/// # Errors
+/// When the text is no size.
+pub fn bytes(text: &str) -> Result<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "K" | "KB" | "KIB" => 1 << 10,
+        "M" | "MB" | "MIB" => 1 << 20,
+        "G" | "GB" | "GIB" => 1 << 30,
+        _ => anyhow::bail!("'{text}' is no size; write 512MB or 2GB"),
+    };
+    let number: u64 = digits.trim().parse().with_context(|| format!("'{text}' is no size; write 512MB or 2GB"))?;
+    number.checked_mul(unit).with_context(|| format!("'{text}' is too large"))
 }
 
 #[cfg(test)]
@@ -296,9 +341,31 @@ mod tests {
     #[test]
     fn overrides_set_dotted_keys_and_empty_inputs_are_dropped() {
         let p = load(&["inputs.repayments='r'", "gates.max_psi=0.5", "inputs.consents=''"]).unwrap();
-        assert_eq!(p.settings.inputs["repayments"], Input::Path("r".into()));
+        assert_eq!(p.settings.inputs["repayments"], Input { path: "r".into(), select: None });
         assert_eq!(p.settings.gates.max_psi, Some(0.5));
         assert!(!p.settings.inputs.contains_key("consents"));
+    }
+
+    #[test]
+    fn the_parts_of_an_input_are_set_one_by_one() {
+        let input = |overrides: &[&str]| load(overrides).unwrap().settings.inputs["subjects"].clone();
+        let select = Some("SELECT * FROM export".to_owned());
+        let set = "inputs.subjects.select='SELECT * FROM export'";
+        assert_eq!(input(&[set]), Input { path: "s.parquet".into(), select: select.clone() });
+        assert_eq!(input(&[set, "inputs.subjects.path='t'"]), Input { path: "t".into(), select });
+        assert_eq!(input(&[set, "inputs.subjects='t'"]), Input { path: "t".into(), select: None });
+        assert_eq!(input(&[set, "inputs.subjects.select=''"]).select, None);
+        let error = load(&["inputs.subjects={ path = 's', slect = 'x' }"]).unwrap_err().to_string();
+        assert!(error.contains("did you mean `select`"), "{error}");
+    }
+
+    #[test]
+    fn sizes_are_read_in_powers_of_two() {
+        assert_eq!(bytes("512MB").unwrap(), 512 << 20);
+        assert_eq!(bytes("2 GiB").unwrap(), 2 << 30);
+        assert_eq!(bytes("100").unwrap(), 100);
+        assert!(bytes("much").unwrap_err().to_string().contains("512MB"));
+        assert!(bytes("99999999999GB").unwrap_err().to_string().contains("too large"));
     }
 
     #[test]

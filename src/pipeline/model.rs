@@ -12,6 +12,9 @@ use super::finding::{Finding, Findings, Source};
 /// Share that a feature of full worth has: shares are counted in 1/1200.
 pub const FULL_SHARE: i64 = 1200;
 
+/// The status of a subject who does not consent to be scored; no rule of a model can score one.
+pub const NO_CONSENT: &str = "no_consent";
+
 /// The five categories, in the order of every table and report.
 pub const CATEGORIES: [&str; 5] =
     ["credit_history", "fulfilment_capacity", "behaviour_preference", "personal_characteristics", "relationships"];

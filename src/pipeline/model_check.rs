@@ -7,9 +7,16 @@ use toml::Spanned;
 
 use super::catalogue::{Direction, Feature};
 use super::finding::{Finding, Findings};
-use super::model::{CATEGORIES, FULL_SHARE, Model, ScoredFeature};
+use super::model::{CATEGORIES, FULL_SHARE, Model, NO_CONSENT, ScoredFeature};
 use crate::expression::did_you_mean;
 use crate::pipeline::catalogue::Aggregate;
+
+/// Statuses that every model must have, whatever it calls the others: these people are never scored.
+const UNSCORABLE: [&str; 3] = ["deceased", "closed", NO_CONSENT];
+/// The largest importance of a feature: sums of importance times share stay far below 64 bits.
+const MOST_IMPORTANCE: i64 = 1_000_000;
+/// The most bins of a feature: a bin, `none` and `unknown` are one byte.
+const MOST_BINS: usize = 250;
 
 /// Checks everything about a model that does not need its rules' SQL.
 ///
@@ -23,6 +30,8 @@ pub fn check(model: &Model) -> Result<(), Findings> {
     linter.bands();
     linter.statuses();
     linter.reasons();
+    linter.policies();
+    linter.money();
     linter.features();
     Findings(linter.findings).or(())
 }
@@ -73,7 +82,9 @@ impl Linter<'_> {
                 self.find(&category.span(), format!("the category `{name}` stands twice"));
             }
             let strength = category.get_ref().evidence_strength;
-            if category.get_ref().evidence.is_some() != strength.is_some() || strength.is_some_and(|k| k <= 0.0) {
+            if category.get_ref().evidence.is_some() != strength.is_some()
+                || strength.is_some_and(|k| !(k > 0.0 && k.is_finite()))
+            {
                 self.find(
                     &category.span(),
                     format!("`{name}`: `evidence` and `evidence_strength` (above 0) go together"),
@@ -129,8 +140,39 @@ impl Linter<'_> {
         self.unique(card.band.iter().map(|b| (b.get_ref().name.clone(), b.span())).collect(), "band");
     }
 
+    fn policies(&mut self) {
+        let card = &self.model.card;
+        for policy in &card.policy {
+            let p = policy.get_ref();
+            if !(card.scale.low..=card.scale.high).contains(&p.cap) {
+                let (low, high) = (card.scale.low, card.scale.high);
+                self.find(
+                    &policy.span(),
+                    format!("policy `{}`: the cap {} is not within {low} and {high}", p.code, p.cap),
+                );
+            }
+        }
+        self.unique(card.policy.iter().map(|p| (p.get_ref().code.clone(), p.span())).collect(), "policy");
+    }
+
+    fn money(&mut self) {
+        for (currency, factor) in &self.model.card.money.per_unit {
+            if !(*factor > 0.0 && factor.is_finite()) {
+                self.find(&(0..0), format!("[money] per_unit.{currency} = {factor} is not above 0"));
+            }
+        }
+    }
+
     fn statuses(&mut self) {
         let statuses = &self.model.card.status;
+        for name in UNSCORABLE {
+            if !statuses.iter().any(|s| s.get_ref().name == name && !s.get_ref().scored) {
+                self.find(
+                    &(0..0),
+                    format!("the status `{name}`, without a score, is missing: [[status]] name = \"{name}\""),
+                );
+            }
+        }
         for (n, status) in statuses.iter().enumerate() {
             let last = n + 1 == statuses.len();
             if status.get_ref().when.is_none() != last {
@@ -202,10 +244,13 @@ impl Linter<'_> {
                     format!("the feature `{}` is of the category `{}`, which is not scored", f.name, declared.category),
                 );
             }
-            if f.importance <= 0 {
+            if !(1..=MOST_IMPORTANCE).contains(&f.importance) {
                 self.find(
                     &span,
-                    format!("the feature `{}` has importance {}; it must be above 0", f.name, f.importance),
+                    format!(
+                        "the feature `{}` has importance {}; it must be 1 to {MOST_IMPORTANCE}",
+                        f.name, f.importance
+                    ),
                 );
             }
             for (name, share) in [("none", f.none), ("unknown", f.unknown)] {
@@ -226,6 +271,15 @@ impl Linter<'_> {
             return;
         }
         let name = &f.name;
+        if f.bins.len() > MOST_BINS {
+            self.find(span, format!("the feature `{name}` has {} bins; {MOST_BINS} are the most", f.bins.len()));
+        }
+        for bin in &f.bins {
+            let bounds = [bin.get_ref().from, bin.get_ref().below];
+            if bounds.into_iter().flatten().any(|b| !b.is_finite()) {
+                self.find(&bin.span(), format!("`{name}`: a bound of a bin is no finite number"));
+            }
+        }
         for (n, pair) in f.bins.windows(2).enumerate() {
             let (a, b) = (pair[0].get_ref(), pair[1].get_ref());
             let message = match (a.below, b.from) {

@@ -66,7 +66,7 @@ impl<'a> EvidenceFile<'a> {
         let held = std::mem::take(&mut self.held);
         let record = |e: &Evidence| match e.record_text.is_empty() {
             true => e.record_number.to_string(),
-            false => String::from_utf8_lossy(&e.record_text).into_owned(),
+            false => e.record_text.clone(),
         };
         let columns: Vec<ArrayRef> = vec![
             ids(self.spine, held.iter().map(|e| e.subject as usize)),

@@ -210,7 +210,7 @@ pub fn ids(spine: &Spine, of: impl Iterator<Item = usize> + Clone) -> ArrayRef {
             Arc::new(of.map(value).collect::<Int64Array>())
         }
         IdForm::Binary => {
-            let width = i32::try_from(spine.ids.get(0).len()).unwrap_or(i32::MAX);
+            let width = if spine.is_empty() { 1 } else { i32::try_from(spine.ids.get(0).len()).unwrap_or(i32::MAX) };
             let values = of.map(|s| Some(spine.ids.get(s)));
             FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, width)
                 .map_or_else(|_| Arc::new(StringArray::new_null(0)) as ArrayRef, |array| Arc::new(array) as ArrayRef)

@@ -15,13 +15,15 @@ use crate::engine::Frame;
 use crate::features::Plan;
 use crate::features::compute::{Computer, FeatureRows, Sums};
 use crate::ingest::bucket::Cleaner;
+use crate::ingest::consents::SCORE;
 use crate::ingest::pass::Ingested;
-use crate::ingest::registers::SCORE;
 use crate::ingest::resolve::{Resolved, resolve};
 use crate::ingest::scan::Findings;
+use crate::ingest::spine::IdForm;
 use crate::ingest::store::BucketRows;
 use crate::ingest::{subjects, ties};
 use crate::pipeline::Model;
+use crate::pipeline::model::NO_CONSENT;
 
 /// No score, no override.
 pub const NONE: i16 = -1;
@@ -40,6 +42,8 @@ pub struct Scorer<'a> {
     pub rules: &'a Rules,
     /// Which statuses have a score.
     pub scored: Vec<bool>,
+    /// The status of those who do not consent.
+    no_consent: u8,
     /// The as-of date.
     pub calendar: &'a Calendar,
     own: Cleaner,
@@ -115,11 +119,12 @@ impl<'a> Scorer<'a> {
         let mut adverse = BTreeMap::new();
         for (number, table) in contract.tables.iter().enumerate().filter(|(_, t)| t.has_records()) {
             if let Some(layout) = layouts.get(&table.name)
-                && let Some(found) = Adverse::new(layout, number, calendar)?
+                && let Some(found) = Adverse::new(layout, number, ingested.record_form(&table.name), calendar)?
             {
                 adverse.insert(table.name.clone(), found);
             }
         }
+        let no_consent = model.card.status.iter().position(|s| s.get_ref().name == NO_CONSENT);
         let mut ready = Vec::new();
         for policy in policies {
             if let Some(layout) = layouts.get(&policy.table) {
@@ -133,6 +138,7 @@ impl<'a> Scorer<'a> {
             card,
             rules,
             scored: model.card.status.iter().map(|s| s.get_ref().scored).collect(),
+            no_consent: u8::try_from(no_consent.context("the model has no status for those who do not consent")?)?,
             calendar,
             own: Cleaner::new(layouts.get("subjects").context("no subjects")?, calendar, wanted)?,
             policies: ready,
@@ -160,7 +166,7 @@ impl<'a> Scorer<'a> {
             ("disputed_records", added.disputed.clone()),
             ("used_records", added.used.clone()),
         ];
-        let mut rows = self.rate(count, own.clone().with_integers(facts)?, &features)?;
+        let mut rows = self.rate(&consents, own.clone().with_integers(facts)?, &features)?;
         self.apply_policy(&mut rows, &added.policy);
         rows.disputed = added.disputed.iter().map(|d| i32::try_from(*d).unwrap_or(i32::MAX)).collect();
         rows.with_disputed = vec![NONE; count];
@@ -210,8 +216,11 @@ impl<'a> Scorer<'a> {
             else {
                 continue;
             };
-            let rows = store.take(bucket, layout.width, self.ingested.text_records.contains(table))?;
-            let looks_back = self.plan.tables.iter().find(|t| t.table == *table).and_then(|t| t.first_day);
+            let rows = store.take(bucket, layout.width, self.ingested.record_form(table) != IdForm::Integer)?;
+            // Policy rules look at every record, however old.
+            let policed = self.policies.iter().any(|(rule, _)| rule.table == *table);
+            let plan = self.plan.tables.iter().find(|t| t.table == *table);
+            let looks_back = plan.and_then(|t| t.first_day).filter(|_| !policed);
             let found = findings.entry(table.clone()).or_default();
             let resolved = resolve(rows, layout, &may, looks_back, found)?;
             let rows = self.undisputed(resolved, table, &mut added)?;
@@ -274,7 +283,8 @@ impl<'a> Scorer<'a> {
     }
 
     /// Segments, confidence, bins, points and status of subjects from their features.
-    fn rate(&self, count: usize, facts: Frame, features: &FeatureRows) -> Result<ScoredRows> {
+    fn rate(&self, consents: &[u8], facts: Frame, features: &FeatureRows) -> Result<ScoredRows> {
+        let count = consents.len();
         let named = self.plan.features.iter().map(|f| f.name.as_str()).zip(features.values.iter().map(Vec::as_slice));
         let frame = facts.with_doubles(named)?;
         let segment = self.rules.segments(&frame, count)?;
@@ -289,7 +299,13 @@ impl<'a> Scorer<'a> {
             .collect();
         let shares: Vec<f64> = confidence.iter().map(|c| f64::from(*c) / 1000.0).collect();
         let frame = frame.with_doubles([("confidence", shares.as_slice())])?;
-        let status = self.rules.statuses(&frame, count)?;
+        let mut status = self.rules.statuses(&frame, count)?;
+        for (status, consent) in status.iter_mut().zip(consents) {
+            // Whatever the model's rules say, nobody is scored without consent.
+            if consent & SCORE == 0 && self.scored[usize::from(*status)] {
+                *status = self.no_consent;
+            }
+        }
         let bins = self.bins(count, features);
         let width = self.card.features.len();
         let score = (0..count)
@@ -373,7 +389,7 @@ impl<'a> Scorer<'a> {
         let width = self.card.features.len();
         for (n, s) in chosen.into_iter().enumerate() {
             let score = self.score(usize::from(rows.segment[s]), &bins[n * width..(n + 1) * width]);
-            let held = rows.policy[s].or(policy[n]);
+            let held = policy[n].map_or(rows.policy[s], |p| self.stricter(rows.policy[s], p));
             rows.with_disputed[s] = held.and_then(|h| self.capped(score, h)).unwrap_or(score);
         }
         Ok(())

@@ -8,6 +8,7 @@ use crate::contract::{Calendar, ColumnType};
 use crate::ingest::bucket::Cleaner;
 use crate::ingest::check::DAY_MICROS;
 use crate::ingest::resolve::{FIRST, Layout};
+use crate::ingest::spine::{IdForm, id_text};
 use crate::ingest::store::BucketRows;
 
 /// One adverse record.
@@ -17,8 +18,8 @@ pub struct Evidence {
     pub subject: u32,
     /// The table, by its position in the contract.
     pub table: u8,
-    /// The record's id as the exporter wrote it; empty for an integer.
-    pub record_text: Vec<u8>,
+    /// The record's id as people write it; empty for an integer.
+    pub record_text: String,
     /// The record's id where it is an integer.
     pub record_number: i64,
     /// When it happened, a day number.
@@ -39,6 +40,8 @@ pub struct Adverse {
     event: (usize, bool),
     amount: Option<usize>,
     number: u8,
+    /// How the records' ids are written.
+    form: IdForm,
 }
 
 impl Adverse {
@@ -46,7 +49,7 @@ impl Adverse {
     ///
     /// # Errors
     /// When the contract's condition is faulty.
-    pub fn new(layout: &Layout, number: usize, calendar: &Calendar) -> Result<Option<Self>> {
+    pub fn new(layout: &Layout, number: usize, form: IdForm, calendar: &Calendar) -> Result<Option<Self>> {
         let table = &layout.table;
         let (Some(condition), Some(record), Some(event)) =
             (&table.adverse, table.position("record_id"), table.event.as_deref().and_then(|e| table.position(e)))
@@ -62,6 +65,7 @@ impl Adverse {
             event: (event + FIRST, table.columns[event].kind == ColumnType::Instant),
             amount: table.adverse_amount.as_deref().and_then(|a| table.position(a)).map(|p| p + FIRST),
             number: u8::try_from(number)?,
+            form,
         }))
     }
 
@@ -107,7 +111,7 @@ impl Adverse {
             found.push(Evidence {
                 subject: first + subjects[at],
                 table: self.number,
-                record_text: few.records.get(at).unwrap_or_default().to_vec(),
+                record_text: few.records.get(at).map_or_else(String::new, |id| id_text(id, self.form)),
                 record_number: few.value(self.record, at),
                 day: if self.event.1 { event.div_euclid(DAY_MICROS) } else { event },
                 days_past_due: lateness.as_ref().and_then(|l| known(l[at])),

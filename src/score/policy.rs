@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
+use crate::contract::table_scope;
 use crate::contract::{Calendar, Contract};
 use crate::engine::Program;
 use crate::expression::{Expression, Numbers};
-use crate::features::scope::table_scope;
 use crate::ingest::bucket::Cleaner;
 use crate::ingest::resolve::Layout;
 use crate::ingest::store::BucketRows;
@@ -40,7 +40,11 @@ pub fn rules(model: &Model, contract: &Contract, calendar: &Calendar) -> Result<
             );
             continue;
         };
-        match Expression::predicate(rule.condition.get_ref(), &table_scope(table, calendar), Numbers::Integer) {
+        match Expression::predicate(
+            rule.condition.get_ref(),
+            &table_scope(table, &contract.limits, calendar),
+            Numbers::Integer,
+        ) {
             Ok(condition) => rules.push(PolicyRule { position, table: table.name.clone(), cap: rule.cap, condition }),
             Err(message) => findings.0.push(Finding {
                 ..model.source.finding(&rule.condition.span(), format!("policy `{}`: {message}", rule.code))
@@ -75,7 +79,7 @@ impl Trigger {
     /// # Errors
     /// When it is faulty.
     pub fn new(condition: &str, layout: &Layout, calendar: &Calendar) -> Result<Self> {
-        let scope = table_scope(&layout.table, calendar);
+        let scope = table_scope(&layout.table, &layout.limits, calendar);
         let condition = Expression::predicate(condition, &scope, Numbers::Integer).map_err(anyhow::Error::msg)?;
         Ok(Self {
             cleaner: Cleaner::new(layout, calendar, condition.columns.iter().cloned())?,

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
+use crate::contract::subject_scope;
 use crate::contract::{Calendar, Contract};
 use crate::engine::{Frame, Program};
 use crate::expression::{ColumnKind, Expression, Numbers, Scope};
 use crate::features::Plan;
-use crate::features::scope::subject_scope;
 use crate::pipeline::model::CATEGORIES;
 use crate::pipeline::{Findings, Model};
 
@@ -36,7 +36,7 @@ impl Rules {
     /// # Errors
     /// All findings, with file and line.
     pub fn new(model: &Model, plan: &Plan, contract: &Contract, calendar: &Calendar) -> Result<Self> {
-        let mut scope = subject_scope(contract.table("subjects")?, calendar);
+        let mut scope = subject_scope(contract.table("subjects")?, &contract.limits, calendar);
         "the features".clone_into(&mut scope.place);
         for feature in &plan.features {
             scope.column(&feature.name, ColumnKind::Number);
@@ -46,6 +46,13 @@ impl Rules {
             full.column(name, kind);
         }
         let mut findings = Findings::default();
+        for feature in &model.catalogue.features {
+            let name = &feature.declared.name;
+            if FACTS.iter().any(|(fact, _)| fact == name) {
+                let message = format!("feature `{name}`: rules read another fact of this name; choose another");
+                findings.0.push(model.catalogue.sources[feature.source].finding(&feature.span, message));
+            }
+        }
         let mut read = Vec::new();
         let mut parse = |text: &toml::Spanned<String>, scope: &Scope, condition: bool| {
             let parsed = if condition {
@@ -78,7 +85,7 @@ impl Rules {
             }
         }
         findings.or(())?;
-        let subjects = subject_scope(contract.table("subjects")?, calendar);
+        let subjects = subject_scope(contract.table("subjects")?, &contract.limits, calendar);
         read.sort();
         read.dedup();
         read.retain(|c| subjects.kind(c).is_some());

@@ -228,6 +228,7 @@ pub fn dispute_shape() -> Shape {
         ("dispute_id", Cells::Long(vec![])),
         ("table", Cells::Word(vec![])),
         ("record_id", Cells::Long(vec![])),
+        ("subject_id", Cells::Text(vec![])),
         ("opened_at", Cells::Instant(vec![])),
         ("state", Cells::Word(vec![])),
         ("closed_at", Cells::Instant(vec![])),
@@ -251,8 +252,8 @@ pub fn disputes(world: &World, person: &Person, months: &[Month], last: i64, fil
     let closed = (state != "open").then(|| opened + rng.i64(0..(last - opened).max(1)));
     row!(
         file,
-        Long i64::try_from(person.number).ok(), Word Some("repayments"), Long Some(record.record), Instant Some(opened * DAY),
-        Word Some(state), Instant closed.map(|c| c * DAY), Instant Some(closed.unwrap_or(opened) * DAY),
+        Long i64::try_from(person.number).ok(), Word Some("repayments"), Long Some(record.record),
+        Text Some(world.pseudonym(person.number)), Instant Some(opened * DAY), Word Some(state), Instant closed.map(|c| c * DAY), Instant Some(closed.unwrap_or(opened) * DAY),
     )
 }
 

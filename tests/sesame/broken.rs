@@ -121,7 +121,7 @@ fn samples() -> Vec<Sample> {
         with(
             "mixed_id_types",
             repayments().long("subject_id", [1, 2]),
-            Stops("is an integer, but subject ids are text elsewhere"),
+            Stops("is an integer, but subject ids are text in subjects"),
         ),
     ]
 }

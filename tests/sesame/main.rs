@@ -16,6 +16,7 @@ mod broken;
 mod cli;
 mod determinism;
 mod exports;
+mod meaning;
 mod oracle;
 mod properties;
 mod real_data;

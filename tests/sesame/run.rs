@@ -210,7 +210,7 @@ fn an_export_with_other_columns_is_read_through_its_select() {
     let sample = &audit["quarantine"]["repayments"]["negative_amount"]["samples"][0];
     assert_eq!((&sample["row"], &sample["column"]), (&2.into(), &"amount_due_minor".into()));
     let input = input.replace("SELECT Id", "SELECT COUNT(*)");
-    run(&work, &["--set", &input]).expect(2).says("looks at more than one row");
+    run(&work, &["--set", &input]).expect(2).says("none of the functions of one row");
 }
 
 #[test]

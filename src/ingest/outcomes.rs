@@ -1,0 +1,90 @@
+//! Outcomes that follow the as-of date: labels for validation, never a feature.
+
+use std::sync::Mutex;
+
+use anyhow::{Result, anyhow};
+
+use super::batches::Batch;
+use super::conservation::Class;
+use super::registers::{position, value};
+use super::rule::{Quarantined, Rule};
+use super::scan::{Findings, Scan};
+use super::spine::Spine;
+use crate::contract::{Calendar, Table};
+
+/// What became of a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Outcome {
+    /// Days over which it was observed.
+    pub horizon_days: i64,
+    /// The subject's dense number.
+    pub subject: u32,
+    /// Whether the subject defaulted.
+    pub bad: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Held {
+    outcome: Outcome,
+    file: u32,
+    row: i64,
+}
+
+/// Collects outcomes.
+#[derive(Default)]
+pub struct Outcomes(Mutex<Vec<Held>>);
+
+impl Outcomes {
+    /// Reads a batch; outcomes of other as-of dates are counted and left out.
+    ///
+    /// # Errors
+    /// When the batch cannot be read.
+    pub fn read(&self, scan: &Scan, batch: &Batch, spine: &Spine, calendar: &Calendar, table: &Table) -> Result<()> {
+        let rows = scan.check(batch, Some(spine))?;
+        let (as_of, horizon, bad) =
+            (position(table, "as_of")?, position(table, "horizon_days")?, position(table, "bad")?);
+        let follows = |row: &usize| value(&rows, as_of, *row) == calendar.as_of_day();
+        let held = |row: usize| Held {
+            outcome: Outcome {
+                horizon_days: value(&rows, horizon, row),
+                subject: rows.owners[0][row],
+                bad: value(&rows, bad, row) == 1,
+            },
+            file: rows.file,
+            row: rows.rows[row],
+        };
+        let found: Vec<Held> = (0..rows.rows.len()).filter(follows).map(held).collect();
+        let mut findings = scan.findings.lock().map_err(|_| anyhow!("another thread failed"))?;
+        findings.tally.add(rows.file, Class::OutsideWindows, (rows.rows.len() - found.len()) as u64);
+        drop(findings);
+        self.0.lock().map_err(|_| anyhow!("another thread failed"))?.extend(found);
+        Ok(())
+    }
+
+    /// One outcome per horizon and subject, in this order; those that contradict each other are quarantined.
+    ///
+    /// # Errors
+    /// When the contract's table lacks a column.
+    pub fn settle(self, table: &Table, findings: &mut Findings) -> Result<Vec<Outcome>> {
+        let mut held = self.0.into_inner().map_err(|_| anyhow!("another thread failed"))?;
+        let column = u16::try_from(position(table, "bad")?)?;
+        held.sort_unstable_by_key(|h| (h.outcome.horizon_days, h.outcome.subject, h.file, h.row));
+        let mut settled = Vec::with_capacity(held.len());
+        let same = |a: &Held, b: &Held| {
+            (a.outcome.horizon_days, a.outcome.subject) == (b.outcome.horizon_days, b.outcome.subject)
+        };
+        for group in held.chunk_by(same) {
+            if group.iter().any(|h| h.outcome.bad != group[0].outcome.bad) {
+                for h in group {
+                    let rule = Rule::ConflictingVersions;
+                    findings.quarantine(Quarantined { file: h.file, row: h.row, rule, column });
+                }
+                continue;
+            }
+            findings.tally.add(group[0].file, Class::Used, 1);
+            group[1..].iter().for_each(|h| findings.tally.add(h.file, Class::Duplicate, 1));
+            settled.push(group[0].outcome);
+        }
+        Ok(settled)
+    }
+}
