@@ -1,4 +1,5 @@
 //! The audit: it reads results and changes nothing.
 
+mod propagation;
 pub mod quality;
 pub mod summary;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use super::propagation::propagation;
 use super::quality::quality;
 use crate::ingest::consents::{NETWORK, SCORE};
 use crate::ingest::conservation::Class;
@@ -16,8 +17,9 @@ use crate::output::thousands;
 use crate::pipeline::model::CATEGORIES;
 use crate::publish::gates::Verdict;
 use crate::publish::scores::Label;
-use crate::score::bucket::NONE;
+use crate::score::friends::Friends;
 use crate::score::population::Population;
+use crate::score::rows::NONE;
 
 /// Version of the audit's shape; it grows when a key changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -30,6 +32,8 @@ pub struct Facts<'a> {
     pub ingested: &'a Ingested<'a>,
     /// What was scored.
     pub population: &'a Population,
+    /// What friends told, when propagation ran.
+    pub friends: Option<&'a Friends>,
     /// What was counted and quarantined, by table.
     pub findings: &'a BTreeMap<String, Findings>,
     /// The gates.
@@ -66,7 +70,7 @@ pub fn summary(facts: &Facts) -> Summary {
         "scores": scores(facts),
         "features": features(facts),
         "drift": Value::Null,
-        "propagation": Value::Null,
+        "propagation": propagation(facts),
         "policy": policy(facts),
         "disputes": disputes(facts),
         "consents": consents(facts),
@@ -82,7 +86,7 @@ pub fn summary(facts: &Facts) -> Summary {
 }
 
 /// A count of subjects, or null where it is small enough to point at someone.
-fn cell(facts: &Facts, count: u64) -> Value {
+pub(super) fn cell(facts: &Facts, count: u64) -> Value {
     let least = facts.job.pipeline.settings.privacy.min_cell;
     if count > 0 && count < least { Value::Null } else { json!(count) }
 }
@@ -108,6 +112,9 @@ fn conservation(facts: &Facts) -> Value {
         let mut all = classes(&|c| tally.total(c));
         all.insert("rows".into(), json!((0..export.files.len()).map(|n| tally.file_total(n)).sum::<u64>()));
         all.insert("files".into(), json!(files));
+        if let Some(friends) = facts.friends.filter(|_| export.table.name == "friend_links") {
+            all.insert("dropped_because".into(), json!(friends.dropped));
+        }
         Some((export.table.name.clone(), Value::Object(all)))
     });
     Value::Object(tables.collect())
@@ -160,7 +167,7 @@ fn coverage(facts: &Facts) -> Value {
     })
 }
 
-fn scored(population: &Population) -> impl Iterator<Item = (usize, i64)> {
+pub(super) fn scored(population: &Population) -> impl Iterator<Item = (usize, i64)> {
     population.rows.score.iter().enumerate().filter(|(_, s)| **s != NONE).map(|(n, s)| (n, i64::from(*s)))
 }
 

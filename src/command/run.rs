@@ -14,7 +14,7 @@ use crate::audit::summary::{Facts, summary};
 use crate::cli::RunArgs;
 use crate::exit::{ExitStatus, GateFailed};
 use crate::ingest::conservation::Class;
-use crate::ingest::pass::Ingested;
+use crate::ingest::pass::{Ingested, Pass};
 use crate::ingest::scan::Findings;
 use crate::ingest::store::Budget;
 use crate::job::{self, Job};
@@ -25,10 +25,12 @@ use crate::publish::gates::{self, Measured, Verdict};
 use crate::publish::hashes::{self, Hash};
 use crate::publish::manifest::{self, Provenance};
 use crate::publish::quarantine;
-use crate::publish::scores::{self, Label};
+use crate::publish::relationships;
+use crate::publish::scores::{self, Label, Table};
 use crate::publish::stage::Stage;
 use crate::score::bucket::Scorer;
-use crate::score::population::{self, Population};
+use crate::score::friends::{self, Friends};
+use crate::score::population::{self, Population, Rated};
 
 /// Version of the program, as the outputs record it.
 pub const PROGRAM: &str = concat!("sesame ", env!("CARGO_PKG_VERSION"));
@@ -126,10 +128,13 @@ fn staged(
     let pass = job.pass(&budget, &scratch, stop, output);
     let mut ingested = pass.run()?;
     let mut findings = std::mem::take(&mut ingested.findings);
-    let mut population = score(job, &ingested, stage, stop, output)?;
-    for (table, mut found) in std::mem::take(&mut population.findings) {
+    let scorer = scorer(job, &ingested)?;
+    let mut rated = rate(job, &scorer, stage, stop, output)?;
+    for (table, mut found) in std::mem::take(&mut rated.findings) {
         findings.entry(table).or_default().merge(&mut found);
     }
+    let friends = friends(job, &pass, &ingested, &rated, &mut findings, output)?;
+    let population = Population::new(rated, friends.as_ref(), &job.card, &scorer.caps, &job.model);
     conserved(job, &findings)?;
     for export in &job.exports {
         if let Some(found) = findings.get(&export.table.name).filter(|f| !f.quarantined.is_empty()) {
@@ -137,15 +142,20 @@ fn staged(
         }
     }
     let progress = output.stage("write scores", ingested.spine.len() as u64, "subjects");
-    scores::write(&stage.path("scores.parquet"), &ingested.spine, &population, &job.card, &job.model, label)?;
+    let table = Table { spine: &ingested.spine, population: &population, card: &job.card, model: &job.model };
+    scores::write(&stage.path("scores.parquet"), &table, label)?;
+    if let Some(friends) = &friends {
+        relationships::write(&stage.path("relationships.parquet"), &table, friends)?;
+    }
     progress.add(ingested.spine.len() as u64);
     progress.finish();
-    let verdicts = gates::check(&job.pipeline.settings.gates, &measured(&findings, &population));
+    let verdicts = gates::check(&job.pipeline.settings.gates, &measured(&findings, &population, friends.as_ref()));
     let inputs = inputs(job, hashes);
     let facts = Facts {
         job,
         ingested: &ingested,
         population: &population,
+        friends: friends.as_ref(),
         findings: &findings,
         verdicts: &verdicts,
         inputs: &inputs,
@@ -168,14 +178,16 @@ fn staged(
         program: label.program.clone(),
         inputs,
     };
-    manifest::write(&stage.folder, &provenance, &["scores.parquet", "evidence.parquet", "audit.json"])?;
+    let outputs = ["scores.parquet", "evidence.parquet", "relationships.parquet", "audit.json"];
+    let outputs: Vec<&str> = outputs.into_iter().filter(|o| stage.path(o).exists()).collect();
+    manifest::write(&stage.folder, &provenance, &outputs)?;
     Ok(verdicts)
 }
 
-fn score(job: &Job, ingested: &Ingested, stage: &Stage, stop: &AtomicBool, output: &Output) -> Result<Population> {
+fn scorer<'a>(job: &'a Job, ingested: &'a Ingested<'a>) -> Result<Scorer<'a>> {
     let subjects = job.exports.iter().find(|e| e.table.name == "subjects").context("no subjects")?;
     let files: Vec<PathBuf> = subjects.files.iter().map(|f| f.file.path.clone()).collect();
-    let scorer = Scorer::new(
+    Scorer::new(
         ingested,
         &job.plan,
         &job.card,
@@ -185,12 +197,39 @@ fn score(job: &Job, ingested: &Ingested, stage: &Stage, stop: &AtomicBool, outpu
         &job.contract,
         &job.calendar,
         files,
-    )?;
-    let mut evidence =
-        EvidenceFile::create(&stage.path("evidence.parquet"), &ingested.spine, &job.contract, &job.model)?;
-    let population = population::score(&scorer, &job.model, output, stop, &mut |records| evidence.add(records))?;
+    )
+}
+
+fn rate(job: &Job, scorer: &Scorer, stage: &Stage, stop: &AtomicBool, output: &Output) -> Result<Rated> {
+    let spine = &scorer.ingested.spine;
+    let mut evidence = EvidenceFile::create(&stage.path("evidence.parquet"), spine, &job.contract, &job.model)?;
+    let rated = population::rate(scorer, output, stop, &mut |records| evidence.add(records))?;
     evidence.finish()?;
-    Ok(population)
+    Ok(rated)
+}
+
+/// What friends tell, unless the model's propagation is off or there are no links.
+fn friends(
+    job: &Job,
+    pass: &Pass,
+    ingested: &Ingested,
+    rated: &Rated,
+    findings: &mut BTreeMap<String, Findings>,
+    output: &Output,
+) -> Result<Option<Friends>> {
+    let Some(export) = job.exports.iter().find(|e| e.table.name == "friend_links") else { return Ok(None) };
+    let propagation = &job.model.card.propagation;
+    if !propagation.enabled {
+        let mut unread = Findings::default();
+        for (file, open) in (0_u32..).zip(&export.files) {
+            unread.tally.add(file, Class::Dropped, open.rows());
+        }
+        findings.insert(export.table.name.clone(), unread);
+        return Ok(None);
+    }
+    let (friends, found) = friends::find(pass, export, ingested, rated, propagation, output)?;
+    findings.insert(export.table.name.clone(), found);
+    Ok(Some(friends))
 }
 
 /// The conservation law: every row of every file is in exactly one class.
@@ -211,7 +250,7 @@ fn conserved(job: &Job, findings: &BTreeMap<String, Findings>) -> Result<()> {
     Ok(())
 }
 
-fn measured(findings: &BTreeMap<String, Findings>, population: &Population) -> Measured {
+fn measured(findings: &BTreeMap<String, Findings>, population: &Population, friends: Option<&Friends>) -> Measured {
     let share = |found: &Findings| {
         let bad = found.tally.total(Class::Quarantined);
         let all: u64 = Class::ALL.iter().filter(|c| **c != Class::NotVisible).map(|c| found.tally.total(*c)).sum();
@@ -220,6 +259,7 @@ fn measured(findings: &BTreeMap<String, Findings>, population: &Population) -> M
     Measured {
         quarantined: findings.iter().map(|(t, f)| (t.clone(), share(f))).collect(),
         scored: (population.scored, population.rows.score.len() as u64),
+        converged: friends.map(|f| f.propagated.converged()),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::contract::{Calendar, Contract, subject_scope};
 use crate::expression::{Expression, Numbers, Scope, Type, decimal};
 use crate::pipeline::catalogue::{Aggregate, Catalogue, Declaration, Feature, Part, Rowwise, Scale};
 use crate::pipeline::finding::{Findings, Source};
+use crate::pipeline::model::{CATEGORIES, RELATIONSHIPS};
 
 /// Compiles a catalogue for an as-of date. Features whose table is not among `present` are null, `unknown`.
 ///
@@ -32,6 +33,10 @@ pub fn compile(
     let mut features = Vec::with_capacity(catalogue.features.len());
     for feature in &catalogue.features {
         let source = &catalogue.sources[feature.source];
+        if feature.declared.aggregate.of_friends() || feature.category == CATEGORIES[RELATIONSHIPS] {
+            compiler.of_friends(feature, source);
+            continue;
+        }
         features.extend(compiler.feature(feature, source));
     }
     let Compiler { reads, findings, subject_scope, .. } = compiler;
@@ -63,6 +68,30 @@ impl Compiler<'_> {
                 self.findings.0.push(source.finding(&span, format!("feature `{}`: {message}", declared.name)));
                 None
             }
+        }
+    }
+
+    /// Checks a feature of the relationship graph, which is not computed from rows.
+    fn of_friends(&mut self, feature: &Feature, source: &Source) {
+        let d = &feature.declared;
+        let mut find = |message: String| {
+            self.findings.0.push(source.finding(&feature.span, format!("feature `{}`: {message}", d.name)));
+        };
+        if !d.aggregate.of_friends() {
+            find("relationship features are aggregates over the graph, such as `friends_score`".into());
+        }
+        if feature.category != CATEGORIES[RELATIONSHIPS] {
+            find(format!("an aggregate over the graph belongs to the category `{}`", CATEGORIES[RELATIONSHIPS]));
+        }
+        if d.table.is_some() || d.condition.is_some() || d.of.is_some() || d.window.is_some() || d.applies.is_some() {
+            find("an aggregate over the graph has no `source`, `where`, `of`, `window` or `applies`".into());
+        }
+        let shrunk = matches!(d.aggregate, Aggregate::FriendsVerified | Aggregate::FriendsInDefault);
+        let prior = d.prior.zip(d.prior_strength);
+        if prior.is_some_and(|(p, k)| !(shrunk && (0.0..=1.0).contains(&p) && k > 0.0 && k.is_finite()))
+            || d.prior.is_some() != d.prior_strength.is_some()
+        {
+            find("`prior` (0 to 1) and `prior_strength` (above 0) go together, and with shares of friends only".into());
         }
     }
 

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, StringViewArray};
+use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit,
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt64Type,
 };
 
+use super::lookup::hash_bytes;
 use super::rule::Rule;
-use super::spine::{IdForm, hash_bytes, to_ordered};
+use super::spine::{IdForm, Spine, to_ordered};
 use crate::NULL;
 use crate::contract::{Column, ColumnType};
 
@@ -255,7 +257,7 @@ pub enum IdColumn {
     /// Fixed-size binary.
     Binary(FixedSizeBinaryArray),
     /// Integers as eight ordered bytes, and which are not null.
-    Integer(Vec<[u8; 8]>, Vec<bool>),
+    Integer(Vec<[u8; 8]>, Option<NullBuffer>),
 }
 
 impl IdColumn {
@@ -268,8 +270,8 @@ impl IdColumn {
             DataType::FixedSizeBinary(_) => Self::Binary(array.as_fixed_size_binary().clone()),
             t if t.is_integer() => {
                 let keys = id_keys(array)?;
-                let valid = (0..array.len()).map(|r| array.is_valid(r)).collect();
-                Self::Integer(keys.into_iter().map(to_ordered).collect(), valid)
+                let nulls = array.logical_nulls().filter(|n| n.null_count() > 0);
+                Self::Integer(keys.into_iter().map(to_ordered).collect(), nulls)
             }
             _ => Self::Text(text(array)?),
         })
@@ -291,13 +293,22 @@ impl IdColumn {
         match self {
             Self::Text(a) => a.is_valid(row).then(|| AsRef::<[u8]>::as_ref(a.value(row))),
             Self::Binary(a) => a.is_valid(row).then(|| a.value(row)),
-            Self::Integer(bytes, valid) => valid[row].then(|| bytes[row].as_slice()),
+            Self::Integer(bytes, nulls) => {
+                nulls.as_ref().is_none_or(|n| n.is_valid(row)).then(|| bytes[row].as_slice())
+            }
         }
     }
 
-    /// The bytes of every id.
-    pub fn iter(&self, rows: usize) -> impl Iterator<Item = Option<&[u8]>> {
-        (0..rows).map(|row| self.get(row))
+    /// The dense number of each id, [`super::spine::UNKNOWN`] for null and for who is not in the spine.
+    #[must_use]
+    pub fn numbers(&self, spine: &Spine, rows: usize) -> Vec<u32> {
+        let mut numbers = Vec::with_capacity(rows);
+        match self {
+            Self::Integer(bytes, None) => spine.find_words(bytes, |_| true, &mut numbers),
+            Self::Integer(bytes, Some(nulls)) => spine.find_words(bytes, |n| nulls.is_valid(n), &mut numbers),
+            _ => spine.find_all((0..rows).map(|row| self.get(row)), &mut numbers),
+        }
+        numbers
     }
 }
 

@@ -12,6 +12,7 @@ pub mod decode;
 pub mod disputes;
 pub mod export;
 pub mod files;
+pub mod lookup;
 pub mod outcomes;
 pub mod pack;
 pub mod pass;

@@ -21,7 +21,8 @@ use super::scan::{Findings, Scan, Setting};
 use super::spine::{IdForm, Spine};
 use super::store::{Buckets, Budget, Rows, Store};
 use super::subjects::Subjects;
-use super::ties;
+use super::tie_store::{TieStore, Ties};
+use super::ties::{DroppedTies, Joinable, TieReader};
 use crate::contract::{Calendar, Contract};
 use crate::output::Output;
 
@@ -84,13 +85,7 @@ impl<'a> Pass<'a> {
     /// When a file turns out corrupt, rows cannot be spilled, or the run is interrupted.
     pub fn run(&self) -> Result<Ingested<'a>> {
         let mut findings = BTreeMap::new();
-        let mut setting = Setting {
-            calendar: self.calendar,
-            known_by: self.known_by.as_microsecond(),
-            currency: self.currency,
-            limits: &self.contract.limits,
-            reliability: KeyMap::default(),
-        };
+        let mut setting = self.setting();
         setting.reliability = self.sources(&setting, &mut findings)?;
         let (spine, store) = self.subjects(&setting, &mut findings)?;
         let buckets = Buckets::new(spine.len());
@@ -98,16 +93,11 @@ impl<'a> Pass<'a> {
         let disputed = self.disputes(&spine, &setting, &mut findings)?;
         let mut stores = BTreeMap::from([("subjects".to_owned(), store)]);
         let mut layouts = BTreeMap::from([("subjects".to_owned(), self.layout(self.required("subjects")?))]);
-        for export in self.exports.iter().filter(|e| e.table.has_records() || e.table.name == "friend_links") {
+        for export in self.exports.iter().filter(|e| e.table.has_records()) {
             let name = &export.table.name;
             let layout = self.layout(export);
             let store = Store::new(buckets, self.budget, self.scratch)?;
-            let found = if export.table.has_records() {
-                self.records(export, &setting, &spine, &layout, disputed.get(name), &store)?
-            } else {
-                let read = |scan: &Scan, batch: Batch| ties::read(scan, &batch, &spine, &consents, &layout, &store);
-                self.scan(export, &setting, &read)?
-            };
+            let found = self.records(export, &setting, &spine, &layout, disputed.get(name), &store)?;
             findings.insert(name.clone(), found);
             stores.insert(name.clone(), store);
             layouts.insert(name.clone(), layout);
@@ -118,6 +108,28 @@ impl<'a> Pass<'a> {
         let record_forms = tables.map(|e| (e.table.name.clone(), e.record_form())).collect();
         let disputes = disputed.iter().map(|(table, contested)| (table.clone(), contested.count())).collect();
         Ok(Ingested { spine, buckets, consents, stores, layouts, findings, outcomes, disputes, record_forms })
+    }
+
+    /// Reads the ties between subjects that may be joined; nothing else of the pass depends on them.
+    ///
+    /// # Errors
+    /// When a file turns out corrupt, ties cannot be spilled, or the run is interrupted.
+    pub fn ties(&self, export: &Export, joinable: Joinable) -> Result<(Ties<'a>, DroppedTies, Findings)> {
+        let store = TieStore::new(joinable.spine.len(), export.files.len(), self.budget, self.scratch)?;
+        let reader = TieReader::new(&export.table, joinable, self.calendar, &store)?;
+        let found = self.scan(export, &self.setting(), &|scan, batch| reader.read(scan, &batch))?;
+        let dropped = reader.finish()?;
+        Ok((store.finish()?, dropped, found))
+    }
+
+    fn setting(&self) -> Setting<'a> {
+        Setting {
+            calendar: self.calendar,
+            known_by: self.known_by.as_microsecond(),
+            currency: self.currency,
+            limits: &self.contract.limits,
+            reliability: KeyMap::default(),
+        }
     }
 
     /// The reliability of each source.

@@ -43,6 +43,14 @@ impl Findings {
         self.quarantined.push(row);
     }
 
+    /// Counts rows of a file as used, or as merged where they repeat a tie of another row.
+    pub fn merged(&mut self, rows: &[u64], merged: &[u64]) {
+        for (file, (rows, merged)) in (0_u32..).zip(rows.iter().zip(merged)) {
+            self.tally.add(file, Class::Merged, *merged);
+            self.tally.add(file, Class::Used, rows - merged);
+        }
+    }
+
     /// Adds what another thread found.
     pub fn merge(&mut self, other: &mut Self) {
         self.tally.merge(&other.tally);
@@ -206,13 +214,13 @@ impl<'a> Scan<'a> {
         let (mut all, mut ids) = (Vec::new(), Vec::new());
         for at in &self.owners {
             let column = batch.columns[*at].as_ref().map(IdColumn::new).transpose()?;
-            let mut dense = Vec::new();
-            if let (Some(spine), Some(column)) = (spine, &column) {
-                dense.reserve(batch.len);
-                spine.find_all(column.iter(batch.len), &mut dense);
-            }
-            for row in 0..batch.len {
-                // An id of the spine has been looked at when the spine was built.
+            let dense = match (spine, &column) {
+                (Some(spine), Some(column)) => column.numbers(spine, batch.len),
+                _ => Vec::new(),
+            };
+            // An id of the spine has been looked at when the spine was built.
+            let all_known = dense.len() == batch.len && !dense.contains(&UNKNOWN);
+            for row in (0..batch.len).filter(|_| !all_known) {
                 if dense.get(row).is_some_and(|d| *d != UNKNOWN) {
                     continue;
                 }

@@ -1,10 +1,9 @@
 //! The spine: every visible subject, in order of id, with a dense number.
 
-use foldhash::fast::FixedState;
 use rayon::prelude::*;
-use std::hash::{BuildHasher, Hasher};
 
-const EMPTY: u64 = u64::MAX;
+use super::lookup::Lookup;
+
 /// Dense number of an id that is not in the spine.
 pub const UNKNOWN: u32 = u32::MAX;
 
@@ -58,6 +57,24 @@ impl Ids {
         &self.bytes[start..self.ends[at] as usize]
     }
 
+    /// The width of all ids, 0 when they differ.
+    #[must_use]
+    pub const fn width(&self) -> usize {
+        if self.ends.is_empty() { self.width } else { 0 }
+    }
+
+    /// All ids, when each has eight bytes.
+    #[must_use]
+    pub fn words(&self) -> &[[u8; 8]] {
+        if self.width() == 8 { self.bytes.as_chunks::<8>().0 } else { &[] }
+    }
+
+    /// The id at a position, when all have `W` bytes.
+    #[must_use]
+    pub fn fixed<const W: usize>(&self, at: usize) -> Option<&[u8; W]> {
+        self.bytes.as_chunks::<W>().0.get(at)
+    }
+
     /// Number of ids.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -79,7 +96,7 @@ impl Ids {
 }
 
 /// Every visible subject.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub struct Spine {
     /// The ids, sorted; the position is the dense number.
     pub ids: Ids,
@@ -87,9 +104,7 @@ pub struct Spine {
     pub form: IdForm,
     /// Subjects of the export that are not visible yet.
     later: Option<Box<Self>>,
-    /// Open addressing: the upper half of the hash, then the dense number.
-    slots: Vec<u64>,
-    mask: usize,
+    lookup: Lookup,
 }
 
 impl Spine {
@@ -109,17 +124,8 @@ impl Spine {
                 ids.push(id);
             }
         }
-        let size = (ids.len() * 2).next_power_of_two().max(16);
-        let (mut slots, mask) = (vec![EMPTY; size], size - 1);
-        for at in 0..ids.len() {
-            let hash = hash_bytes(ids.get(at));
-            let mut slot = start(hash, mask);
-            while slots[slot] != EMPTY {
-                slot = (slot + 1) & mask;
-            }
-            slots[slot] = tag(hash) | at as u64;
-        }
-        Ok(Self { ids, form, later: None, slots, mask })
+        let lookup = Lookup::new(&ids)?;
+        Ok(Self { ids, form, later: None, lookup })
     }
 
     /// Remembers subjects of the export that are not visible yet, as far as no visible version of theirs is there.
@@ -156,55 +162,17 @@ impl Spine {
     /// The dense number of an id, or [`UNKNOWN`].
     #[must_use]
     pub fn find(&self, id: &[u8]) -> u32 {
-        self.probe(id, hash_bytes(id))
+        self.lookup.find(&self.ids, id)
     }
 
-    /// The dense numbers of many ids. Hashing, slots and ids are visited in three passes over short runs, so that
-    /// the memory accesses of one pass overlap.
+    /// The dense numbers of many ids.
     pub fn find_all<'a>(&self, ids: impl Iterator<Item = Option<&'a [u8]>>, out: &mut Vec<u32>) {
-        const RUN: usize = 64;
-        let mut run: [(&[u8], u64, u64); RUN] = [(&[], 0, EMPTY); RUN];
-        let mut ids = ids;
-        loop {
-            let mut filled = 0;
-            for place in &mut run {
-                let Some(id) = ids.next() else { break };
-                *place = match id {
-                    Some(id) => (id, hash_bytes(id), 0),
-                    None => (&[], 0, EMPTY),
-                };
-                filled += 1;
-            }
-            for place in &mut run[..filled] {
-                if place.2 != EMPTY {
-                    place.2 = self.slots[start(place.1, self.mask)];
-                }
-            }
-            out.extend(run[..filled].iter().map(|(id, hash, slot)| {
-                let near = dense(*slot);
-                if *slot != EMPTY && tag(*hash) == tag(*slot) && self.ids.get(near as usize) == *id {
-                    return near;
-                }
-                if *slot == EMPTY { UNKNOWN } else { self.probe(id, *hash) }
-            }));
-            if filled < RUN {
-                return;
-            }
-        }
+        self.lookup.find_all(&self.ids, ids, out);
     }
 
-    fn probe(&self, id: &[u8], hash: u64) -> u32 {
-        let mut at = start(hash, self.mask);
-        loop {
-            let slot = self.slots[at];
-            if slot == EMPTY {
-                return UNKNOWN;
-            }
-            if tag(slot) == tag(hash) && self.ids.get(dense(slot) as usize) == id {
-                return dense(slot);
-            }
-            at = (at + 1) & self.mask;
-        }
+    /// The dense numbers of many ids of eight bytes; `valid` tells of nulls.
+    pub fn find_words(&self, ids: &[[u8; 8]], valid: impl Fn(usize) -> bool, out: &mut Vec<u32>) {
+        self.lookup.find_words(&self.ids, ids, valid, out);
     }
 
     /// An id as it was written.
@@ -236,34 +204,11 @@ pub const fn from_ordered(bytes: [u8; 8]) -> i64 {
     (u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed()
 }
 
-/// A fixed hash: the same id has the same number in every run.
-#[must_use]
-pub fn hash_bytes(id: &[u8]) -> u64 {
-    let mut hasher = FixedState::with_seed(0x5e5a_3e00).build_hasher();
-    hasher.write(id);
-    hasher.finish()
-}
-
 fn prefix(id: &[u8]) -> u64 {
     let mut bytes = [0; 8];
     let n = id.len().min(8);
     bytes[..n].copy_from_slice(&id[..n]);
     u64::from_be_bytes(bytes)
-}
-
-const fn tag(hash: u64) -> u64 {
-    hash & 0xffff_ffff_0000_0000
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "the lower half of a slot is the dense number")]
-const fn dense(slot: u64) -> u32 {
-    slot as u32
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "masked to the table's size")]
-const fn start(hash: u64, mask: usize) -> usize {
-    // The tag uses the upper half; fold it in, so that tables above 2^32 slots still spread.
-    (hash ^ (hash >> 29)) as usize & mask
 }
 
 #[cfg(test)]

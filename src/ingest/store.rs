@@ -64,7 +64,8 @@ impl Budget {
         Self { bytes, used: AtomicU64::new(0) }
     }
 
-    pub(super) fn take(&self, bytes: u64) -> bool {
+    /// Takes memory, if so much is left.
+    pub fn take(&self, bytes: u64) -> bool {
         if self.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.bytes {
             return true;
         }
@@ -72,7 +73,8 @@ impl Budget {
         false
     }
 
-    pub(super) fn give_back(&self, bytes: u64) {
+    /// Gives memory back.
+    pub fn give_back(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

@@ -15,30 +15,17 @@ use anyhow::{Context, Result, anyhow};
 use super::store::Budget;
 
 /// Most interactions that are told apart.
-pub const MOST_INTERACTIONS: i64 = 30;
+pub const MOST_INTERACTIONS: usize = 30;
 /// Most months of age that are told apart.
 pub const MOST_MONTHS: i64 = 2_047;
 const INTERACTION_BITS: u32 = 5;
 const MONTH_BITS: u32 = 11;
-/// Bits below the file, which do not tell records apart.
+/// One of so many blocks is counted to tell which subjects are hubs.
+const SAMPLE: usize = 8;
+/// Bits below the file.
 const CONTENT_BITS: u32 = INTERACTION_BITS + MONTH_BITS;
 /// Subjects of a partition, as a power of two: their ties fit the cache.
 const PARTITION_BITS: u32 = 13;
-
-/// One direction of a tie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tie {
-    /// The receiving subject's place within its partition.
-    pub local: u32,
-    /// The sending subject.
-    pub from: u32,
-    /// The file the row stands in; see [`Packing::files`].
-    pub file: u32,
-    /// Interactions, at most [`MOST_INTERACTIONS`]; `None` when not told.
-    pub interactions: Option<u8>,
-    /// Age in whole months, at most [`MOST_MONTHS`].
-    pub months: u16,
-}
 
 /// How records are laid out for so many subjects and files.
 #[derive(Debug, Clone, Copy)]
@@ -77,16 +64,60 @@ impl Packing {
         1 << self.file_bits
     }
 
-    /// The bits that order records: all above the interactions.
+    /// The receiver's place within its partition.
     #[must_use]
-    pub const fn key_bits(&self) -> std::ops::Range<u32> {
-        CONTENT_BITS..CONTENT_BITS + self.file_bits + self.from_bits + PARTITION_BITS
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "the highest bits of the key")]
+    pub const fn local(&self, record: u64) -> usize {
+        (record >> (CONTENT_BITS + self.file_bits + self.from_bits)) as usize
     }
 
-    /// The bits that tell two ties of one receiver and sender apart are left out.
+    /// The sender.
     #[must_use]
-    pub const fn pair(&self, record: u64) -> u64 {
-        record >> (CONTENT_BITS + self.file_bits)
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "masked to at most 32 bits")]
+    pub const fn from(&self, record: u64) -> u32 {
+        ((record >> (CONTENT_BITS + self.file_bits)) & ((1 << self.from_bits) - 1)) as u32
+    }
+
+    /// The file; see [`Packing::files`].
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "masked to its bits")]
+    pub const fn file(&self, record: u64) -> usize {
+        (record >> CONTENT_BITS) as usize & ((1 << self.file_bits) - 1)
+    }
+
+    /// The code of the interactions, below 32.
+    #[must_use]
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "masked to its bits")]
+    pub const fn code(record: u64) -> usize {
+        (record >> MONTH_BITS) as usize & ((1 << INTERACTION_BITS) - 1)
+    }
+
+    /// The interactions that a code stands for; `None` when not told.
+    #[must_use]
+    pub fn interactions(code: usize) -> Option<u8> {
+        u8::try_from(code.checked_sub(1)?).ok()
+    }
+
+    /// The age in whole months.
+    #[must_use]
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "masked to its bits")]
+    pub const fn months(record: u64) -> u16 {
+        (record & ((1 << MONTH_BITS) - 1)) as u16
+    }
+
+    /// One record of two for the same tie, with the larger interactions, the larger age and the first file, and the other
+    /// file. What is not told counts as one interaction: more than none, less than two.
+    #[must_use]
+    pub fn merged(&self, one: u64, other: u64) -> (u64, usize) {
+        let rank = |code: &usize| if *code == 0 { 3 } else { 2 * code };
+        let code = [Self::code(one), Self::code(other)].into_iter().max_by_key(rank).unwrap_or(0) as u64;
+        let months = u64::from(Self::months(one).max(Self::months(other)));
+        let (first, last) = if self.file(one) <= self.file(other) { (one, other) } else { (other, one) };
+        ((first >> CONTENT_BITS << CONTENT_BITS) | (code << MONTH_BITS) | months, self.file(last))
     }
 
     const fn partition(to: u32) -> usize {
@@ -98,31 +129,13 @@ impl Packing {
         let file = u64::from(file).min(self.files() as u64 - 1);
         (((local << self.from_bits) | u64::from(from)) << self.file_bits | file) << CONTENT_BITS | content
     }
-
-    /// A record in parts.
-    #[must_use]
-    #[allow(clippy::cast_possible_truncation, reason = "every part is masked to its bits")]
-    pub const fn unpack(&self, record: u64) -> Tie {
-        const fn low(value: u64, bits: u32) -> u64 {
-            value & ((1 << bits) - 1)
-        }
-        let pair = record >> CONTENT_BITS;
-        let interactions = low(record >> MONTH_BITS, INTERACTION_BITS) as u8;
-        Tie {
-            local: low(pair >> (self.file_bits + self.from_bits), PARTITION_BITS) as u32,
-            from: low(pair >> self.file_bits, self.from_bits) as u32,
-            file: low(pair, self.file_bits) as u32,
-            interactions: if interactions == 0 { None } else { Some(interactions - 1) },
-            months: low(record, MONTH_BITS) as u16,
-        }
-    }
 }
 
 /// What a row says about its tie besides the two ends.
 #[must_use]
 pub fn content(interactions: Option<i64>, months: i64) -> u64 {
-    let interactions = interactions.map_or(0, |i| i.clamp(0, MOST_INTERACTIONS) + 1);
-    (interactions.cast_unsigned() << MONTH_BITS) | months.clamp(0, MOST_MONTHS).cast_unsigned()
+    let told = |i: i64| usize::try_from(i).unwrap_or(0).min(MOST_INTERACTIONS) as u64 + 1;
+    (interactions.map_or(0, told) << MONTH_BITS) | months.clamp(0, MOST_MONTHS).cast_unsigned()
 }
 
 /// One batch's records, sorted by partition.
@@ -261,6 +274,26 @@ impl Ties<'_> {
         self.len() == 0
     }
 
+    /// About how many ties each subject has: counted in one block of [`SAMPLE`].
+    ///
+    /// # Errors
+    /// When the scratch file cannot be read.
+    pub fn sampled_degrees(&self) -> Result<Vec<u32>> {
+        let mut degree = vec![0_u32; self.packing.subjects];
+        let mut count = |records: &[u64]| records.iter().for_each(|r| degree[self.packing.from(*r) as usize] += 1);
+        for block in self.blocks.iter().step_by(if self.blocks.len() < SAMPLE { 1 } else { SAMPLE }) {
+            match &block.records {
+                Records::Kept(records) => count(records),
+                Records::Spilled(offset) => {
+                    let mut bytes = vec![0; 8 * block.starts.last().copied().unwrap_or(0) as usize];
+                    self.scratch.read_exact_at(&mut bytes, *offset).context("reading the scratch file")?;
+                    bytes.as_chunks::<8>().0.iter().for_each(|b| count(&[u64::from_le_bytes(*b)]));
+                }
+            }
+        }
+        Ok(degree)
+    }
+
     /// The records of a partition, in no order.
     ///
     /// # Errors
@@ -310,11 +343,17 @@ mod tests {
             let packing = Packing::new(subjects, 8);
             let last = u32::try_from(subjects).unwrap();
             let (to, from) = (ends.0 % last, ends.1 % last);
-            let tie = packing.unpack(packing.pack(to, from, file, content(interactions, months)));
-            prop_assert_eq!(packing.subjects(Packing::partition(to)).start + tie.local as usize, to as usize);
-            prop_assert_eq!((tie.from, tie.file), (from, file));
-            prop_assert_eq!(tie.interactions.map(i64::from), interactions.map(|i| i.min(MOST_INTERACTIONS)));
-            prop_assert_eq!(i64::from(tie.months), months.min(MOST_MONTHS));
+            let record = packing.pack(to, from, file, content(interactions, months));
+            prop_assert_eq!(packing.subjects(Packing::partition(to)).start + packing.local(record), to as usize);
+            prop_assert_eq!((packing.from(record), packing.file(record)), (from, file as usize));
+            let told = Packing::interactions(Packing::code(record)).map(i64::from);
+            prop_assert_eq!(told, interactions.map(|i| i.min(30)));
+            prop_assert_eq!(i64::from(Packing::months(record)), months.min(MOST_MONTHS));
+            let later = packing.pack(to, from, 7, content(Some(2), 9));
+            let (merged, repeated) = packing.merged(later, record);
+            prop_assert_eq!((packing.merged(record, later).0, repeated), (merged, 7));
+            prop_assert_eq!((packing.from(merged), packing.file(merged)), (from, file as usize));
+            prop_assert_eq!(Packing::interactions(Packing::code(merged)).map(i64::from), interactions.map_or(Some(2), |i| Some(i.clamp(2, 30))));
         }
     }
 
@@ -331,8 +370,8 @@ mod tests {
             let ties = store.finish().unwrap();
             let partitions: Vec<Vec<u64>> = (0..3).map(|p| ties.partition(p).unwrap()).collect();
             assert_eq!(partitions.iter().map(|p| p.len() as u64).sum::<u64>(), ties.len());
-            let first = ties.packing().unpack(partitions[2][0]);
-            assert!(16_384 + first.local >= 16_384 && first.from < 9_000 && first.months == 7);
+            let first = partitions[2][0];
+            assert!(ties.packing().from(first) < 9_000 && Packing::months(first) == 7);
             all.push(partitions);
         }
         assert!(all[0] == all[1]);

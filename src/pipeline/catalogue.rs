@@ -152,6 +152,8 @@ pub enum Unit {
     Level,
     /// A weighted score without a unit.
     Index,
+    /// Points of the score.
+    Points,
 }
 
 impl Unit {
@@ -167,6 +169,7 @@ impl Unit {
             Self::Money => "money",
             Self::Level => "level",
             Self::Index => "index",
+            Self::Points => "points",
         }
     }
 }
@@ -225,6 +228,34 @@ pub enum Aggregate {
     Span,
     /// How much two halves of the rows have the same mix of groups: Σ min(a/A, b/B).
     Overlap,
+    /// Of the ties that count: the friends' mean score, anchored at the population's.
+    FriendsScore,
+    /// Of the ties that count: their number in full-strength friends.
+    EffectiveFriends,
+    /// Of the ties whose interactions are told: the share with one.
+    InteractionShare,
+    /// Of the ties that count: the middle age in months.
+    MedianTieAge,
+    /// Of the friends: the share whose identity is verified, shrunk towards `prior`.
+    FriendsVerified,
+    /// Of the friends: the share in default, shrunk towards `prior`.
+    FriendsInDefault,
+}
+
+impl Aggregate {
+    /// Whether it is worked out over the relationship graph and not over a table's rows.
+    #[must_use]
+    pub const fn of_friends(self) -> bool {
+        matches!(
+            self,
+            Self::FriendsScore
+                | Self::EffectiveFriends
+                | Self::InteractionShare
+                | Self::MedianTieAge
+                | Self::FriendsVerified
+                | Self::FriendsInDefault
+        )
+    }
 }
 
 impl Catalogue {

@@ -245,7 +245,6 @@ impl Pipeline {
             ("max_psi", gates.max_psi.is_some()),
             ("max_quarantined_growth", gates.max_quarantined_growth.is_some()),
             ("max_band_jump", gates.max_band_jump.is_some()),
-            ("propagation_converged", gates.propagation_converged.is_some()),
         ];
         set.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect()
     }

@@ -12,12 +12,18 @@ use super::finding::{Finding, Findings, Source};
 /// Share that a feature of full worth has: shares are counted in 1/1200.
 pub const FULL_SHARE: i64 = 1200;
 
+/// The most ties per subject that a model may count; sums over them stay within 64 bits.
+pub const MOST_TIES: usize = 1_000_000;
+
 /// The status of a subject who does not consent to be scored; no rule of a model can score one.
 pub const NO_CONSENT: &str = "no_consent";
 
 /// The five categories, in the order of every table and report.
 pub const CATEGORIES: [&str; 5] =
     ["credit_history", "fulfilment_capacity", "behaviour_preference", "personal_characteristics", "relationships"];
+
+/// The position of the relationship category among them.
+pub const RELATIONSHIPS: usize = 4;
 
 /// A model with the catalogue it scores.
 #[derive(Debug, Clone)]
@@ -75,6 +81,8 @@ pub struct Card {
     pub reasons: Reasons,
     /// The texts of the reason codes.
     pub reason: Vec<Spanned<Reason>>,
+    /// How friends' scores are propagated.
+    pub propagation: Propagation,
     /// The scorecard.
     pub feature: Vec<Spanned<ScoredFeature>>,
 }
@@ -224,6 +232,56 @@ pub enum Baseline {
     Max,
     /// The neutral share.
     Neutral,
+}
+
+/// How friends' scores are propagated; see `graph::propagate` for the formula.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Propagation {
+    /// Whether the relationship category is on.
+    pub enabled: bool,
+    /// Where the category's weight goes when it is off: percent for each of the other categories.
+    pub when_off: BTreeMap<String, i64>,
+    /// Days a tie must be old.
+    pub min_tie_age_days: u32,
+    /// The most ties that count per subject, strongest first.
+    pub max_ties: usize,
+    /// Counted ties below which the whole category is neutral.
+    pub min_friends: u32,
+    /// Interactions of ninety days at which a tie has full strength.
+    pub full_interactions: u8,
+    /// Confidence below which a subject neither lends nor gets.
+    pub confidence_floor: f64,
+    /// The number of full-weight friends one sender has to give.
+    pub sender_budget: u32,
+    /// κ: the full-strength friends that the population mean stands for.
+    pub anchor: f64,
+    /// λ: the most that friends move a subject's own share.
+    pub influence: f64,
+    /// The largest error of a share after the last round; the number of rounds follows from it.
+    pub precision: f64,
+    /// Whose identity is verified: SQL over the subject and its features.
+    pub verified: Spanned<String>,
+    /// Who is in default: SQL over the subject and its features.
+    pub in_default: Spanned<String>,
+    /// The trust gate.
+    pub trust: Trust,
+    /// Where the numbers come from.
+    pub basis: Basis,
+}
+
+/// The trust gate; see `graph::trust`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trust {
+    /// Whether it is on.
+    pub enabled: bool,
+    /// Trust, relative to that of a mixed walk, at which a sender has no weight.
+    pub low: f64,
+    /// How much above it the sender has full weight.
+    pub span: f64,
+    /// Where the numbers come from.
+    pub basis: Basis,
 }
 
 /// The text of a reason code.

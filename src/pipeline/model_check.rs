@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::catalogue::{Direction, Feature};
 use super::finding::{Finding, Findings};
-use super::model::{CATEGORIES, FULL_SHARE, Model, NO_CONSENT, ScoredFeature};
+use super::model::{CATEGORIES, FULL_SHARE, MOST_TIES, Model, NO_CONSENT, RELATIONSHIPS, ScoredFeature};
 use crate::expression::did_you_mean;
 use crate::pipeline::catalogue::Aggregate;
 
@@ -31,6 +31,7 @@ pub fn check(model: &Model) -> Result<(), Findings> {
     linter.statuses();
     linter.reasons();
     linter.policies();
+    linter.propagation();
     linter.money();
     linter.features();
     Findings(linter.findings).or(())
@@ -110,6 +111,9 @@ impl Linter<'_> {
             if sum != 100 {
                 self.find(&span, format!("segment `{}`: the weights sum to {sum} %, not 100 %", s.name));
             }
+            if s.weights.get(CATEGORIES[RELATIONSHIPS]).is_some_and(|w| *w > 50) {
+                self.find(&span, format!("segment `{}`: friends weigh more than the subject itself", s.name));
+            }
             if s.weights.values().any(|w| *w < 0) {
                 self.find(&span, format!("segment `{}`: a weight is negative", s.name));
             }
@@ -153,6 +157,55 @@ impl Linter<'_> {
             }
         }
         self.unique(card.policy.iter().map(|p| (p.get_ref().code.clone(), p.span())).collect(), "policy");
+    }
+
+    fn propagation(&mut self) {
+        let p = &self.model.card.propagation;
+        let line = self.model.source.text.lines().position(|l| l.trim() == "[propagation]");
+        let at = self.model.source.text.lines().take(line.unwrap_or(0)).map(|l| l.len() + 1).sum::<usize>();
+        let mut wrong = Vec::new();
+        let mut within = |key: &str, value: f64, range: std::ops::RangeInclusive<f64>| {
+            if !range.contains(&value) {
+                wrong.push(format!("`{key} = {value}` is not within {} and {}", range.start(), range.end()));
+            }
+        };
+        within("min_tie_age_days", f64::from(p.min_tie_age_days), 0.0..=36_500.0);
+        within("max_ties", p.max_ties as f64, 1.0..=MOST_TIES as f64);
+        within("min_friends", f64::from(p.min_friends), 3.0..=1_000.0);
+        within("full_interactions", f64::from(p.full_interactions), 1.0..=30.0);
+        within("confidence_floor", p.confidence_floor, 0.001..=1.0);
+        within("sender_budget", f64::from(p.sender_budget), 1.0..=1e6);
+        within("anchor", p.anchor, 0.001..=1_000.0);
+        within("influence", p.influence, 0.0..=0.9);
+        within("precision", p.precision, 1e-6..=1.0);
+        within("trust.low", p.trust.low, 0.0..=1.0);
+        within("trust.span", p.trust.span, 0.001..=10.0);
+        if p.when_off.values().sum::<i64>() != 100 || p.when_off.values().any(|w| *w < 0) {
+            wrong.push("`when_off` must give percent that sum to 100".into());
+        }
+        for name in p.when_off.keys().filter(|n| !CATEGORIES[..RELATIONSHIPS].contains(&n.as_str())) {
+            wrong.push(format!("`when_off.{name}` is none of the other four categories"));
+        }
+        wrong.into_iter().for_each(|message| self.find(&(at..at), format!("[propagation] {message}")));
+        for category in self.model.card.category.iter().filter(|c| c.get_ref().name == CATEGORIES[RELATIONSHIPS]) {
+            if category.get_ref().evidence.is_some() {
+                self.find(&category.span(), "confidence is a subject's own: `relationships` has no `evidence`".into());
+            }
+        }
+        for feature in &self.model.card.feature {
+            let f = feature.get_ref();
+            let declared = self.model.catalogue.feature(&f.name);
+            let of_friends = declared.is_some_and(|d| d.category == CATEGORIES[RELATIONSHIPS]);
+            if of_friends && (f.none.is_some() || f.unknown.is_some()) {
+                self.find(
+                    &feature.span(),
+                    format!(
+                        "`{}`: without enough friends the category is neutral; leave `none` and `unknown` out",
+                        f.name
+                    ),
+                );
+            }
+        }
     }
 
     fn money(&mut self) {
@@ -345,7 +398,14 @@ impl Linter<'_> {
     /// Bins that no value of a bounded feature can fall into.
     fn reachable(&mut self, f: &ScoredFeature, declared: &Feature) {
         let top = match (declared.declared.aggregate, declared.declared.unit) {
-            (Aggregate::Share | Aggregate::Overlap, _) => 1.0,
+            (
+                Aggregate::Share
+                | Aggregate::Overlap
+                | Aggregate::InteractionShare
+                | Aggregate::FriendsVerified
+                | Aggregate::FriendsInDefault,
+                _,
+            ) => 1.0,
             _ => f64::INFINITY,
         };
         for bin in &f.bins {

@@ -27,6 +27,8 @@ pub struct Measured {
     pub quarantined: BTreeMap<String, (u64, u64)>,
     /// Subjects with a score, and all.
     pub scored: (u64, u64),
+    /// Whether propagation stayed within its bound in every round; nothing when there was none.
+    pub converged: Option<bool>,
 }
 
 /// Checks every gate that is set.
@@ -60,6 +62,15 @@ pub fn check(gates: &Gates, measured: &Measured) -> Vec<Verdict> {
                 "{:.1} % of the subjects have a score; see coverage in audit.json for why the others have none",
                 100.0 * share
             ),
+        });
+    }
+    if let (Some(true), Some(converged)) = (gates.propagation_converged, measured.converged) {
+        verdicts.push(Verdict {
+            gate: "propagation_converged",
+            passed: converged,
+            measured: f64::from(u8::from(converged)),
+            limit: 1.0,
+            message: "a round of propagation changed more than its bound allows; see propagation in audit.json".into(),
         });
     }
     verdicts

@@ -6,5 +6,6 @@ pub mod hashes;
 pub mod manifest;
 pub mod parquet_file;
 pub mod quarantine;
+pub mod relationships;
 pub mod scores;
 pub mod stage;

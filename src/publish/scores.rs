@@ -17,9 +17,9 @@ use crate::ingest::spine::{IdForm, Spine, from_ordered};
 use crate::pipeline::Model;
 use crate::pipeline::model::CATEGORIES;
 use crate::score::Scorecard;
-use crate::score::bucket::NONE;
 use crate::score::population::Population;
 use crate::score::reasons::REASONS;
+use crate::score::rows::NONE;
 
 /// What the table's metadata says, so that equal scores are equal bytes wherever and whenever they were made.
 pub struct Label {
@@ -35,19 +35,24 @@ pub struct Label {
     pub program: String,
 }
 
+/// What the table is written from.
+pub struct Table<'a> {
+    /// The subjects.
+    pub spine: &'a Spine,
+    /// Their scores.
+    pub population: &'a Population,
+    /// The scorecard.
+    pub card: &'a Scorecard,
+    /// The model.
+    pub model: &'a Model,
+}
+
 /// Writes the table.
 ///
 /// # Errors
 /// When the disk is full.
-pub fn write(
-    path: &Path,
-    spine: &Spine,
-    population: &Population,
-    card: &Scorecard,
-    model: &Model,
-    label: &Label,
-) -> Result<()> {
-    let schema = schema(spine);
+pub fn write(path: &Path, table: &Table, label: &Label) -> Result<()> {
+    let schema = schema(table.spine);
     let id = ColumnPath::from("subject_id");
     let metadata = [
         ("sesame.as_of", &label.as_of),
@@ -65,11 +70,10 @@ pub fn write(
         .set_key_value_metadata(Some(metadata))
         .build();
     let mut file = ParquetFile::create(path, schema, properties)?;
-    let columns = Columns { spine, population, card, model };
     let mut from = 0;
-    while from < spine.len() {
-        let to = (from + GROUP_ROWS).min(spine.len());
-        file.write(columns.make(from, to))?;
+    while from < table.spine.len() {
+        let to = (from + GROUP_ROWS).min(table.spine.len());
+        file.write(table.columns(from, to))?;
         from = to;
     }
     file.finish()
@@ -107,24 +111,18 @@ fn schema(spine: &Spine) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-struct Columns<'a> {
-    spine: &'a Spine,
-    population: &'a Population,
-    card: &'a Scorecard,
-    model: &'a Model,
-}
-
 /// What one subject's row needs beyond its plain columns.
 struct Explained {
     points: [i64; 5],
     maxima: [i64; 5],
     reasons: [usize; REASONS],
+    of_friends: Option<usize>,
 }
 
 const NO_REASON: usize = usize::MAX;
 
-impl Columns<'_> {
-    fn make(&self, from: usize, to: usize) -> Vec<ArrayRef> {
+impl Table<'_> {
+    fn columns(&self, from: usize, to: usize) -> Vec<ArrayRef> {
         let rows = &self.population.rows;
         let card = &self.model.card;
         let maxima: Vec<[i64; 5]> = (0..self.card.weights.len()).map(|s| self.card.maxima(s)).collect();
@@ -164,12 +162,21 @@ impl Columns<'_> {
             explained.iter().for_each(|e| reasons.append_option(self.card.reasons.get(e.reasons[n])));
             columns.push(Arc::new(reasons.finish()));
         }
-        columns.push(text(&|_| None));
+        let mut reasons = StringBuilder::new();
+        explained.iter().for_each(|e| reasons.append_option(e.of_friends.and_then(|r| self.card.reasons.get(r))));
+        columns.push(Arc::new(reasons.finish()));
         columns.push(text(&|s| rows.policy[s].map(|p| card.policy[usize::from(p)].get_ref().code.clone())));
         columns.push(score(&rows.before));
         columns.push(Arc::new(Int32Array::from(rows.disputed[from..to].to_vec())));
         columns.push(score(&rows.with_disputed));
         columns
+    }
+
+    /// What friends move a subject's score by, in points.
+    #[must_use]
+    pub fn lift(&self, s: usize) -> i64 {
+        let (rows, width) = (&self.population.rows, self.card.features.len());
+        self.card.lift(usize::from(rows.segment[s]), &rows.bins[s * width..(s + 1) * width])
     }
 
     fn explain(&self, s: usize, maxima: &[[i64; 5]]) -> Explained {
@@ -192,7 +199,10 @@ impl Columns<'_> {
         for (to, code) in reasons.iter_mut().zip(codes) {
             *to = code;
         }
-        Explained { points: self.card.points(segment, bins).categories, maxima: maxima[segment], reasons }
+        // Nothing is said about friends unless there are enough of them.
+        let told = rows.score[s] != NONE && self.card.tells_of_friends(bins);
+        let of_friends = if told { self.population.shortfalls.of_friends(segment, bins) } else { None };
+        Explained { points: self.card.points(segment, bins).categories, maxima: maxima[segment], reasons, of_friends }
     }
 
     fn ids(&self, from: usize, to: usize) -> ArrayRef {

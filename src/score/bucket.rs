@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::card::Scorecard;
+use super::card::{Origin, Scorecard};
 use super::evidence::{Adverse, Evidence};
 use super::points::Fraction;
-use super::policy::{PolicyRule, Trigger};
+use super::policy::{Caps, PolicyRule, Trigger};
+use super::rows::ScoredRows;
 use super::rules::Rules;
 use crate::contract::{Calendar, Contract};
 use crate::engine::Frame;
@@ -21,12 +22,9 @@ use crate::ingest::resolve::{Resolved, resolve};
 use crate::ingest::scan::Findings;
 use crate::ingest::spine::IdForm;
 use crate::ingest::store::BucketRows;
-use crate::ingest::{subjects, ties};
+use crate::ingest::subjects;
 use crate::pipeline::Model;
-use crate::pipeline::model::NO_CONSENT;
-
-/// No score, no override.
-pub const NONE: i16 = -1;
+use crate::pipeline::model::{NO_CONSENT, RELATIONSHIPS};
 
 /// What scoring needs of the run.
 pub struct Scorer<'a> {
@@ -48,39 +46,31 @@ pub struct Scorer<'a> {
     pub calendar: &'a Calendar,
     own: Cleaner,
     policies: Vec<(&'a PolicyRule, Trigger)>,
+    /// What the rules leave of a score.
+    pub caps: Caps,
     adverse: BTreeMap<String, Adverse>,
     subject_files: Vec<PathBuf>,
     /// Tables of records in the order of the contract.
     tables: Vec<String>,
 }
 
-/// The scores of consecutive subjects, one entry each.
-#[derive(Debug, Clone, Default)]
-pub struct ScoredRows {
-    /// Segment, by position in the model file.
-    pub segment: Vec<u8>,
-    /// Status, by position in the model file.
-    pub status: Vec<u8>,
-    /// Confidence in thousandths.
-    pub confidence: Vec<i16>,
-    /// Bins of the scored features, subject by subject.
+/// A subject with contested records, as it would be rated with them.
+#[derive(Debug, Clone)]
+pub struct Contested {
+    /// The subject.
+    pub subject: u32,
+    /// Its bins.
     pub bins: Vec<u8>,
-    /// The score, or [`NONE`].
-    pub score: Vec<i16>,
-    /// The score before a policy rule, or [`NONE`].
-    pub before: Vec<i16>,
-    /// The policy rule, by position in the model file.
-    pub policy: Vec<Option<u8>>,
-    /// Records taken out because they are disputed.
-    pub disputed: Vec<i32>,
-    /// What the score would be with them, or [`NONE`].
-    pub with_disputed: Vec<i16>,
+    /// The policy rule that a record triggers.
+    pub held: Option<u8>,
 }
 
 /// What one bucket yields.
 pub struct BucketResult {
-    /// The scores.
+    /// The subjects, without scores.
     pub rows: ScoredRows,
+    /// Those with contested records.
+    pub contested: Vec<Contested>,
     /// Adverse records.
     pub evidence: Vec<Evidence>,
     /// Counts and quarantined rows, by table.
@@ -142,6 +132,7 @@ impl<'a> Scorer<'a> {
             calendar,
             own: Cleaner::new(layouts.get("subjects").context("no subjects")?, calendar, wanted)?,
             policies: ready,
+            caps: Caps::new(policies)?,
             adverse,
             subject_files,
             tables: contract.tables.iter().filter(|t| t.has_records()).map(|t| t.name.clone()).collect(),
@@ -159,7 +150,6 @@ impl<'a> Scorer<'a> {
         let own = self.own_columns(bucket, &mut findings)?;
         let consents: Vec<u8> = self.ingested.consents[range.clone()].to_vec();
         let added = self.add_up(bucket, u32::try_from(range.start)?, &consents, &mut findings)?;
-        self.count_ties(bucket, &mut findings)?;
         let features = self.computer.finish(count, &own, &added.sums)?;
         let facts = vec![
             ("score_consent", consents.iter().map(|c| i64::from(c & SCORE != 0)).collect()),
@@ -167,11 +157,10 @@ impl<'a> Scorer<'a> {
             ("used_records", added.used.clone()),
         ];
         let mut rows = self.rate(&consents, own.clone().with_integers(facts)?, &features)?;
-        self.apply_policy(&mut rows, &added.policy);
         rows.disputed = added.disputed.iter().map(|d| i32::try_from(*d).unwrap_or(i32::MAX)).collect();
-        rows.with_disputed = vec![NONE; count];
-        self.with_disputed(&own, &added, &mut rows)?;
-        Ok(BucketResult { rows, evidence: added.evidence, findings })
+        rows.triggered.clone_from(&added.policy);
+        let contested = self.contested(u32::try_from(range.start)?, &own, &added, &rows)?;
+        Ok(BucketResult { rows, contested, evidence: added.evidence, findings })
     }
 
     fn own_columns(&self, bucket: usize, findings: &mut BTreeMap<String, Findings>) -> Result<Frame> {
@@ -181,16 +170,6 @@ impl<'a> Scorer<'a> {
         let found = findings.entry("subjects".to_owned()).or_default();
         let rows = subjects::latest(&rows, layout, &self.subject_files, found)?;
         self.own.clean(&rows, 0..rows.len(), self.calendar)
-    }
-
-    fn count_ties(&self, bucket: usize, findings: &mut BTreeMap<String, Findings>) -> Result<()> {
-        let (Some(store), Some(layout)) =
-            (self.ingested.stores.get("friend_links"), self.ingested.layouts.get("friend_links"))
-        else {
-            return Ok(());
-        };
-        let rows = store.take(bucket, layout.width, false)?;
-        ties::merge(&rows, layout, findings.entry("friend_links".to_owned()).or_default())
     }
 
     /// Settles and adds up the record tables one after another.
@@ -268,21 +247,15 @@ impl<'a> Scorer<'a> {
             let hits = trigger.rows(rows, self.calendar)?;
             for (subject, held) in policy.iter_mut().enumerate() {
                 for row in rows.of(subject).filter(|r| hits[*r] == 1) {
-                    by_row[row] = self.stricter(by_row[row], position);
-                    *held = self.stricter(*held, position);
+                    by_row[row] = self.caps.stricter(by_row[row], position);
+                    *held = self.caps.stricter(*held, position);
                 }
             }
         }
         Ok(by_row)
     }
 
-    /// The rule that leaves the lower score; of two alike the first in the model's order.
-    fn stricter(&self, held: Option<u8>, other: u8) -> Option<u8> {
-        let cap = |rule: u8| self.policies.iter().find(|(p, _)| p.position == usize::from(rule)).map(|(p, _)| p.cap);
-        held.into_iter().chain([other]).min_by_key(|rule| (cap(*rule), *rule))
-    }
-
-    /// Segments, confidence, bins, points and status of subjects from their features.
+    /// Segment, confidence, status, bins and own share of subjects from their features.
     fn rate(&self, consents: &[u8], facts: Frame, features: &FeatureRows) -> Result<ScoredRows> {
         let count = consents.len();
         let named = self.plan.features.iter().map(|f| f.name.as_str()).zip(features.values.iter().map(Vec::as_slice));
@@ -291,9 +264,11 @@ impl<'a> Scorer<'a> {
         let by_category = self.rules.confidences(&frame, count)?;
         let confidence: Vec<i16> = (0..count)
             .map(|s| {
-                let weights = &self.card.weights[usize::from(segment[s])];
-                let sum: i64 = (0..5).map(|c| weights[c] * by_category[c][s]).sum();
-                let mean = Fraction { numerator: i128::from(sum), denominator: 100 }.round_half_even();
+                // Confidence is a subject's own: friends neither add to it nor take from it.
+                let weights = &self.card.weights[usize::from(segment[s])][..RELATIONSHIPS];
+                let sum: i64 = weights.iter().zip(&by_category).map(|(w, c)| w * c[s]).sum();
+                let all: i64 = weights.iter().sum::<i64>().max(1);
+                let mean = Fraction { numerator: i128::from(sum), denominator: i128::from(all) }.round_half_even();
                 i16::try_from(mean).unwrap_or(i16::MAX)
             })
             .collect();
@@ -308,33 +283,23 @@ impl<'a> Scorer<'a> {
         }
         let bins = self.bins(count, features);
         let width = self.card.features.len();
-        let score = (0..count)
-            .map(|s| match self.scored[usize::from(status[s])] {
-                true => self.score(usize::from(segment[s]), &bins[s * width..(s + 1) * width]),
-                false => NONE,
-            })
+        let own_share = (0..count)
+            .map(|s| self.card.own_share(usize::from(segment[s]), &bins[s * width..(s + 1) * width]))
             .collect();
-        Ok(ScoredRows {
-            segment,
-            status,
-            confidence,
-            bins,
-            score,
-            before: vec![NONE; count],
-            policy: vec![None; count],
-            ..ScoredRows::default()
-        })
-    }
-
-    fn score(&self, segment: usize, bins: &[u8]) -> i16 {
-        i16::try_from(self.card.low + self.card.points(segment, bins).total).unwrap_or(i16::MAX)
+        let marks = self.rules.marks(&frame, count)?;
+        Ok(ScoredRows { segment, status, confidence, bins, own_share, marks, ..ScoredRows::default() })
     }
 
     fn bins(&self, count: usize, features: &FeatureRows) -> Vec<u8> {
         let width = self.card.features.len();
         let mut bins = vec![0; count * width];
         for (n, feature) in self.card.features.iter().enumerate() {
-            let (values, nones) = (&features.values[feature.position], &features.nones[feature.position]);
+            let Origin::Plan(position) = feature.origin else {
+                // Friends come later; until then there are none.
+                (0..count).for_each(|s| bins[s * width + n] = feature.bin(f64::NAN, true));
+                continue;
+            };
+            let (values, nones) = (&features.values[position], &features.nones[position]);
             for s in 0..count {
                 bins[s * width + n] = feature.bin(values[s], nones[s] == 1);
             }
@@ -342,28 +307,12 @@ impl<'a> Scorer<'a> {
         bins
     }
 
-    fn apply_policy(&self, rows: &mut ScoredRows, policy: &[Option<u8>]) {
-        for (s, held) in policy.iter().enumerate() {
-            let Some(capped) = held.and_then(|h| self.capped(rows.score[s], h)) else { continue };
-            rows.before[s] = rows.score[s];
-            rows.score[s] = capped;
-            rows.policy[s] = *held;
-        }
-    }
-
-    /// The score a policy rule leaves, if it lowers it.
-    fn capped(&self, score: i16, rule: u8) -> Option<i16> {
-        let (policy, _) = self.policies.iter().find(|(p, _)| p.position == usize::from(rule))?;
-        let cap = i16::try_from(policy.cap).ok()?;
-        (score > cap).then_some(cap)
-    }
-
-    /// What the score of subjects with disputed records would be with them; segment as it is.
-    fn with_disputed(&self, own: &Frame, added: &Added, rows: &mut ScoredRows) -> Result<()> {
-        let chosen: Vec<usize> =
-            (0..added.disputed.len()).filter(|s| added.disputed[*s] > 0 && rows.score[*s] != NONE).collect();
+    /// How subjects with contested records would be rated with them; segment as it is.
+    fn contested(&self, first: u32, own: &Frame, added: &Added, rows: &ScoredRows) -> Result<Vec<Contested>> {
+        let scored = |s: &usize| self.scored[usize::from(rows.status[*s])];
+        let chosen: Vec<usize> = (0..added.disputed.len()).filter(|s| added.disputed[*s] > 0 && scored(s)).collect();
         if chosen.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut policy = vec![None; chosen.len()];
         let mut sums = BTreeMap::new();
@@ -387,11 +336,13 @@ impl<'a> Scorer<'a> {
         let features = self.computer.finish(chosen.len(), &own.pick(&chosen)?, &sums)?;
         let bins = self.bins(chosen.len(), &features);
         let width = self.card.features.len();
-        for (n, s) in chosen.into_iter().enumerate() {
-            let score = self.score(usize::from(rows.segment[s]), &bins[n * width..(n + 1) * width]);
-            let held = policy[n].map_or(rows.policy[s], |p| self.stricter(rows.policy[s], p));
-            rows.with_disputed[s] = held.and_then(|h| self.capped(score, h)).unwrap_or(score);
-        }
-        Ok(())
+        let contested = chosen.into_iter().enumerate().map(|(n, s)| {
+            Ok(Contested {
+                subject: first + u32::try_from(s)?,
+                bins: bins[n * width..(n + 1) * width].to_vec(),
+                held: policy[n].map_or(rows.triggered[s], |p| self.caps.stricter(rows.triggered[s], p)),
+            })
+        });
+        contested.collect()
     }
 }

@@ -1,10 +1,12 @@
 //! The scorecard made ready: features by position, bins in the run's currency.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 
 use crate::features::Plan;
-use crate::pipeline::catalogue::Unit;
-use crate::pipeline::model::{Bin, CATEGORIES};
+use crate::pipeline::catalogue::{Aggregate, Unit};
+use crate::pipeline::model::{Bin, CATEGORIES, Propagation, RELATIONSHIPS};
 use crate::pipeline::{Findings, Model};
 
 /// A model's scorecard over a plan's features.
@@ -14,7 +16,7 @@ pub struct Scorecard {
     pub features: Vec<CardFeature>,
     /// Sum of the importances in each category; 0 for a category without features.
     pub importance: [i64; 5],
-    /// Percent per category, by segment.
+    /// Ten-thousandths per category, by segment; they sum to [`WEIGHTS_ONE`].
     pub weights: Vec<[i64; 5]>,
     /// Lowest score.
     pub low: i64,
@@ -26,13 +28,36 @@ pub struct Scorecard {
     pub reasons: Vec<String>,
 }
 
+/// What the weights of a segment sum to.
+pub const WEIGHTS_ONE: i64 = 10_000;
+
+/// Where a feature's values come from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Origin {
+    /// The plan's feature of that position.
+    Plan(usize),
+    /// The relationship graph.
+    Friends(FriendsFeature),
+}
+
+/// A feature of the relationship graph.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FriendsFeature {
+    /// What it is.
+    pub aggregate: Aggregate,
+    /// What a share is shrunk towards.
+    pub prior: f64,
+    /// How many friends the prior weighs.
+    pub prior_strength: f64,
+}
+
 /// One scored feature.
 #[derive(Debug, Clone)]
 pub struct CardFeature {
     /// Its name.
     pub name: String,
-    /// Its position among the plan's features.
-    pub position: usize,
+    /// Where its values come from.
+    pub origin: Origin,
     /// Its category.
     pub category: usize,
     /// Its weight within the category.
@@ -101,10 +126,15 @@ impl Scorecard {
         let mut features = Vec::new();
         let reasons: Vec<String> = card.reason.iter().map(|r| r.get_ref().code.clone()).collect();
         for scored in card.feature.iter().map(toml::Spanned::get_ref) {
-            let (Some(declared), Some(position)) =
-                (model.catalogue.feature(&scored.name), positions.get(scored.name.as_str()))
-            else {
-                continue;
+            let Some(declared) = model.catalogue.feature(&scored.name) else { continue };
+            let origin = match positions.get(scored.name.as_str()) {
+                Some(position) => Origin::Plan(*position),
+                None if declared.declared.aggregate.of_friends() => Origin::Friends(FriendsFeature {
+                    aggregate: declared.declared.aggregate,
+                    prior: declared.declared.prior.unwrap_or(0.0),
+                    prior_strength: declared.declared.prior_strength.unwrap_or(0.0),
+                }),
+                None => continue,
             };
             let Some(category) = CATEGORIES.iter().position(|c| *c == declared.category) else { continue };
             let scale = if declared.declared.unit == Unit::Money { factor } else { 1.0 };
@@ -115,7 +145,7 @@ impl Scorecard {
             importance[category] += scored.importance;
             features.push(CardFeature {
                 name: scored.name.clone(),
-                position: *position,
+                origin,
                 category,
                 importance: scored.importance,
                 edges: bins.iter().filter_map(|b| b.below).map(|e| e * scale).collect(),
@@ -123,7 +153,7 @@ impl Scorecard {
                 reason: reasons.iter().position(|r| declared.declared.reason.as_ref() == Some(r)).unwrap_or(usize::MAX),
             });
         }
-        let weights = card.segment.iter().map(|s| weights(s.get_ref().weights.iter())).collect();
+        let weights = card.segment.iter().map(|s| weights(&s.get_ref().weights, &card.propagation)).collect();
         Ok(Self {
             features,
             importance,
@@ -136,14 +166,24 @@ impl Scorecard {
     }
 }
 
-fn weights<'a>(given: impl Iterator<Item = (&'a String, &'a i64)>) -> [i64; 5] {
-    let mut all = [0; 5];
-    for (name, weight) in given {
-        if let Some(category) = CATEGORIES.iter().position(|c| c == name) {
-            all[category] = *weight;
-        }
+/// The weights of a segment in ten-thousandths; without propagation the relationships' go where the model says.
+fn weights(percent: &BTreeMap<String, i64>, propagation: &Propagation) -> [i64; 5] {
+    let of = |weights: &BTreeMap<String, i64>, c: usize| weights.get(CATEGORIES[c]).copied().unwrap_or(0);
+    let friends = of(percent, RELATIONSHIPS);
+    std::array::from_fn(|c| match (propagation.enabled, c) {
+        (true, _) => 100 * of(percent, c),
+        (false, RELATIONSHIPS) => 0,
+        (false, _) => 100 * of(percent, c) + friends * of(&propagation.when_off, c),
+    })
+}
+
+impl Scorecard {
+    /// Whether a subject has enough friends for anything to be told of them.
+    #[must_use]
+    pub fn tells_of_friends(&self, bins: &[u8]) -> bool {
+        let mut friends = self.features.iter().zip(bins).filter(|(f, _)| f.category == RELATIONSHIPS);
+        friends.any(|(f, bin)| usize::from(*bin) != f.none())
     }
-    all
 }
 
 fn money_factor(model: &Model, currency: &str) -> Result<f64> {

@@ -3,10 +3,12 @@
 pub mod bucket;
 pub mod card;
 pub mod evidence;
+pub mod friends;
 pub mod points;
 pub mod policy;
 pub mod population;
 pub mod reasons;
+pub mod rows;
 pub mod rules;
 
 pub use card::Scorecard;

@@ -1,10 +1,11 @@
 //! Shares to points: one rounding of an exact fraction, and parts that add up to it.
 //!
-//! score = low + round-half-even(range · Σ_c weight_c · Σ_f importance·share / (1200 · Σ_f importance) / 100).
+//! score = low + round-half-even(range · Σ_c weight_c · Σ_f importance·share / (1200 · Σ_f importance) / 10000).
 //! Parts get the floor of their exact contribution; what is left goes to the largest remainders, ties in order.
 
-use super::card::Scorecard;
-use crate::pipeline::model::FULL_SHARE;
+use super::card::{Scorecard, WEIGHTS_ONE};
+use crate::graph::parameters::SHARE_ONE;
+use crate::pipeline::model::{FULL_SHARE, RELATIONSHIPS};
 
 /// Points of one subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,11 +58,51 @@ impl Scorecard {
     /// Points for the bins of a subject's features in a segment.
     #[must_use]
     pub fn points(&self, segment: usize, bins: &[u8]) -> Points {
+        self.of_sums(segment, &self.sums(bins))
+    }
+
+    /// The share of the score from the subject's own categories, friends left out, in millionths.
+    #[must_use]
+    pub fn own_share(&self, segment: usize, bins: &[u8]) -> u32 {
+        let sums = self.sums(bins);
+        let contributions = self.contributions(segment, &sums);
+        let own: i128 = contributions[..RELATIONSHIPS].iter().sum();
+        let weight: i64 = self.weights[segment][..RELATIONSHIPS].iter().sum();
+        if weight == 0 {
+            return 0;
+        }
+        // A contribution is range · weight · share over the denominator of all.
+        let denominator = self.denominator() / i128::from(WEIGHTS_ONE) * i128::from(self.range * weight);
+        let share = Fraction { numerator: own * i128::from(SHARE_ONE), denominator }.round_half_even();
+        u32::try_from(share).unwrap_or(0)
+    }
+
+    /// What friends move the score by, in points: the category's points less those of a neutral category.
+    #[must_use]
+    pub fn lift(&self, segment: usize, bins: &[u8]) -> i64 {
+        let of = |sum: i64| {
+            let mut sums = [0; 5];
+            sums[RELATIONSHIPS] = sum;
+            self.contributions(segment, &sums)[RELATIONSHIPS]
+        };
+        let neutral = of(self.neutral_share * self.importance[RELATIONSHIPS]);
+        let numerator = of(self.sums(bins)[RELATIONSHIPS]) - neutral;
+        Fraction { numerator, denominator: self.denominator() }.round_half_even()
+    }
+
+    /// The score for the bins of a subject's features in a segment.
+    #[must_use]
+    pub fn score(&self, segment: usize, bins: &[u8]) -> i16 {
+        i16::try_from(self.low + self.points(segment, bins).total).unwrap_or(i16::MAX)
+    }
+
+    /// Σ importance·share of each category.
+    fn sums(&self, bins: &[u8]) -> [i64; 5] {
         let mut sums = [0_i64; 5];
         for (feature, bin) in self.features.iter().zip(bins) {
             sums[feature.category] += feature.importance * feature.shares[usize::from(*bin)];
         }
-        self.of_sums(segment, &sums)
+        sums
     }
 
     /// The most points each category can give in a segment; they add up to the range.
@@ -71,26 +112,40 @@ impl Scorecard {
         self.of_sums(segment, &sums).categories
     }
 
-    /// Points from Σ importance·share of each category; a category without features is neutral, unless it is told.
+    /// Points from Σ importance·share of each category.
     fn of_sums(&self, segment: usize, sums: &[i64; 5]) -> Points {
-        let shared: i128 = self.importance.iter().map(|i| i128::from((*i).max(1))).product();
-        let denominator = i128::from(FULL_SHARE * 100) * shared;
-        let contributions: [i128; 5] = std::array::from_fn(|c| {
+        let contributions = self.contributions(segment, sums);
+        let denominator = self.denominator();
+        let total = Fraction { numerator: contributions.iter().sum(), denominator }.round_half_even();
+        let parts = share_out(total, &contributions, denominator);
+        Points { total, categories: std::array::from_fn(|c| parts[c]) }
+    }
+
+    /// What all contributions are over.
+    fn denominator(&self) -> i128 {
+        i128::from(FULL_SHARE * WEIGHTS_ONE) * self.importances()
+    }
+
+    fn importances(&self) -> i128 {
+        self.importance.iter().map(|i| i128::from((*i).max(1))).product()
+    }
+
+    /// Exact contributions of the categories; one without features is neutral, unless its sum is told.
+    fn contributions(&self, segment: usize, sums: &[i64; 5]) -> [i128; 5] {
+        let shared = self.importances();
+        std::array::from_fn(|c| {
             let empty = self.importance[c] == 0 && sums[c] == 0;
             let sum = if empty { self.neutral_share } else { sums[c] };
             let weight = self.weights[segment][c];
             i128::from(self.range * weight) * i128::from(sum) * (shared / i128::from(self.importance[c].max(1)))
-        });
-        let total = Fraction { numerator: contributions.iter().sum(), denominator }.round_half_even();
-        let parts = share_out(total, &contributions, denominator);
-        Points { total, categories: std::array::from_fn(|c| parts[c]) }
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::score::card::CardFeature;
+    use crate::score::card::{CardFeature, Origin};
     use proptest::prelude::*;
 
     fn card(importances: &[(usize, i64)], weights: [i64; 5]) -> Scorecard {
@@ -101,7 +156,7 @@ mod tests {
                 importance[*category] += i;
                 CardFeature {
                     name: String::new(),
-                    position: 0,
+                    origin: Origin::Plan(0),
                     category: *category,
                     importance: *i,
                     edges: (1..100).map(f64::from).collect(),
@@ -113,7 +168,7 @@ mod tests {
         Scorecard {
             features,
             importance,
-            weights: vec![weights],
+            weights: vec![weights.map(|w| 100 * w)],
             low: 350,
             range: 600,
             neutral_share: 500,

@@ -67,6 +67,37 @@ impl PolicyRule {
     }
 }
 
+/// What policy rules leave of a score.
+#[derive(Debug, Clone, Default)]
+pub struct Caps(Vec<(u8, i16)>);
+
+impl Caps {
+    /// The caps of some rules.
+    ///
+    /// # Errors
+    /// When there are more rules than a byte counts.
+    pub fn new(rules: &[PolicyRule]) -> Result<Self> {
+        let cap = |r: &PolicyRule| Ok((u8::try_from(r.position)?, i16::try_from(r.cap)?));
+        Ok(Self(rules.iter().map(cap).collect::<Result<_>>()?))
+    }
+
+    fn of(&self, rule: u8) -> Option<i16> {
+        self.0.iter().find(|(position, _)| *position == rule).map(|(_, cap)| *cap)
+    }
+
+    /// The rule that leaves the lower score; of two alike the first in the model's order.
+    #[must_use]
+    pub fn stricter(&self, held: Option<u8>, other: u8) -> Option<u8> {
+        held.into_iter().chain([other]).min_by_key(|rule| (self.of(*rule), *rule))
+    }
+
+    /// The score a rule leaves, if it lowers it.
+    #[must_use]
+    pub fn capped(&self, score: i16, rule: u8) -> Option<i16> {
+        self.of(rule).filter(|cap| score > *cap)
+    }
+}
+
 /// A condition over the stored rows of one table.
 pub struct Trigger {
     cleaner: Cleaner,

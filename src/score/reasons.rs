@@ -3,8 +3,8 @@
 //! shortfall = range · weight · importance · (baseline − share) / (1200 · Σ importance), in thousandths of a point,
 //! summed by reason code with its sign; what is left above 0 is sorted by points, then by code.
 
-use super::card::Scorecard;
-use crate::pipeline::model::{Baseline, FULL_SHARE};
+use super::card::{Scorecard, WEIGHTS_ONE};
+use crate::pipeline::model::{Baseline, FULL_SHARE, RELATIONSHIPS};
 
 /// Reasons given beside a score, the one about relationships not counted.
 pub const REASONS: usize = 4;
@@ -46,7 +46,8 @@ impl Baselines {
 #[derive(Debug, Clone)]
 pub struct Shortfalls {
     by_segment: Vec<Vec<Vec<i64>>>,
-    reasons: Vec<usize>,
+    /// The reason code of each feature, and whether it is one of relationships.
+    reasons: Vec<(usize, bool)>,
     codes: usize,
     /// Positions of the reason codes in order of their text.
     rank: Vec<usize>,
@@ -67,7 +68,8 @@ impl Shortfalls {
                         Baseline::Max => (feature.shares.iter().copied().max().unwrap_or(FULL_SHARE), 1),
                         _ => (card.neutral_share, 1),
                     };
-                    let below = i128::from(FULL_SHARE * 100 * card.importance[feature.category]) * i128::from(count);
+                    let below =
+                        i128::from(FULL_SHARE * WEIGHTS_ONE * card.importance[feature.category]) * i128::from(count);
                     let weight =
                         i128::from(1000 * card.range * card.weights[segment][feature.category] * feature.importance);
                     let cost = |share: &i64| {
@@ -85,7 +87,12 @@ impl Shortfalls {
         for (place, code) in sorted.into_iter().enumerate() {
             rank[code] = place;
         }
-        Self { by_segment, reasons: card.features.iter().map(|f| f.reason).collect(), codes: card.reasons.len(), rank }
+        Self {
+            by_segment,
+            reasons: card.features.iter().map(|f| (f.reason, f.category == RELATIONSHIPS)).collect(),
+            codes: card.reasons.len(),
+            rank,
+        }
     }
 
     /// What a feature's bin costs in a segment, in thousandths of a point.
@@ -94,18 +101,31 @@ impl Shortfalls {
         self.by_segment[segment][feature][usize::from(bin)]
     }
 
-    /// The reason codes that cost most, at most [`REASONS`], by position in the model file.
+    /// The reason codes that cost most, at most [`REASONS`], by position in the model file. Relationships have a slot of
+    /// their own; see [`Shortfalls::of_friends`].
     #[must_use]
     pub fn top(&self, segment: usize, bins: &[u8]) -> Vec<usize> {
+        let mut codes = self.costly(segment, bins, false);
+        codes.truncate(REASONS);
+        codes
+    }
+
+    /// The reason code of relationships that costs most, for a subject with enough friends.
+    #[must_use]
+    pub fn of_friends(&self, segment: usize, bins: &[u8]) -> Option<usize> {
+        self.costly(segment, bins, true).first().copied()
+    }
+
+    fn costly(&self, segment: usize, bins: &[u8], of_friends: bool) -> Vec<usize> {
         let mut cost = vec![0_i64; self.codes];
         for (feature, bin) in bins.iter().enumerate() {
-            if let Some(cost) = cost.get_mut(self.reasons[feature]) {
+            let (reason, friends) = self.reasons[feature];
+            if let Some(cost) = cost.get_mut(reason).filter(|_| friends == of_friends) {
                 *cost += self.cost(segment, feature, *bin);
             }
         }
         let mut codes: Vec<usize> = (0..self.codes).filter(|c| cost[*c] > 0).collect();
         codes.sort_unstable_by_key(|c| (std::cmp::Reverse(cost[*c]), self.rank[*c]));
-        codes.truncate(REASONS);
         codes
     }
 }

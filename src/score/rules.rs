@@ -7,6 +7,7 @@ use crate::contract::{Calendar, Contract};
 use crate::engine::{Frame, Program};
 use crate::expression::{ColumnKind, Expression, Numbers, Scope};
 use crate::features::Plan;
+use crate::graph::csr::{IN_DEFAULT, VERIFIED};
 use crate::pipeline::model::CATEGORIES;
 use crate::pipeline::{Findings, Model};
 
@@ -18,6 +19,8 @@ pub struct Rules {
     /// The category of each evidence expression, and its k.
     strengths: Vec<(usize, f64)>,
     statuses: Program,
+    /// Whose identity is verified, and who is in default.
+    marks: Program,
     /// The columns of `subjects` that rules read.
     pub subject_columns: Vec<String>,
 }
@@ -84,6 +87,7 @@ impl Rules {
                 strengths.push((at, k));
             }
         }
+        let marks = [&card.propagation.verified, &card.propagation.in_default].map(|rule| parse(rule, &scope, true));
         findings.or(())?;
         let subjects = subject_scope(contract.table("subjects")?, &contract.limits, calendar);
         read.sort();
@@ -94,6 +98,7 @@ impl Rules {
             evidence: Program::doubles(evidence.iter().map(String::as_str))?,
             strengths,
             statuses: Program::conditions(statuses.iter().map(String::as_str))?,
+            marks: Program::conditions(marks.iter().map(String::as_str))?,
             subject_columns: read,
         })
     }
@@ -112,6 +117,20 @@ impl Rules {
     /// When the engine fails.
     pub fn statuses(&self, frame: &Frame, subjects: usize) -> Result<Vec<u8>> {
         first_that_holds(&self.statuses, frame, subjects)
+    }
+
+    /// What friends are told of each subject: [`VERIFIED`] and [`IN_DEFAULT`].
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn marks(&self, frame: &Frame, subjects: usize) -> Result<Vec<u8>> {
+        let mut marks = vec![0; subjects];
+        for (result, mark) in self.marks.run(frame)?.iter().zip([VERIFIED, IN_DEFAULT]) {
+            for (marks, holds) in marks.iter_mut().zip(result.conditions()?) {
+                *marks |= holds * mark;
+            }
+        }
+        Ok(marks)
     }
 
     /// Confidence of each subject by category, in thousandths: n / (n + k) of the evidence mass n.

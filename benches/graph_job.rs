@@ -1,0 +1,153 @@
+//! The graph job by itself: from links and priors in Parquet to the friends' mean, as a run does it.
+//!
+//! `cargo bench --bench graph_job -- FOLDER [OUT.parquet]` over what `benches/peers/graph_generate.py` writes;
+//! `benches/peers/graph_scipy.py` does the same in Python. Prints CPU and wall seconds by stage. RAYON_NUM_THREADS sets
+//! the threads, SESAME_MEMORY (bytes) the memory for links before they are spilled.
+#![allow(missing_docs, clippy::print_stdout, reason = "a bench is no public interface and prints its result")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch};
+use arrow::datatypes::{Float64Type, Int64Type};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use sesame::cli::PipelineArgs;
+use sesame::graph::Parameters;
+use sesame::graph::csr::Builder;
+use sesame::graph::parameters::SHARE_ONE;
+use sesame::graph::propagate::{Priors, propagate};
+use sesame::ingest::consents::{NETWORK, SCORE};
+use sesame::ingest::spine::{IdForm, Ids, Spine, to_ordered};
+use sesame::ingest::store::Budget;
+use sesame::ingest::ties::Joinable;
+use sesame::job;
+use sesame::output::{LogFormat, Output};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1).filter(|a| a != "--bench");
+    let folder = PathBuf::from(args.next().context("give the folder of subjects.parquet and friend_links.parquet")?);
+    let out = args.next();
+    let mut clock = Clock(Instant::now(), cpu()?);
+    let (ids, share, confidence) = subjects(&folder.join("subjects.parquet"))?;
+    clock.lap("priors")?;
+    let mut all = Ids::default();
+    ids.iter().for_each(|id| all.push(&to_ordered(*id)));
+    let spine = Spine::build(&all, IdForm::Integer)?;
+    let mut places = Vec::new();
+    spine.find_all((0..ids.len()).map(|n| Some(all.get(n))), &mut places);
+    let (mut p, mut c) = (vec![0_u32; spine.len()], vec![0_u16; spine.len()]);
+    for (n, place) in places.iter().enumerate() {
+        (p[*place as usize], c[*place as usize]) = (share[n], confidence[n]);
+    }
+    drop((all, share, confidence, places));
+    clock.lap("number")?;
+
+    let job = job::load(&pipeline(&folder))?;
+    let parameters = Parameters { max_ties: 1_000_000, ..Parameters::new(&job.model.card.propagation) };
+    let memory = std::env::var("SESAME_MEMORY").map_or(Ok(512 << 20), |m| m.parse())?;
+    let (budget, stop, output) = (Budget::new(memory), AtomicBool::new(false), Output::new(true, LogFormat::Text));
+    let scratch = tempfile::tempdir()?;
+    let pass = job.pass(&budget, scratch.path(), &stop, &output);
+    let consents = vec![SCORE | NETWORK; spine.len()];
+    let counted: Vec<bool> = c.iter().map(|c| u32::from(*c) >= parameters.floor).collect();
+    let joinable = Joinable { spine: &spine, consents: &consents, counted: &counted, min_age_days: 90 };
+    let export = job.exports.iter().find(|e| e.table.name == "friend_links").context("no links")?;
+    let (ties, dropped, _) = pass.ties(export, joinable)?;
+    clock.lap("read links")?;
+    let builder = Builder {
+        parameters: &parameters,
+        marks: None,
+        budget: &budget,
+        scratch: tempfile::tempfile_in(scratch.path())?,
+        stop: &stop,
+    };
+    let progress = output.stage("build", ties.len(), "ties");
+    let graph = builder.build(ties, &progress)?;
+    clock.lap("build")?;
+    let priors = Priors { share: &p, confidence: &c, verified: &|_| false };
+    let result = propagate(&graph, &priors, &parameters, &|_| (), &stop)?;
+    clock.lap(&format!("{} rounds", parameters.rounds))?;
+    println!("links {}, dropped {}, residuals {:?}", graph.links, dropped.total(), result.residuals);
+    if let Some(out) = out {
+        let friends = result.friends.iter().map(|r| f64::from(*r) / SHARE_ONE as f64);
+        write(Path::new(&out), &spine, friends)?;
+    }
+    Ok(())
+}
+
+/// Ids, shares in millionths and confidences in thousandths.
+fn subjects(path: &Path) -> Result<(Vec<i64>, Vec<u32>, Vec<u16>)> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(fs_err::File::open(path)?.into_parts().0)?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), ["subject_id", "prior", "confidence"]);
+    let (mut ids, mut share, mut confidence) = (Vec::new(), Vec::new(), Vec::new());
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "shares lie between 0 and 1")]
+    for batch in builder.with_projection(mask).build()? {
+        let batch = batch?;
+        let column = |name: &str| batch.column_by_name(name).with_context(|| format!("no column {name}"));
+        ids.extend_from_slice(column("subject_id")?.as_primitive::<Int64Type>().values());
+        share.extend(column("prior")?.as_primitive::<Float64Type>().values().iter().map(|v| (v * 1e6).round() as u32));
+        let values = column("confidence")?.as_primitive::<Float64Type>().values();
+        confidence.extend(values.iter().map(|v| (v * 1e3).round() as u16));
+    }
+    Ok((ids, share, confidence))
+}
+
+fn pipeline(folder: &Path) -> PipelineArgs {
+    let input = |table: &str| format!("inputs.{table}=\"{}/{table}.parquet\"", folder.display());
+    let mut overrides = vec![input("subjects"), input("friend_links"), "consent_statement=\"a benchmark\"".to_owned()];
+    for table in [
+        "repayments",
+        "utility_payments",
+        "purchases",
+        "consents",
+        "public_records",
+        "disputes",
+        "sources",
+        "outcomes",
+        "groups",
+    ] {
+        overrides.push(format!("inputs.{table}=\"\""));
+    }
+    let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/nightly.toml");
+    PipelineArgs { pipeline, as_of: Some("2025-10-31".to_owned()), known_by: None, model: None, overrides }
+}
+
+fn write(path: &Path, spine: &Spine, friends: impl Iterator<Item = f64>) -> Result<()> {
+    let ids = (0..spine.len()).map(|n| spine.text(u32::try_from(n).unwrap_or(u32::MAX)).parse::<i64>().unwrap_or(0));
+    let columns: [(&str, ArrayRef); 2] = [
+        ("subject_id", Arc::new(ids.collect::<Int64Array>())),
+        ("friends", Arc::new(friends.collect::<Float64Array>())),
+    ];
+    let batch = RecordBatch::try_from_iter(columns)?;
+    let mut writer = ArrowWriter::try_new(fs_err::File::create(path)?.into_parts().0, batch.schema(), None)?;
+    writer.write(&batch)?;
+    writer.close()?;
+    Ok(())
+}
+
+struct Clock(Instant, f64);
+
+impl Clock {
+    fn lap(&mut self, name: &str) -> Result<()> {
+        let now = (Instant::now(), cpu()?);
+        println!("{name:<12} cpu {:7.2} s  wall {:7.2} s", now.1 - self.1, (now.0 - self.0).as_secs_f64());
+        *self = Self(now.0, now.1);
+        Ok(())
+    }
+}
+
+/// CPU seconds of the process so far.
+fn cpu() -> Result<f64> {
+    let stat = fs_err::read_to_string("/proc/self/stat")?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |n: usize| fields.get(n).and_then(|f| f.parse::<f64>().ok()).context("/proc/self/stat");
+    Ok((ticks(11)? + ticks(12)?) / 100.0)
+}

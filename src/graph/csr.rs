@@ -1,0 +1,353 @@
+//! From ties to the graph: for every subject the ties that count, as compressed sparse rows.
+//!
+//! Partitions of receivers are built several at a time. A partition's records are sorted by receiver in one counting
+//! pass, a small hash table finds the repeated ties of each, and the strongest are kept. Senders are renumbered hub
+//! first, by degrees that a sample of the ties tells well enough: the order changes speed, never a result, and so does
+//! the order of a receiver's links.
+
+use std::fs::File;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use bytemuck::Pod;
+use rayon::prelude::*;
+
+use super::links::{HOT, Links, Open, Shelf};
+use super::order::{Order, inverse};
+use super::parameters::Parameters;
+use crate::exit::Interrupted;
+use crate::ingest::store::Budget;
+use crate::ingest::tie_store::{Packing, Ties};
+use crate::memory::LargeArray;
+use crate::output::Progress;
+
+/// A mark of a subject that friends are told of.
+pub const VERIFIED: u8 = 1;
+/// The subject is in default.
+pub const IN_DEFAULT: u8 = 2;
+
+/// The graph of counted subjects.
+#[derive(Debug)]
+pub struct Graph<'a> {
+    hot: Links<u16>,
+    warm: Links<u32>,
+    cold: Links<u32>,
+    shelf: Shelf<'a>,
+    /// Counted ties of each subject, before the strongest are chosen.
+    pub degree: Vec<u32>,
+    /// The place of each subject in hub-first order.
+    place: Vec<u32>,
+    /// What the chosen ties of each subject are like; empty when not asked for.
+    neighbours: Vec<Neighbours>,
+    /// Directed links.
+    pub links: u64,
+    /// Directed ties that were not among the strongest.
+    pub beyond: u64,
+    /// Rows by file that repeat a tie of another row.
+    pub merged: Vec<u64>,
+}
+
+/// What the chosen ties of a subject are like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Neighbours {
+    /// Ties.
+    pub ties: u32,
+    /// Ties whose interactions are told.
+    pub told: u32,
+    /// Ties with an interaction.
+    pub interacting: u32,
+    /// Middle age of the ties in whole months; of two the younger.
+    pub median_months: u16,
+    /// Friends with [`VERIFIED`].
+    pub verified: u32,
+    /// Friends with [`IN_DEFAULT`].
+    pub in_default: u32,
+}
+
+/// What a graph is built with.
+pub struct Builder<'a> {
+    /// The parameters.
+    pub parameters: &'a Parameters,
+    /// Marks of each subject, when neighbours are to be described.
+    pub marks: Option<&'a [u8]>,
+    /// Memory for links.
+    pub budget: &'a Budget,
+    /// Where links beyond it go: an unnamed file.
+    pub scratch: File,
+    /// Set when the run is interrupted.
+    pub stop: &'a AtomicBool,
+}
+
+/// What one partition contributes.
+struct Part {
+    hot: Links<u16>,
+    warm: Links<u32>,
+    cold: Links<u32>,
+    degree: Vec<u32>,
+    neighbours: Vec<Neighbours>,
+    links: u64,
+    beyond: u64,
+    /// Repeated rows by file number of the packing.
+    merged: Vec<u64>,
+}
+
+/// What partitions share.
+struct Shared<'a> {
+    parameters: &'a Parameters,
+    packing: Packing,
+    order: &'a Order,
+    marks: Option<&'a [u8]>,
+    /// Strength by the code of the interactions in a record.
+    strengths: [u8; 32],
+    shelf: &'a Shelf<'a>,
+}
+
+impl<'a> Builder<'a> {
+    /// Builds the graph.
+    ///
+    /// # Errors
+    /// When the scratch file cannot be read or written, or the run is interrupted.
+    pub fn build(self, ties: Ties, progress: &Progress) -> Result<Graph<'a>> {
+        let packing = *ties.packing();
+        let shelf = Shelf::new(self.budget, self.scratch);
+        let order = Order::new(&ties.sampled_degrees()?);
+        let place = order.places();
+        let shared = Shared {
+            parameters: self.parameters,
+            packing,
+            order: &order,
+            marks: self.marks,
+            strengths: std::array::from_fn(|code| self.parameters.strength(Packing::interactions(code))),
+            shelf: &shelf,
+        };
+        let parts = (0..packing.partitions())
+            .into_par_iter()
+            .map(|p| {
+                if self.stop.load(Ordering::Relaxed) {
+                    return Err(Interrupted.into());
+                }
+                let records = ties.partition(p)?;
+                progress.add(records.len() as u64);
+                shared.part(packing.subjects(p), &records)
+            })
+            .collect::<Result<Vec<Part>>>()?;
+        let (mut hot, mut warm, mut cold) = (Links::default(), Links::default(), Links::default());
+        let (mut degree, mut neighbours) = (Vec::with_capacity(place.len()), Vec::new());
+        let (mut links, mut beyond, mut merged) = (0, 0, vec![0; packing.files()]);
+        for mut part in parts {
+            hot.append(&mut part.hot);
+            warm.append(&mut part.warm);
+            cold.append(&mut part.cold);
+            degree.append(&mut part.degree);
+            neighbours.append(&mut part.neighbours);
+            links += part.links;
+            beyond += part.beyond;
+            merged.iter_mut().zip(part.merged).for_each(|(all, one)| *all += one);
+        }
+        let merged = by_file(&ties.rows, &merged);
+        drop(ties);
+        Ok(Graph { hot, warm, cold, shelf, degree, place, neighbours, links, beyond, merged })
+    }
+}
+
+impl Shared<'_> {
+    fn part(&self, subjects: Range<usize>, records: &[u64]) -> Result<Part> {
+        let packing = self.packing;
+        let count = subjects.len();
+        let (mut records, starts) = by_receiver(records, count, &packing);
+        let first = subjects.start;
+        let (mut hot, mut warm, mut cold) = (Open::new(first), Open::new(first), Open::new(first));
+        let mut part = Part {
+            hot: Links::default(),
+            warm: Links::default(),
+            cold: Links::default(),
+            degree: vec![0; count],
+            neighbours: self.marks.map_or_else(Vec::new, |_| vec![Neighbours::default(); count]),
+            links: 0,
+            beyond: 0,
+            merged: vec![0; packing.files()],
+        };
+        let (mut seen, mut months) = (Vec::new(), Vec::new());
+        let mut sorted: [Vec<(u32, u8)>; 3] = Default::default();
+        for local in 0..count {
+            let row = &mut records[starts[local] as usize..starts[local + 1] as usize];
+            let unique = self.merge(row, first + local, &mut seen, &mut part.merged);
+            part.degree[local] = u32::try_from(unique)?;
+            let kept = unique.min(self.parameters.max_ties);
+            if kept < unique {
+                part.beyond += (unique - kept) as u64;
+                // Strongest first, ties by id.
+                let key = |r: &u64| (std::cmp::Reverse(self.strength(*r)), packing.from(*r));
+                row[..unique].select_nth_unstable_by_key(kept, key);
+            }
+            let row = &row[..kept];
+            if let Some(marks) = self.marks {
+                part.neighbours[local] = self.describe(row, marks, &mut months);
+            }
+            part.links += kept as u64;
+            for record in row {
+                let (class, from) = self.order.place(packing.from(*record));
+                sorted[class].push((from, self.strength(*record)));
+            }
+            let [hots, warms, colds] = &mut sorted;
+            hot.add(hots, self.shelf)?;
+            warm.add(warms, self.shelf)?;
+            cold.add(colds, self.shelf)?;
+        }
+        part.hot = hot.finish(self.shelf)?;
+        part.warm = warm.finish(self.shelf)?;
+        part.cold = cold.finish(self.shelf)?;
+        Ok(part)
+    }
+
+    fn strength(&self, record: u64) -> u8 {
+        self.strengths[Packing::code(record)]
+    }
+
+    /// Merges the repeated ties of one receiver to the front of its records; returns how many are left. `seen` is
+    /// scratch space: a table of where each sender stands in the row.
+    fn merge(&self, row: &mut [u64], receiver: usize, seen: &mut Vec<u32>, merged: &mut [u64]) -> usize {
+        const FREE: u32 = u32::MAX;
+        let packing = self.packing;
+        let bits = (2 * row.len()).next_power_of_two().trailing_zeros().max(1);
+        seen.clear();
+        seen.resize(1 << bits, FREE);
+        let mut unique = 0;
+        for n in 0..row.len() {
+            let record = row[n];
+            let from = packing.from(record);
+            let mut slot = (from.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize;
+            loop {
+                match seen[slot] {
+                    FREE => {
+                        #[allow(clippy::cast_possible_truncation, reason = "a row of one partition")]
+                        let place = unique as u32;
+                        seen[slot] = place;
+                        row[unique] = record;
+                        unique += 1;
+                        break;
+                    }
+                    other if packing.from(row[other as usize]) == from => {
+                        let (kept, repeated) = packing.merged(row[other as usize], record);
+                        row[other as usize] = kept;
+                        // Each row makes two records; the one of the lower receiver counts it.
+                        merged[repeated] += u64::from(receiver < from as usize);
+                        break;
+                    }
+                    _ => slot = (slot + 1) & ((1 << bits) - 1),
+                }
+            }
+        }
+        unique
+    }
+
+    /// What the chosen ties of one subject are like.
+    fn describe(&self, row: &[u64], marks: &[u8], months: &mut Vec<u16>) -> Neighbours {
+        let mut found = Neighbours::default();
+        months.clear();
+        for record in row {
+            let interactions = Packing::interactions(Packing::code(*record));
+            let marks = marks[self.packing.from(*record) as usize];
+            found.ties += 1;
+            found.told += u32::from(interactions.is_some());
+            found.interacting += u32::from(interactions.is_some_and(|i| i > 0));
+            found.verified += u32::from(marks & VERIFIED != 0);
+            found.in_default += u32::from(marks & IN_DEFAULT != 0);
+            months.push(Packing::months(*record));
+        }
+        let middle = months.len().saturating_sub(1) / 2;
+        if !months.is_empty() {
+            found.median_months = *months.select_nth_unstable(middle).1;
+        }
+        found
+    }
+}
+
+/// Repeated rows by file. Files beyond those the records tell apart share a count; their rows are taken as repeated
+/// from the last file backwards.
+fn by_file(rows: &[u64], merged: &[u64]) -> Vec<u64> {
+    let mut out = vec![0; rows.len()];
+    let Some((shared, own)) = merged.split_last() else { return out };
+    for (out, merged) in out.iter_mut().zip(own) {
+        *out = *merged;
+    }
+    let mut left = *shared;
+    for file in (own.len()..rows.len()).rev() {
+        out[file] = left.min(rows[file]);
+        left -= out[file];
+    }
+    out
+}
+
+/// The records sorted by receiver, and where those of each begin.
+fn by_receiver(records: &[u64], receivers: usize, packing: &Packing) -> (Vec<u64>, Vec<u32>) {
+    let mut starts = vec![0_u32; receivers + 2];
+    records.iter().for_each(|r| starts[packing.local(*r) + 2] += 1);
+    for n in 2..starts.len() {
+        starts[n] += starts[n - 1];
+    }
+    let mut sorted = vec![0; records.len()];
+    for record in records {
+        let start = &mut starts[packing.local(*record) + 1];
+        sorted[*start as usize] = *record;
+        *start += 1;
+    }
+    (sorted, starts)
+}
+
+impl Graph<'_> {
+    /// Number of subjects.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.place.len()
+    }
+
+    /// Whether there is no subject.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.place.is_empty()
+    }
+
+    /// What the chosen ties of each subject are like; the rest of the graph is let go.
+    #[must_use]
+    pub fn into_neighbours(mut self) -> Vec<Neighbours> {
+        std::mem::take(&mut self.neighbours)
+    }
+
+    /// The subject at each place of the hub-first order.
+    #[must_use]
+    pub fn subjects(&self) -> Vec<u32> {
+        inverse(&self.place)
+    }
+
+    /// One value per subject, moved to hub-first order.
+    ///
+    /// # Errors
+    /// When there is not enough memory.
+    pub fn hub_first<T: Pod>(&self, of: impl Fn(usize) -> T) -> Result<LargeArray<T>> {
+        let mut out = LargeArray::zeroed(self.len())?;
+        for (subject, place) in self.place.iter().enumerate() {
+            out[*place as usize] = of(subject);
+        }
+        Ok(out)
+    }
+
+    /// Σ strength · value of the neighbours for every subject; `values` are in hub-first order.
+    ///
+    /// # Errors
+    /// When spilled links cannot be read.
+    pub fn weigh<V: Copy + Into<u64> + Sync>(&self, values: &[V], out: &mut [u64]) -> Result<()> {
+        out.par_chunks_mut(1 << 16).for_each(|some| some.fill(0));
+        let hot = &values[..values.len().min(HOT as usize)];
+        self.hot.weigh(&self.shelf, hot, out)?;
+        self.warm.weigh(&self.shelf, values, out)?;
+        self.cold.weigh(&self.shelf, values, out)
+    }
+}
+
+impl Drop for Graph<'_> {
+    fn drop(&mut self) {
+        self.shelf.budget.give_back(self.hot.kept() + self.warm.kept() + self.cold.kept());
+    }
+}

@@ -1,0 +1,15 @@
+//! Friends' scores over the relationship graph.
+//!
+//! Ties between counted subjects become a compressed sparse row graph ([`csr`]) in blocks of about equal numbers of
+//! links ([`links`]) that stay in memory or lie on disk. [`propagate`] iterates the anchored neighbour average over it
+//! in integer fixed point; [`trust`] can weigh down subjects that verified ones hardly reach.
+
+pub mod csr;
+pub mod links;
+pub mod order;
+pub mod parameters;
+pub mod propagate;
+pub mod trust;
+
+pub use csr::Graph;
+pub use parameters::Parameters;

@@ -1,0 +1,204 @@
+//! The anchored neighbour average (Friedkin and Johnsen, 1990) in integer fixed point.
+//!
+//! For subject i with prior share p, confidence c and the chosen ties j of strength o:
+//!
+//! - sender weight `v_j = c_j · min(1, budget / degree_j) · g_j`, nothing for subjects that do not count;
+//! - evidence `E_i = Σ_j o_ij v_j`, population mean `μ = Σ c p / Σ c` over counted subjects;
+//! - `R_i = (κ μ + Σ_j o_ij v_j F_j) / (κ + E_i)`, the friends' mean, anchored at μ by κ full-strength friends;
+//! - `F_i = (1 − l_i) p_i + l_i R_i` with `l_i = λ (1 − c_i)`, iterated from `F = p`, all from the previous vector.
+//!
+//! Why it is sound. R and F are convex combinations of priors and μ, so they never leave the priors' range. In the sup
+//! norm the map contracts by `ρ = max_i l_i E_i / (κ + E_i) ≤ λ < 1`: there is one fixed point whatever the start. The
+//! first step moves no share by more than λ, so after K rounds F is within `λ^(K+1) / (1 − λ)` of it; K is known before
+//! the run ([`super::parameters::rounds`]) and does not depend on the data. Colluders of total weight m·v move `R_i` by
+//! at most `m v / (κ + E_i + m v)`.
+//!
+//! Rounding. With shares in millionths each round rounds R once and F once, half a unit each; κμ is kept to 1/κ of a
+//! unit. So F strays by at most `½ + λ½ + ρ·(the round before)`, which adds up to `½ (1 + λ) / (1 − ρ)`: at most 1.5
+//! units for λ = ½, and R by at most half a unit more. Integer addition has no order: the result is the same bits for
+//! any number of threads, any order of rows, and any engine with 64-bit integers.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use bytemuck::{Pod, Zeroable};
+use rayon::prelude::*;
+
+use super::csr::Graph;
+use super::parameters::{Parameters, SHARE_ONE, WEIGHT_ONE};
+use super::trust;
+use crate::exit::Interrupted;
+use crate::memory::LargeArray;
+
+/// Subjects worked on at a time where there are no links to cut by.
+const RUN: usize = 1 << 16;
+
+/// What propagation starts from, one entry per subject.
+#[derive(Clone, Copy)]
+pub struct Priors<'a> {
+    /// Share of the score from the subject's own categories, in millionths.
+    pub share: &'a [u32],
+    /// Confidence in thousandths; 0 for a subject that does not count.
+    pub confidence: &'a [u16],
+    /// Whether the identity is verified: where trust starts from.
+    pub verified: &'a (dyn Fn(usize) -> bool + Sync),
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Propagated {
+    /// The friends' mean R of each subject, in millionths.
+    pub friends: Vec<u32>,
+    /// Evidence E of each subject: 255 · 1000 is one full-strength friend.
+    pub evidence: Vec<u64>,
+    /// Population mean μ, in millionths.
+    pub mean: u32,
+    /// The largest change of any F in each round, in millionths.
+    pub residuals: Vec<u32>,
+    /// What each residual could be at most: ρ times the one before, and rounding.
+    pub bounds: Vec<f64>,
+    /// ρ, the largest l·E/(κ+E) of any subject.
+    pub contraction: f64,
+    /// The trust gate of each subject in thousandths, when it is on.
+    pub gates: Option<Vec<u16>>,
+}
+
+impl Propagated {
+    /// Whether every round stayed within its bound.
+    #[must_use]
+    pub fn converged(&self) -> bool {
+        self.residuals.iter().zip(&self.bounds).all(|(r, b)| f64::from(*r) <= *b)
+    }
+}
+
+/// Runs all rounds; `done` is told of the links of each.
+///
+/// # Errors
+/// When spilled links cannot be read, or the run is interrupted.
+pub fn propagate(
+    graph: &Graph,
+    priors: &Priors,
+    parameters: &Parameters,
+    done: &(dyn Fn(u64) + Sync),
+    stop: &AtomicBool,
+) -> Result<Propagated> {
+    let gates = match parameters.trust {
+        Some(thresholds) => Some(trust::gates(graph, priors.verified, thresholds, stop)?),
+        None => None,
+    };
+    let gate = |subject: usize| gates.as_ref().map_or(WEIGHT_ONE, |g| u64::from(g[subject]));
+    let weight = |s: usize| sender_weight(priors.confidence[s], graph.degree[s], gate(s), parameters.budget);
+    let senders = graph.hub_first(weight)?;
+    let mut evidence = vec![0_u64; graph.len()];
+    graph.weigh(&senders, &mut evidence)?;
+    let (mean, anchored) = anchor(priors, parameters);
+    let own = |s: usize| Own::new(priors.share[s], priors.confidence[s], parameters);
+    let contraction = (0..graph.len())
+        .into_par_iter()
+        .map(|s| own(s).influence as f64 / 1e6 * evidence[s] as f64 / (parameters.anchor + evidence[s]).max(1) as f64)
+        .reduce(|| 0.0, f64::max);
+    let own = graph.hub_first(own)?;
+    let mut current: Vec<u32> = own.iter().map(|o| o.share).collect();
+    let mut sent = LargeArray::<u32>::zeroed(graph.len())?;
+    for ((sent, f), v) in sent.iter_mut().zip(&current).zip(senders.iter()) {
+        *sent = f * u32::from(*v);
+    }
+    let subjects = graph.subjects();
+    let mut sums = vec![0_u64; graph.len()];
+    let mut friends = vec![0_u32; graph.len()];
+    let mut residuals = Vec::new();
+    for _ in 0..parameters.rounds {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Interrupted.into());
+        }
+        graph.weigh(&sent, &mut sums)?;
+        friends.par_iter_mut().zip(&sums).zip(&evidence).for_each(|((r, sum), e)| {
+            *r = rounded(anchored + sum, parameters.anchor + e);
+        });
+        residuals.push(step(&own, &subjects, &friends, &senders, &mut current, &mut sent));
+        done(graph.links);
+    }
+    let bounds = bounds(&residuals, contraction, parameters);
+    Ok(Propagated { friends, evidence, mean, residuals, bounds, contraction, gates })
+}
+
+/// v in thousandths: confidence, shared out over at most `budget` full-weight ties, times the gate.
+fn sender_weight(confidence: u16, degree: u32, gate: u64, budget: u64) -> u16 {
+    let degree = u64::from(degree).max(1);
+    let below = degree * WEIGHT_ONE;
+    let weight = (2 * u64::from(confidence) * budget.min(degree) * gate + below) / (2 * below);
+    u16::try_from(weight).unwrap_or(u16::MAX)
+}
+
+/// μ in millionths, and κμ.
+fn anchor(priors: &Priors, parameters: &Parameters) -> (u32, u64) {
+    let counted = || priors.share.par_iter().zip(priors.confidence);
+    let weighted: u128 = counted().map(|(p, c)| u128::from(*p) * u128::from(*c)).sum();
+    let all: u128 = counted().map(|(_, c)| u128::from(*c)).sum();
+    let nearest =
+        |above: u128, below: u128| u64::try_from((2 * above + below) / (2 * below).max(1)).unwrap_or(u64::MAX);
+    let mean = u32::try_from(nearest(weighted, all)).unwrap_or(0);
+    (mean, nearest(weighted * u128::from(parameters.anchor), all))
+}
+
+/// A subject's own part in F.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Own {
+    /// p in millionths.
+    share: u32,
+    /// l in millionths.
+    influence: u32,
+}
+
+impl Own {
+    fn new(share: u32, confidence: u16, parameters: &Parameters) -> Self {
+        let doubt = WEIGHT_ONE.saturating_sub(u64::from(confidence));
+        Self { share, influence: u32::try_from(parameters.influence * doubt).unwrap_or(0) }
+    }
+
+    /// F from R, rounded to the nearest.
+    fn mixed(self, friends: u32) -> u32 {
+        let l = u64::from(self.influence);
+        let exact = (SHARE_ONE - l) * u64::from(self.share) + l * u64::from(friends);
+        u32::try_from((exact + SHARE_ONE / 2) / SHARE_ONE).unwrap_or(u32::MAX)
+    }
+}
+
+/// A quotient rounded to the nearest; the anchor below the line is never 0.
+fn rounded(above: u64, below: u64) -> u32 {
+    u32::try_from((above + below / 2) / below).unwrap_or(u32::MAX)
+}
+
+/// F and v·F of the next round; returns the largest change of any F.
+fn step(own: &[Own], subjects: &[u32], friends: &[u32], senders: &[u16], current: &mut [u32], sent: &mut [u32]) -> u32 {
+    let places = own.par_chunks(RUN).zip(subjects.par_chunks(RUN)).zip(senders.par_chunks(RUN));
+    let state = current.par_chunks_mut(RUN).zip(sent.par_chunks_mut(RUN));
+    let change = |(((own, subjects), senders), (current, sent)): ((_, _), (&mut [u32], &mut [u32]))| {
+        let (own, subjects): (&[Own], &[u32]) = (own, subjects);
+        let senders: &[u16] = senders;
+        let mut most = 0;
+        for n in 0..own.len() {
+            let next = own[n].mixed(friends[subjects[n] as usize]);
+            most = most.max(next.abs_diff(current[n]));
+            current[n] = next;
+            sent[n] = next * u32::from(senders[n]);
+        }
+        most
+    };
+    places.zip(state).map(change).reduce(|| 0, u32::max)
+}
+
+/// What each round's residual could be at most.
+fn bounds(residuals: &[u32], contraction: f64, parameters: &Parameters) -> Vec<f64> {
+    let influence = parameters.influence as f64 / WEIGHT_ONE as f64;
+    // Two vectors, each off by the rounding of one round.
+    let rounding = 1.0 + influence;
+    let mut bound = influence * SHARE_ONE as f64 + rounding;
+    let mut all = Vec::with_capacity(residuals.len());
+    for residual in residuals {
+        all.push(bound);
+        bound = contraction * f64::from(*residual) + rounding;
+    }
+    all
+}

@@ -1,0 +1,171 @@
+//! The relationship category: from ties and the subjects' own scores to bins.
+
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result};
+
+use super::card::{FriendsFeature, Origin, Scorecard};
+use super::population::Rated;
+use crate::graph::Parameters;
+use crate::graph::csr::{Builder, Graph, Neighbours, VERIFIED};
+use crate::graph::parameters::{SHARE_ONE, STRENGTH_ONE, WEIGHT_ONE};
+use crate::graph::propagate::{Priors, Propagated, propagate};
+use crate::ingest::export::Export;
+use crate::ingest::pass::{Ingested, Pass};
+use crate::ingest::scan::Findings;
+use crate::ingest::ties::{DroppedTies, Joinable};
+use crate::output::Output;
+use crate::pipeline::catalogue::Aggregate;
+use crate::pipeline::model::{Propagation, RELATIONSHIPS};
+
+/// What friends tell of every subject.
+#[derive(Debug)]
+pub struct Friends {
+    /// The parameters.
+    pub parameters: Parameters,
+    /// Ties below which nothing is told.
+    pub min_friends: u32,
+    /// The rounds and their result.
+    pub propagated: Propagated,
+    /// What each subject's ties are like.
+    pub neighbours: Vec<Neighbours>,
+    /// Why rows are no ties.
+    pub dropped: DroppedTies,
+    /// Subjects that may lend and get.
+    pub counted: u64,
+    /// Directed links of the graph.
+    pub links: u64,
+    /// Directed ties beyond the cap.
+    pub beyond: u64,
+}
+
+/// Reads the ties, builds the graph and propagates; the second part says what became of the rows.
+///
+/// # Errors
+/// When links cannot be read or spilled, or the run is interrupted.
+pub fn find(
+    pass: &Pass,
+    export: &Export,
+    ingested: &Ingested,
+    rated: &Rated,
+    model: &Propagation,
+    output: &Output,
+) -> Result<(Friends, Findings)> {
+    let stop = pass.stop;
+    let parameters = Parameters::new(model);
+    let counted: Vec<bool> = (0..rated.rows.status.len()).map(|s| rated.counts(s, &parameters)).collect();
+    let joinable = Joinable {
+        spine: &ingested.spine,
+        consents: &ingested.consents,
+        counted: &counted,
+        min_age_days: i64::from(model.min_tie_age_days),
+    };
+    let (ties, dropped, mut found) = pass.ties(export, joinable)?;
+    let scratch =
+        tempfile::tempfile_in(pass.scratch).with_context(|| format!("a scratch file in {}", pass.scratch.display()))?;
+    let rows = ties.rows.clone();
+    let progress = output.stage("build graph", ties.len(), "ties");
+    let builder =
+        Builder { parameters: &parameters, marks: Some(&rated.rows.marks), budget: pass.budget, scratch, stop };
+    let graph = builder.build(ties, &progress)?;
+    progress.finish();
+    found.merged(&rows, &graph.merged);
+    let progress = output.stage("propagate", graph.links * u64::from(parameters.rounds), "links");
+    let propagated = spread(&graph, rated, &counted, &parameters, &|links| progress.add(links), stop)?;
+    progress.finish();
+    let friends = Friends {
+        min_friends: model.min_friends,
+        propagated,
+        dropped,
+        counted: counted.iter().filter(|c| **c).count() as u64,
+        links: graph.links,
+        beyond: graph.beyond,
+        neighbours: graph.into_neighbours(),
+        parameters,
+    };
+    Ok((friends, found))
+}
+
+fn spread(
+    graph: &Graph,
+    rated: &Rated,
+    counted: &[bool],
+    parameters: &Parameters,
+    done: &(dyn Fn(u64) + Sync),
+    stop: &AtomicBool,
+) -> Result<Propagated> {
+    let confidence: Vec<u16> = rated
+        .rows
+        .confidence
+        .iter()
+        .zip(counted)
+        .map(|(c, counted)| if *counted { u16::try_from(*c).unwrap_or(0) } else { 0 })
+        .collect();
+    let priors = Priors {
+        share: &rated.rows.own_share,
+        confidence: &confidence,
+        verified: &|s| rated.rows.marks[s] & VERIFIED != 0,
+    };
+    propagate(graph, &priors, parameters, done, stop)
+}
+
+impl Friends {
+    /// Whether anything is told of a subject's friends.
+    #[must_use]
+    pub fn enough(&self, subject: usize) -> bool {
+        self.neighbours[subject].ties >= self.min_friends
+    }
+
+    /// The number of a subject's counted friends, in steps that tell no exact number.
+    #[must_use]
+    pub fn step(&self, subject: usize) -> &'static str {
+        match self.neighbours[subject].ties {
+            0..5 => "fewer than 5",
+            5..10 => "5 to 9",
+            10..20 => "10 to 19",
+            20..50 => "20 to 49",
+            _ => "50 or more",
+        }
+    }
+
+    /// How much of the friends' mean is the neutral anchor, in tenths.
+    #[must_use]
+    pub fn anchor_tenths(&self, subject: usize) -> i16 {
+        let anchor = self.parameters.anchor;
+        let all = (anchor + self.propagated.evidence[subject]).max(1);
+        i16::try_from((20 * anchor + all) / (2 * all)).unwrap_or(10)
+    }
+
+    /// Puts a subject's relationship features into their bins; without enough friends all are `none`.
+    pub fn fill(&self, card: &Scorecard, subject: usize, bins: &mut [u8]) {
+        let enough = self.enough(subject);
+        for (feature, bin) in card.features.iter().zip(bins).filter(|(f, _)| f.category == RELATIONSHIPS) {
+            if let (true, Origin::Friends(of)) = (enough, feature.origin) {
+                *bin = feature.bin(self.value(card, of, subject), false);
+            }
+        }
+    }
+
+    /// A relationship feature of a subject; NaN where it is not told.
+    #[must_use]
+    pub fn value(&self, card: &Scorecard, feature: FriendsFeature, subject: usize) -> f64 {
+        let n = &self.neighbours[subject];
+        let shrunk = |count: u32, of: u32| {
+            (f64::from(count) + feature.prior * feature.prior_strength) / (f64::from(of) + feature.prior_strength)
+        };
+        match feature.aggregate {
+            Aggregate::FriendsScore => {
+                card.low as f64 + card.range as f64 * f64::from(self.propagated.friends[subject]) / SHARE_ONE as f64
+            }
+            Aggregate::EffectiveFriends => {
+                self.propagated.evidence[subject] as f64 / (STRENGTH_ONE * WEIGHT_ONE) as f64
+            }
+            Aggregate::InteractionShare if n.told == 0 => f64::NAN,
+            Aggregate::InteractionShare => f64::from(n.interacting) / f64::from(n.told),
+            Aggregate::MedianTieAge => f64::from(n.median_months),
+            Aggregate::FriendsVerified => shrunk(n.verified, n.ties),
+            Aggregate::FriendsInDefault => shrunk(n.in_default, n.ties),
+            _ => f64::NAN,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The columns of scored subjects.
+
+use rayon::prelude::*;
+
+use super::card::Scorecard;
+use super::friends::Friends;
+use super::policy::Caps;
+
+/// No score, no override.
+pub const NONE: i16 = -1;
+
+/// Consecutive subjects, one entry each. The first columns come from a subject's own records; scores and what follows
+/// are filled when friends are known.
+#[derive(Debug, Clone, Default)]
+pub struct ScoredRows {
+    /// Segment, by position in the model file.
+    pub segment: Vec<u8>,
+    /// Status, by position in the model file.
+    pub status: Vec<u8>,
+    /// Confidence in thousandths.
+    pub confidence: Vec<i16>,
+    /// Bins of the scored features, subject by subject.
+    pub bins: Vec<u8>,
+    /// Share of the score from the subject's own categories, in millionths.
+    pub own_share: Vec<u32>,
+    /// What friends are told of the subject; see `graph::csr`.
+    pub marks: Vec<u8>,
+    /// The strictest policy rule that a record triggers, by position in the model file, whether it lowers the score or not.
+    pub triggered: Vec<Option<u8>>,
+    /// Records taken out because they are disputed.
+    pub disputed: Vec<i32>,
+    /// The score, or [`NONE`].
+    pub score: Vec<i16>,
+    /// The score before a policy rule lowered it, or [`NONE`].
+    pub before: Vec<i16>,
+    /// The policy rule that lowered the score, by position in the model file.
+    pub policy: Vec<Option<u8>>,
+    /// What the score would be with disputed records, or [`NONE`].
+    pub with_disputed: Vec<i16>,
+}
+
+impl ScoredRows {
+    /// Makes room for the columns that come from records.
+    pub fn reserve(&mut self, subjects: usize, features: usize) {
+        self.segment.reserve_exact(subjects);
+        self.status.reserve_exact(subjects);
+        self.confidence.reserve_exact(subjects);
+        self.bins.reserve_exact(subjects * features);
+        self.own_share.reserve_exact(subjects);
+        self.marks.reserve_exact(subjects);
+        self.triggered.reserve_exact(subjects);
+        self.disputed.reserve_exact(subjects);
+    }
+
+    /// Adds the subjects that follow, which are not scored yet either.
+    pub fn append(&mut self, other: &mut Self) {
+        self.segment.append(&mut other.segment);
+        self.status.append(&mut other.status);
+        self.confidence.append(&mut other.confidence);
+        self.bins.append(&mut other.bins);
+        self.own_share.append(&mut other.own_share);
+        self.marks.append(&mut other.marks);
+        self.triggered.append(&mut other.triggered);
+        self.disputed.append(&mut other.disputed);
+    }
+
+    /// Fills the relationship bins, then scores everyone whose status has a score.
+    pub fn score_all(&mut self, card: &Scorecard, caps: &Caps, friends: Option<&Friends>, scored: &[bool]) {
+        let subjects = self.status.len();
+        let width = card.features.len();
+        self.score = vec![NONE; subjects];
+        self.before = vec![NONE; subjects];
+        self.policy = vec![None; subjects];
+        self.with_disputed = vec![NONE; subjects];
+        if width == 0 {
+            return;
+        }
+        let (segment, status, triggered) = (&self.segment, &self.status, &self.triggered);
+        let outcome = self.score.par_iter_mut().zip(&mut self.before).zip(&mut self.policy);
+        self.bins.par_chunks_mut(width).zip(outcome).enumerate().for_each(|(s, (bins, ((score, before), policy)))| {
+            if !scored[usize::from(status[s])] {
+                return;
+            }
+            if let Some(friends) = friends {
+                friends.fill(card, s, bins);
+            }
+            *score = card.score(usize::from(segment[s]), bins);
+            if let Some((rule, capped)) = triggered[s].and_then(|rule| Some((rule, caps.capped(*score, rule)?))) {
+                (*before, *score, *policy) = (*score, capped, Some(rule));
+            }
+        });
+    }
+}
