@@ -52,7 +52,7 @@ fn main() -> Result<()> {
 
     let job = job::load(&pipeline(&folder))?;
     let parameters = Parameters { max_ties: 1_000_000, ..Parameters::new(&job.model.card.propagation) };
-    let memory = std::env::var("SESAME_MEMORY").map_or(Ok(512 << 20), |m| m.parse())?;
+    let memory = std::env::var("SESAME_MEMORY").map_or(Ok(2 << 30), |m| m.parse())?;
     let (budget, stop, output) = (Budget::new(memory), AtomicBool::new(false), Output::new(true, LogFormat::Text));
     let scratch = tempfile::tempdir()?;
     let pass = job.pass(&budget, scratch.path(), &stop, &output);
@@ -60,7 +60,7 @@ fn main() -> Result<()> {
     let counted: Vec<bool> = c.iter().map(|c| u32::from(*c) >= parameters.floor).collect();
     let joinable = Joinable { spine: &spine, consents: &consents, counted: &counted, min_age_days: 90 };
     let export = job.exports.iter().find(|e| e.table.name == "friend_links").context("no links")?;
-    let (ties, dropped, _) = pass.ties(export, joinable)?;
+    let (ties, dropped, _) = pass.ties(export, joinable, &budget)?;
     clock.lap("read links")?;
     let builder = Builder {
         parameters: &parameters,

@@ -76,7 +76,7 @@ pub struct EngineArgs {
     /// Threads; all cores when not given.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// Memory for rows waiting to be aggregated, such as 512MB; what does not fit is spilled.
+    /// Memory for rows waiting to be aggregated, such as 512MB, and four times as much for links; the rest is spilled.
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
     /// Where rows are spilled; the output folder when not given.

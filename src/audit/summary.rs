@@ -112,8 +112,9 @@ fn conservation(facts: &Facts) -> Value {
         let mut all = classes(&|c| tally.total(c));
         all.insert("rows".into(), json!((0..export.files.len()).map(|n| tally.file_total(n)).sum::<u64>()));
         all.insert("files".into(), json!(files));
-        if let Some(friends) = facts.friends.filter(|_| export.table.name == "friend_links") {
-            all.insert("dropped_because".into(), json!(friends.dropped));
+        if export.table.name == "friend_links" {
+            let off = || json!({ "category_off": tally.total(Class::Dropped) });
+            all.insert("dropped_because".into(), facts.friends.map_or_else(off, |friends| json!(friends.dropped)));
         }
         Some((export.table.name.clone(), Value::Object(all)))
     });
@@ -359,6 +360,18 @@ fn text(facts: &Facts, json: &Value) -> String {
                 count.without_record, count.disputes, count.of_several_subjects
             );
         }
+    }
+    if let Some(friends) = facts.friends {
+        let (lift, neutral) = (&json["propagation"]["lift"], json["propagation"]["neutral_share"].as_f64());
+        let _ = writeln!(
+            text,
+            "  friends    {} links between {} subjects; {:.1} % neutral, the others moved by {} to {} points (5 % to 95 %)",
+            thousands(friends.links),
+            thousands(friends.counted),
+            100.0 * neutral.unwrap_or(0.0),
+            lift["quantiles"]["p05"],
+            lift["quantiles"]["p95"]
+        );
     }
     if let Some(auc) = json["quality"]["auc"].as_f64() {
         let _ =

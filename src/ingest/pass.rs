@@ -114,8 +114,13 @@ impl<'a> Pass<'a> {
     ///
     /// # Errors
     /// When a file turns out corrupt, ties cannot be spilled, or the run is interrupted.
-    pub fn ties(&self, export: &Export, joinable: Joinable) -> Result<(Ties<'a>, DroppedTies, Findings)> {
-        let store = TieStore::new(joinable.spine.len(), export.files.len(), self.budget, self.scratch)?;
+    pub fn ties<'b>(
+        &self,
+        export: &Export,
+        joinable: Joinable,
+        budget: &'b Budget,
+    ) -> Result<(Ties<'b>, DroppedTies, Findings)> {
+        let store = TieStore::new(joinable.spine.len(), export.files.len(), budget, self.scratch)?;
         let reader = TieReader::new(&export.table, joinable, self.calendar, &store)?;
         let found = self.scan(export, &self.setting(), &|scan, batch| reader.read(scan, &batch))?;
         let dropped = reader.finish()?;

@@ -64,6 +64,12 @@ impl Budget {
         Self { bytes, used: AtomicU64::new(0) }
     }
 
+    /// As many bytes times a factor, all of them free.
+    #[must_use]
+    pub const fn times(&self, factor: u64) -> Self {
+        Self::new(self.bytes.saturating_mul(factor))
+    }
+
     /// Takes memory, if so much is left.
     pub fn take(&self, bytes: u64) -> bool {
         if self.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.bytes {

@@ -43,8 +43,6 @@ pub struct DroppedTies {
     pub too_young: u64,
     /// An end has no score, or too little confidence in it.
     pub not_counted: u64,
-    /// The model's propagation is off, so ties were not read.
-    pub category_off: u64,
 }
 
 impl DroppedTies {

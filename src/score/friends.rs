@@ -18,6 +18,9 @@ use crate::output::Output;
 use crate::pipeline::catalogue::Aggregate;
 use crate::pipeline::model::{Propagation, RELATIONSHIPS};
 
+/// Links may take so many times the memory of waiting rows: rows are read once, links in every round.
+const LINK_MEMORY: u64 = 4;
+
 /// What friends tell of every subject.
 #[derive(Debug)]
 pub struct Friends {
@@ -60,13 +63,13 @@ pub fn find(
         counted: &counted,
         min_age_days: i64::from(model.min_tie_age_days),
     };
-    let (ties, dropped, mut found) = pass.ties(export, joinable)?;
+    let budget = pass.budget.times(LINK_MEMORY);
+    let (ties, dropped, mut found) = pass.ties(export, joinable, &budget)?;
     let scratch =
         tempfile::tempfile_in(pass.scratch).with_context(|| format!("a scratch file in {}", pass.scratch.display()))?;
     let rows = ties.rows.clone();
     let progress = output.stage("build graph", ties.len(), "ties");
-    let builder =
-        Builder { parameters: &parameters, marks: Some(&rated.rows.marks), budget: pass.budget, scratch, stop };
+    let builder = Builder { parameters: &parameters, marks: Some(&rated.rows.marks), budget: &budget, scratch, stop };
     let graph = builder.build(ties, &progress)?;
     progress.finish();
     found.merged(&rows, &graph.merged);
