@@ -5,9 +5,11 @@ use anyhow::Result;
 use crate::cli::PlanArgs;
 use crate::exit::ExitStatus;
 use crate::features::sql;
+use crate::graph::Parameters;
 use crate::ingest::export::OpenFile;
 use crate::job::{self, Job};
 use crate::output::{Output, thousands};
+use crate::score::card::Origin;
 
 /// Shows what a run would do.
 ///
@@ -53,6 +55,18 @@ pub fn text(job: &Job) -> String {
             table.accumulators.len()
         ));
     }
-    lines.push(format!("finish    {} features, {} of them scored", job.plan.features.len(), job.card.features.len()));
+    let of_friends = job.card.features.iter().filter(|f| matches!(f.origin, Origin::Friends(_))).count();
+    lines.push(format!("finish    {} features of a subject's own records", job.plan.features.len()));
+    let propagation = &job.model.card.propagation;
+    let linked = job.exports.iter().any(|e| e.table.name == "friend_links");
+    lines.push(match (propagation.enabled, linked) {
+        (true, true) => {
+            let rounds = Parameters::new(propagation).rounds;
+            format!("propagate {rounds} rounds over the ties of friends, {of_friends} features")
+        }
+        (true, false) => "propagate nothing: no friend_links, so the relationship category is neutral".to_owned(),
+        (false, _) => "propagate nothing: the model's propagation is off".to_owned(),
+    });
+    lines.push(format!("score     {} features in {} segments", job.card.features.len(), job.card.weights.len()));
     lines.join("\n") + "\n"
 }

@@ -30,7 +30,8 @@ use crate::publish::scores::{self, Label, Table};
 use crate::publish::stage::Stage;
 use crate::score::bucket::Scorer;
 use crate::score::friends::{self, Friends};
-use crate::score::population::{self, Population, Rated};
+use crate::score::population::Population;
+use crate::score::rated::{self, Rated};
 
 /// Version of the program, as the outputs record it.
 pub const PROGRAM: &str = concat!("sesame ", env!("CARGO_PKG_VERSION"));
@@ -203,7 +204,7 @@ fn scorer<'a>(job: &'a Job, ingested: &'a Ingested<'a>) -> Result<Scorer<'a>> {
 fn rate(job: &Job, scorer: &Scorer, stage: &Stage, stop: &AtomicBool, output: &Output) -> Result<Rated> {
     let spine = &scorer.ingested.spine;
     let mut evidence = EvidenceFile::create(&stage.path("evidence.parquet"), spine, &job.contract, &job.model)?;
-    let rated = population::rate(scorer, output, stop, &mut |records| evidence.add(records))?;
+    let rated = rated::rate(scorer, output, stop, &mut |records| evidence.add(records))?;
     evidence.finish()?;
     Ok(rated)
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 use super::card::{FriendsFeature, Origin, Scorecard};
-use super::population::Rated;
+use super::rated::Rated;
 use crate::graph::Parameters;
 use crate::graph::csr::{Builder, Graph, Neighbours, VERIFIED};
 use crate::graph::parameters::{SHARE_ONE, STRENGTH_ONE, WEIGHT_ONE};

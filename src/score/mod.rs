@@ -7,6 +7,7 @@ pub mod friends;
 pub mod points;
 pub mod policy;
 pub mod population;
+pub mod rated;
 pub mod reasons;
 pub mod rows;
 pub mod rules;

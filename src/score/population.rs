@@ -1,88 +1,16 @@
-//! The whole population: buckets in parallel, then what friends add, then what needs everyone: baselines, ranks,
-//! distributions.
+//! The whole population: everyone's score from what was rated and what friends add, and what needs everyone: baselines,
+//! ranks, distributions.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use anyhow::Result;
 use rayon::prelude::*;
 
-use super::bucket::{BucketResult, Contested, Scorer};
+use super::bucket::Contested;
 use super::card::Scorecard;
-use super::evidence::Evidence;
 use super::friends::Friends;
 use super::policy::Caps;
+use super::rated::Rated;
 use super::reasons::{Baselines, Shortfalls};
 use super::rows::{NONE, ScoredRows};
-use crate::exit::Interrupted;
-use crate::graph::Parameters;
-use crate::ingest::scan::Findings;
-use crate::output::Output;
 use crate::pipeline::model::{Baseline, Model};
-
-/// Every subject rated by its own categories, in order of id; scores come when friends are known.
-pub struct Rated {
-    /// One entry per subject.
-    pub rows: ScoredRows,
-    /// Subjects with contested records, as they would be rated with them.
-    contested: Vec<Contested>,
-    /// Which statuses have a score.
-    scored: Vec<bool>,
-    /// Counts and quarantined rows of the record tables and subjects.
-    pub findings: BTreeMap<String, Findings>,
-}
-
-impl Rated {
-    /// Whether a subject lends its score to friends and gets from them: scored, and sure enough of it.
-    #[must_use]
-    pub fn counts(&self, subject: usize, parameters: &Parameters) -> bool {
-        let sure = u32::try_from(self.rows.confidence[subject]).is_ok_and(|c| c >= parameters.floor);
-        sure && self.scored[usize::from(self.rows.status[subject])]
-    }
-}
-
-/// Rates all buckets. Adverse records are handed to `keep` in order of subject.
-///
-/// # Errors
-/// The first error of a bucket or of `keep`, or when the run is interrupted.
-pub fn rate(
-    scorer: &Scorer,
-    output: &Output,
-    stop: &AtomicBool,
-    keep: &mut dyn FnMut(&[Evidence]) -> Result<()>,
-) -> Result<Rated> {
-    let buckets: Vec<usize> = (0..scorer.ingested.buckets.count()).collect();
-    let subjects = scorer.ingested.spine.len();
-    let progress = output.stage("rate", subjects as u64, "subjects");
-    let mut rows = ScoredRows::default();
-    rows.reserve(subjects, scorer.card.features.len());
-    let mut findings: BTreeMap<String, Findings> = BTreeMap::new();
-    let mut contested = Vec::new();
-    // A few buckets per thread at a time: their results come in order, and only so many are held.
-    for some in buckets.chunks(4 * rayon::current_num_threads()) {
-        let results: Vec<BucketResult> = some
-            .par_iter()
-            .map(|bucket| {
-                if stop.load(Ordering::Relaxed) {
-                    return Err(Interrupted.into());
-                }
-                let result = scorer.bucket(*bucket)?;
-                progress.add(result.rows.status.len() as u64);
-                Ok(result)
-            })
-            .collect::<Result<_>>()?;
-        for mut result in results {
-            rows.append(&mut result.rows);
-            contested.append(&mut result.contested);
-            keep(&result.evidence)?;
-            for (table, mut found) in result.findings {
-                findings.entry(table).or_default().merge(&mut found);
-            }
-        }
-    }
-    progress.finish();
-    Ok(Rated { rows, contested, scored: scorer.scored.clone(), findings })
-}
 
 /// Every subject's score, in order of id.
 pub struct Population {
@@ -104,7 +32,7 @@ impl Population {
     pub fn new(rated: Rated, friends: Option<&Friends>, card: &Scorecard, caps: &Caps, model: &Model) -> Self {
         let Rated { mut rows, contested, scored, .. } = rated;
         let width = card.features.len();
-        rows.score_all(card, caps, friends, &scored);
+        score_all(&mut rows, card, caps, friends, &scored);
         for Contested { subject, mut bins, held } in contested {
             let s = subject as usize;
             if rows.score[s] == NONE {
@@ -146,6 +74,33 @@ impl Population {
     pub fn percentile(&self, score: i16) -> u64 {
         (100 * self.lower[place(score)]).checked_div(self.scored).unwrap_or(0)
     }
+}
+
+/// Fills the relationship bins, then scores everyone whose status has a score.
+fn score_all(rows: &mut ScoredRows, card: &Scorecard, caps: &Caps, friends: Option<&Friends>, scored: &[bool]) {
+    let subjects = rows.status.len();
+    let width = card.features.len();
+    rows.score = vec![NONE; subjects];
+    rows.before = vec![NONE; subjects];
+    rows.policy = vec![None; subjects];
+    rows.with_disputed = vec![NONE; subjects];
+    if width == 0 {
+        return;
+    }
+    let (segment, status, triggered) = (&rows.segment, &rows.status, &rows.triggered);
+    let outcome = rows.score.par_iter_mut().zip(&mut rows.before).zip(&mut rows.policy);
+    rows.bins.par_chunks_mut(width).zip(outcome).enumerate().for_each(|(s, (bins, ((score, before), policy)))| {
+        if !scored[usize::from(status[s])] {
+            return;
+        }
+        if let Some(friends) = friends {
+            friends.fill(card, s, bins);
+        }
+        *score = card.score(usize::from(segment[s]), bins);
+        if let Some((rule, capped)) = triggered[s].and_then(|rule| Some((rule, caps.capped(*score, rule)?))) {
+            (*before, *score, *policy) = (*score, capped, Some(rule));
+        }
+    });
 }
 
 fn place(score: i16) -> usize {

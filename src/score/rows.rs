@@ -1,11 +1,5 @@
 //! The columns of scored subjects.
 
-use rayon::prelude::*;
-
-use super::card::Scorecard;
-use super::friends::Friends;
-use super::policy::Caps;
-
 /// No score, no override.
 pub const NONE: i16 = -1;
 
@@ -62,32 +56,5 @@ impl ScoredRows {
         self.marks.append(&mut other.marks);
         self.triggered.append(&mut other.triggered);
         self.disputed.append(&mut other.disputed);
-    }
-
-    /// Fills the relationship bins, then scores everyone whose status has a score.
-    pub fn score_all(&mut self, card: &Scorecard, caps: &Caps, friends: Option<&Friends>, scored: &[bool]) {
-        let subjects = self.status.len();
-        let width = card.features.len();
-        self.score = vec![NONE; subjects];
-        self.before = vec![NONE; subjects];
-        self.policy = vec![None; subjects];
-        self.with_disputed = vec![NONE; subjects];
-        if width == 0 {
-            return;
-        }
-        let (segment, status, triggered) = (&self.segment, &self.status, &self.triggered);
-        let outcome = self.score.par_iter_mut().zip(&mut self.before).zip(&mut self.policy);
-        self.bins.par_chunks_mut(width).zip(outcome).enumerate().for_each(|(s, (bins, ((score, before), policy)))| {
-            if !scored[usize::from(status[s])] {
-                return;
-            }
-            if let Some(friends) = friends {
-                friends.fill(card, s, bins);
-            }
-            *score = card.score(usize::from(segment[s]), bins);
-            if let Some((rule, capped)) = triggered[s].and_then(|rule| Some((rule, caps.capped(*score, rule)?))) {
-                (*before, *score, *policy) = (*score, capped, Some(rule));
-            }
-        });
     }
 }
