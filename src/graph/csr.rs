@@ -5,6 +5,7 @@
 //! first, by degrees that a sample of the ties tells well enough: the order changes speed, never a result, and so does
 //! the order of a receiver's links.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -128,7 +129,7 @@ impl<'a> Builder<'a> {
                     return Err(Interrupted.into());
                 }
                 let records = ties.partition(p)?;
-                progress.add(records.len() as u64);
+                progress.add(records.iter().map(|r| r.len() as u64).sum());
                 shared.part(packing.subjects(p), &records)
             })
             .collect::<Result<Vec<Part>>>()?;
@@ -152,12 +153,12 @@ impl<'a> Builder<'a> {
 }
 
 impl Shared<'_> {
-    fn part(&self, subjects: Range<usize>, records: &[u64]) -> Result<Part> {
+    fn part(&self, subjects: Range<usize>, records: &[Cow<[u64]>]) -> Result<Part> {
         let packing = self.packing;
         let count = subjects.len();
         let (mut records, starts) = by_receiver(records, count, &packing);
         let first = subjects.start;
-        let (mut hot, mut warm, mut cold) = (Open::new(first), Open::new(first), Open::new(first));
+        let mut open = [Open::new(first), Open::new(first), Open::new(first)];
         let mut part = Part {
             hot: Links::default(),
             warm: Links::default(),
@@ -169,7 +170,6 @@ impl Shared<'_> {
             merged: vec![0; packing.files()],
         };
         let (mut seen, mut months) = (Vec::new(), Vec::new());
-        let mut sorted: [Vec<(u32, u8)>; 3] = Default::default();
         for local in 0..count {
             let row = &mut records[starts[local] as usize..starts[local + 1] as usize];
             let unique = self.merge(row, first + local, &mut seen, &mut part.merged);
@@ -188,16 +188,23 @@ impl Shared<'_> {
             part.links += kept as u64;
             for record in row {
                 let (class, from) = self.order.place(packing.from(*record));
-                sorted[class].push((from, self.strength(*record)));
+                open[class].push(from, self.strength(*record));
             }
-            let [hots, warms, colds] = &mut sorted;
-            hot.add(hots, self.shelf)?;
-            warm.add(warms, self.shelf)?;
-            cold.add(colds, self.shelf)?;
+            let [hot, warm, cold] = &mut open;
+            if hot.end_subject()? {
+                part.hot.take(hot, self.shelf)?;
+            }
+            if warm.end_subject()? {
+                part.warm.take(warm, self.shelf)?;
+            }
+            if cold.end_subject()? {
+                part.cold.take(cold, self.shelf)?;
+            }
         }
-        part.hot = hot.finish(self.shelf)?;
-        part.warm = warm.finish(self.shelf)?;
-        part.cold = cold.finish(self.shelf)?;
+        let [mut hot, mut warm, mut cold] = open;
+        part.hot.take(&mut hot, self.shelf)?;
+        part.warm.take(&mut warm, self.shelf)?;
+        part.cold.take(&mut cold, self.shelf)?;
         Ok(part)
     }
 
@@ -281,14 +288,15 @@ fn by_file(rows: &[u64], merged: &[u64]) -> Vec<u64> {
 }
 
 /// The records sorted by receiver, and where those of each begin.
-fn by_receiver(records: &[u64], receivers: usize, packing: &Packing) -> (Vec<u64>, Vec<u32>) {
+fn by_receiver(records: &[Cow<[u64]>], receivers: usize, packing: &Packing) -> (Vec<u64>, Vec<u32>) {
     let mut starts = vec![0_u32; receivers + 2];
-    records.iter().for_each(|r| starts[packing.local(*r) + 2] += 1);
+    let all = || records.iter().flat_map(|some| some.iter());
+    all().for_each(|r| starts[packing.local(*r) + 2] += 1);
     for n in 2..starts.len() {
         starts[n] += starts[n - 1];
     }
-    let mut sorted = vec![0; records.len()];
-    for record in records {
+    let mut sorted = vec![0; records.iter().map(|r| r.len()).sum()];
+    for record in all() {
         let start = &mut starts[packing.local(*record) + 1];
         sorted[*start as usize] = *record;
         *start += 1;

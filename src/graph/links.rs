@@ -116,47 +116,40 @@ impl<'a> Shelf<'a> {
     }
 }
 
-/// A block under way.
+/// A block under way: places of neighbours and strengths of consecutive subjects.
 #[derive(Debug)]
-pub struct Open<N> {
+pub struct Open {
     first: usize,
     starts: Vec<u32>,
-    neighbours: Vec<N>,
+    neighbours: Vec<u32>,
     strengths: Vec<u8>,
-    full: Vec<Block<N>>,
 }
 
-impl<N: Neighbour> Open<N> {
+impl Open {
     /// Links from a first subject on.
     #[must_use]
     pub fn new(first: usize) -> Self {
-        Self { first, starts: vec![0], neighbours: Vec::new(), strengths: Vec::new(), full: Vec::new() }
+        Self { first, starts: vec![0], neighbours: Vec::new(), strengths: Vec::new() }
     }
 
-    /// Adds the links of the next subject, by place and strength, and empties them.
+    /// Adds a link of the subject at hand.
+    #[inline]
+    pub fn push(&mut self, neighbour: u32, strength: u8) {
+        self.neighbours.push(neighbour);
+        self.strengths.push(strength);
+    }
+
+    /// Ends the subject at hand; says whether the block is full.
     ///
     /// # Errors
-    /// When links cannot be spilled.
-    pub fn add(&mut self, links: &mut Vec<(u32, u8)>, shelf: &Shelf) -> Result<()> {
-        self.neighbours.extend(links.iter().map(|(place, _)| N::of(*place)));
-        self.strengths.extend(links.iter().map(|(_, strength)| *strength));
-        links.clear();
+    /// When it holds more links than 32 bits count.
+    pub fn end_subject(&mut self) -> Result<bool> {
         self.starts.push(u32::try_from(self.neighbours.len())?);
-        if self.neighbours.len() >= BLOCK_LINKS { self.close(shelf) } else { Ok(()) }
+        Ok(self.neighbours.len() >= BLOCK_LINKS)
     }
 
-    /// Ends the last block.
-    ///
-    /// # Errors
-    /// When links cannot be spilled.
-    pub fn finish(mut self, shelf: &Shelf) -> Result<Links<N>> {
-        if self.starts.len() > 1 {
-            self.close(shelf)?;
-        }
-        Ok(Links { blocks: self.full })
-    }
-
-    fn close(&mut self, shelf: &Shelf) -> Result<()> {
+    /// Makes a block of what is there and goes on after it.
+    fn close<N: Neighbour>(&mut self, shelf: &Shelf) -> Result<Block<N>> {
         let subjects = self.first..self.first + self.starts.len() - 1;
         self.first = subjects.end;
         let length = |row: &u16| self.starts[usize::from(*row) + 1] - self.starts[usize::from(*row)];
@@ -168,7 +161,7 @@ impl<N: Neighbour> Open<N> {
         starts.push(0);
         for row in &rows {
             let links = self.starts[usize::from(*row)] as usize..self.starts[usize::from(*row) + 1] as usize;
-            neighbours.extend_from_slice(&self.neighbours[links.clone()]);
+            neighbours.extend(self.neighbours[links.clone()].iter().map(|place| N::of(*place)));
             strengths.extend_from_slice(&self.strengths[links]);
             starts.push(u32::try_from(neighbours.len())?);
         }
@@ -186,12 +179,22 @@ impl<N: Neighbour> Open<N> {
             written.context("spilling links to the scratch file; is the disk full? See --scratch")?;
             Place::Spilled { offset }
         };
-        self.full.push(Block { subjects, rows: rows.into(), starts: starts.into(), place });
-        Ok(())
+        Ok(Block { subjects, rows: rows.into(), starts: starts.into(), place })
     }
 }
 
 impl<N: Neighbour> Links<N> {
+    /// Takes over the links of a block under way.
+    ///
+    /// # Errors
+    /// When links cannot be spilled.
+    pub fn take(&mut self, open: &mut Open, shelf: &Shelf) -> Result<()> {
+        if open.starts.len() > 1 {
+            self.blocks.push(open.close(shelf)?);
+        }
+        Ok(())
+    }
+
     /// Adds the links of the subjects that follow.
     pub fn append(&mut self, other: &mut Self) {
         self.blocks.append(&mut other.blocks);

@@ -4,6 +4,7 @@
 //! the file, the interactions and the age in months. Sorted records therefore come by receiver, then by sender, then by
 //! file, whatever the order of the rows.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -294,24 +295,24 @@ impl Ties<'_> {
         Ok(degree)
     }
 
-    /// The records of a partition, in no order.
+    /// The records of a partition, in no order, block by block.
     ///
     /// # Errors
     /// When the scratch file cannot be read.
-    pub fn partition(&self, partition: usize) -> Result<Vec<u64>> {
-        let of = |block: &Block| block.starts[partition] as usize..block.starts[partition + 1] as usize;
-        let mut all = Vec::with_capacity(self.blocks.iter().map(|b| of(b).len()).sum());
+    pub fn partition(&self, partition: usize) -> Result<Vec<Cow<'_, [u64]>>> {
+        let mut all = Vec::with_capacity(self.blocks.len());
         let mut bytes = Vec::new();
         for block in &self.blocks {
-            let range = of(block);
+            let range = block.starts[partition] as usize..block.starts[partition + 1] as usize;
             match &block.records {
-                Records::Kept(records) => all.extend_from_slice(&records[range]),
-                Records::Spilled(_) if range.is_empty() => {}
+                _ if range.is_empty() => {}
+                Records::Kept(records) => all.push(Cow::Borrowed(&records[range])),
                 Records::Spilled(offset) => {
                     bytes.resize(8 * range.len(), 0);
                     let from = offset + 8 * range.start as u64;
                     self.scratch.read_exact_at(&mut bytes, from).context("reading the scratch file")?;
-                    all.extend(bytes.as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b)));
+                    let records = bytes.as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b));
+                    all.push(Cow::Owned(records.collect()));
                 }
             }
         }
@@ -368,7 +369,7 @@ mod tests {
             store.add(0, &ties[..4_000]).unwrap();
             store.add(0, &ties[4_000..]).unwrap();
             let ties = store.finish().unwrap();
-            let partitions: Vec<Vec<u64>> = (0..3).map(|p| ties.partition(p).unwrap()).collect();
+            let partitions: Vec<Vec<u64>> = (0..3).map(|p| ties.partition(p).unwrap().concat()).collect();
             assert_eq!(partitions.iter().map(|p| p.len() as u64).sum::<u64>(), ties.len());
             let first = partitions[2][0];
             assert!(ties.packing().from(first) < 9_000 && Packing::months(first) == 7);
