@@ -97,6 +97,22 @@ pub fn rounds(influence: f64, precision: f64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::model::MOST_TIES;
+
+    #[test]
+    fn the_largest_sums_stay_within_64_bits() {
+        let [ties, strength, share, weight] =
+            [MOST_TIES as u128, u128::from(STRENGTH_ONE), u128::from(SHARE_ONE), u128::from(WEIGHT_ONE)];
+        // The linter admits an anchor of at most a thousand friends.
+        let anchor = 1_000 * weight * strength;
+        let (sum, evidence) = (ties * strength * weight * share, ties * strength * weight);
+        assert!(weight * share <= u128::from(u32::MAX));
+        // Rounding adds half of what is below the line.
+        assert!(sum + anchor * share + (evidence + anchor) / 2 <= u128::from(u64::MAX));
+        assert!(ties * strength * (1 << 36) <= u128::from(u64::MAX));
+        // The population: 2^32 subjects of full share and confidence, times the anchor.
+        assert!((1_u128 << 32).checked_mul(share * weight * anchor * 2).is_some());
+    }
 
     #[test]
     fn the_rounds_follow_from_the_bound() {
