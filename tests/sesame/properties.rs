@@ -196,3 +196,53 @@ fn one_more_good_bill_never_lowers_the_points_of_a_shrunk_rate() {
         })
         .unwrap();
 }
+
+#[test]
+fn every_link_and_consent_of_a_random_export_ends_in_exactly_one_class() {
+    // Some ends exist, some do not; some dates are missing, ended, too young, still to come or impossible.
+    let end = || prop_oneof![6 => (1_u8..3).prop_map(Some), 2 => (0_u8..5).prop_map(Some), 1 => Just(None)];
+    let date = || {
+        proptest::option::weighted(0.9, prop_oneof![10 => 17_000_i32..20_300, 1 => Just(-90_000), 1 => Just(99_000)])
+    };
+    let link = (end(), end(), date(), proptest::option::weighted(0.3, 17_000_i32..20_300), -2_i64..30);
+    let consent = (end(), any::<bool>(), date(), proptest::option::weighted(0.3, 17_000_i32..20_300));
+    let both = (proptest::collection::vec(link, 1..60), proptest::collection::vec(consent, 1..30));
+    runs(16)
+        .run(&both, |(links, consents)| {
+            let id = |n: Option<u8>| n.map(|n| format!("s{n}"));
+            let day = |d: Option<i32>| d.map(|d| sesame::contract::day_text(i64::from(d)));
+            let text = |all: Vec<Option<String>>, name: &str, export: Export| {
+                export.text_or_null(name, &all.iter().map(Option::as_deref).collect::<Vec<_>>())
+            };
+            let since = links.iter().map(|l| day(l.2)).collect::<Vec<_>>();
+            let until = links.iter().map(|l| day(l.3)).collect::<Vec<_>>();
+            let work = Workdir::new();
+            subjects().write(&work.path("export/subjects.parquet"));
+            let table = text(links.iter().map(|l| id(l.0)).collect(), "subject_a", Export::new());
+            text(links.iter().map(|l| id(l.1)).collect(), "subject_b", table)
+                .date("since", &since.iter().map(Option::as_deref).collect::<Vec<_>>())
+                .date("until", &until.iter().map(Option::as_deref).collect::<Vec<_>>())
+                .long("interactions_90d", links.iter().map(|l| l.4))
+                .write(&work.path("export/friend_links.parquet"));
+            let granted = consents.iter().map(|c| day(c.2)).collect::<Vec<_>>();
+            let revoked = consents.iter().map(|c| day(c.3)).collect::<Vec<_>>();
+            text(consents.iter().map(|c| id(c.0)).collect(), "subject_id", Export::new())
+                .text("purpose", consents.iter().map(|c| if c.1 { "network" } else { "score" }))
+                .instants("granted_at", &granted.iter().map(Option::as_deref).collect::<Vec<_>>())
+                .instants("revoked_at", &revoked.iter().map(Option::as_deref).collect::<Vec<_>>())
+                .write(&work.path("export/consents.parquet"));
+            score(&work, &work.path("export"), "out");
+            let audit = work.audit("out");
+            for (name, rows) in [("friend_links", links.len()), ("consents", consents.len())] {
+                let counted = audit["conservation"][name].as_object().unwrap();
+                let classes =
+                    counted.iter().filter(|(k, v)| v.is_u64() && *k != "rows").map(|(_, v)| v.as_u64().unwrap());
+                prop_assert_eq!(classes.sum::<u64>(), rows as u64, "{}: {:?}", name, counted);
+            }
+            let because = audit["conservation"]["friend_links"]["dropped_because"].as_object().unwrap();
+            let reasons: u64 = because.values().map(|v| v.as_u64().unwrap()).sum();
+            prop_assert_eq!(Some(reasons), audit["conservation"]["friend_links"]["dropped"].as_u64());
+            Ok(())
+        })
+        .unwrap();
+}
