@@ -1,11 +1,20 @@
 //! How the program ends: the one place where exit codes are decided.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The run was interrupted by a signal; running it again does it over.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted; nothing was published, running it again does the work")]
 pub struct Interrupted;
+
+/// Stops the work at hand when a signal has asked for it.
+///
+/// # Errors
+/// [`Interrupted`], when it has.
+pub fn check(stop: &AtomicBool) -> Result<(), Interrupted> {
+    if stop.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+}
 
 /// A gate failed: the result is kept for inspection and not published.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::summary::{Facts, cell, scored};
+use super::summary::{Facts, cell, of_many, scored};
 use crate::graph::parameters::SHARE_ONE;
 
 /// The section of the audit; null when propagation did not run.
@@ -25,6 +25,7 @@ pub fn propagation(facts: &Facts) -> Value {
         told.map(|s| card.lift(usize::from(rows.segment[s]), &rows.bins[s * width..(s + 1) * width])).collect();
     lifts.sort_unstable();
     let quantile = |q: usize| lifts.get(lifts.len().saturating_sub(1) * q / 100);
+    let quantiles = json!({ "p01": quantile(1), "p05": quantile(5), "p25": quantile(25), "p50": quantile(50), "p75": quantile(75), "p95": quantile(95), "p99": quantile(99) });
     let mut histogram: Vec<Value> = Vec::new();
     for group in lifts.chunk_by(|a, b| a == b) {
         histogram.push(json!({ "points": group[0], "subjects": cell(facts, group.len() as u64) }));
@@ -45,11 +46,11 @@ pub fn propagation(facts: &Facts) -> Value {
         "error_bound": settings.precision,
         "trust_gate": settings.trust.enabled,
         "neutral": cell(facts, neutral),
-        "neutral_share": neutral as f64 / facts.population.scored.max(1) as f64,
+        "neutral_share": of_many(facts, lifts.len(), json!(neutral as f64 / facts.population.scored.max(1) as f64)),
         "lift": {
-            "subjects": lifts.len(),
-            "mean": mean,
-            "quantiles": { "p01": quantile(1), "p05": quantile(5), "p25": quantile(25), "p50": quantile(50), "p75": quantile(75), "p95": quantile(95), "p99": quantile(99) },
+            "subjects": cell(facts, lifts.len() as u64),
+            "mean": of_many(facts, lifts.len(), json!(mean)),
+            "quantiles": of_many(facts, lifts.len(), quantiles),
             "histogram": histogram,
         },
     })

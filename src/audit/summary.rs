@@ -91,6 +91,12 @@ pub(super) fn cell(facts: &Facts, count: u64) -> Value {
     if count > 0 && count < least { Value::Null } else { json!(count) }
 }
 
+/// A figure over so many subjects, or null where they are few enough to point at someone.
+pub(super) fn of_many(facts: &Facts, subjects: usize, figure: Value) -> Value {
+    let least = facts.job.pipeline.settings.privacy.min_cell.max(1);
+    if (subjects as u64) < least { Value::Null } else { figure }
+}
+
 fn conservation(facts: &Facts) -> Value {
     let tables = facts.job.exports.iter().filter_map(|export| {
         let tally = &facts.findings.get(&export.table.name)?.tally;
@@ -177,7 +183,7 @@ fn scores(facts: &Facts) -> Value {
     let mut all: Vec<i64> = scored(facts.population).map(|(_, s)| s).collect();
     all.sort_unstable();
     let quantile = |q: usize| all.get((all.len().saturating_sub(1)) * q / 100);
-    let mean = if all.is_empty() { None } else { Some(all.iter().sum::<i64>() as f64 / all.len() as f64) };
+    let mean = all.iter().sum::<i64>() as f64 / all.len().max(1) as f64;
     let width = 25;
     let steps = usize::try_from(card.range() / width + 1).unwrap_or(0);
     let mut histogram = vec![0_u64; steps];
@@ -192,8 +198,8 @@ fn scores(facts: &Facts) -> Value {
     let names: Vec<&str> = card.band.iter().map(|b| b.get_ref().name.as_str()).collect();
     let band = |s: i64| names.iter().position(|n| *n == card.band(s)).unwrap_or(0);
     json!({
-        "mean": mean,
-        "quantiles": { "p01": quantile(1), "p05": quantile(5), "p25": quantile(25), "p50": quantile(50), "p75": quantile(75), "p95": quantile(95), "p99": quantile(99) },
+        "mean": of_many(facts, all.len(), json!(mean)),
+        "quantiles": of_many(facts, all.len(), json!({ "p01": quantile(1), "p05": quantile(5), "p25": quantile(25), "p50": quantile(50), "p75": quantile(75), "p95": quantile(95), "p99": quantile(99) })),
         "bands": counts(facts, names.iter().copied(), all.iter().map(|s| band(*s))),
         "histogram": histogram,
         "pd_calibrated": false,
@@ -268,7 +274,8 @@ fn quality_by_horizon(facts: &Facts) -> Value {
     let mut value = quality_by_band(facts, main.0, &main.1);
     if let Some(object) = value.as_object_mut() {
         let others = horizons.iter().filter(|h| h.0 != main.0);
-        let others: Vec<Value> = others.map(|(days, pairs)| quality_by_band(facts, *days, pairs)).collect();
+        let others = others.map(|(days, pairs)| quality_by_band(facts, *days, pairs));
+        let others: Vec<Value> = others.filter(|q| !q.is_null()).collect();
         object.insert("other_horizons".into(), json!(others));
     }
     value
@@ -291,15 +298,19 @@ fn quality_by_band(facts: &Facts, horizon_days: i64, pairs: &[(i64, bool)]) -> V
             json!({ "band": name, "subjects": cell(facts, of.len() as u64), "bad_rate": rate })
         })
         .collect();
-    json!({
-        "horizon_days": horizon_days,
-        "subjects": quality.subjects,
-        "bad": cell(facts, quality.bad),
-        "auc": quality.auc,
-        "gini": quality.gini,
-        "ks": quality.ks,
-        "bands": bands,
-    })
+    of_many(
+        facts,
+        pairs.len(),
+        json!({
+            "horizon_days": horizon_days,
+            "subjects": quality.subjects,
+            "bad": cell(facts, quality.bad),
+            "auc": quality.auc,
+            "gini": quality.gini,
+            "ks": quality.ks,
+            "bands": bands,
+        }),
+    )
 }
 
 fn provenance(facts: &Facts) -> Value {
@@ -362,16 +373,15 @@ fn text(facts: &Facts, json: &Value) -> String {
         }
     }
     if let Some(friends) = facts.friends {
-        let (lift, neutral) = (&json["propagation"]["lift"], json["propagation"]["neutral_share"].as_f64());
-        let _ = writeln!(
-            text,
-            "  friends    {} links between {} subjects; {:.1} % neutral, the others moved by {} to {} points (5 % to 95 %)",
-            thousands(friends.links),
-            thousands(friends.counted),
-            100.0 * neutral.unwrap_or(0.0),
-            lift["quantiles"]["p05"],
-            lift["quantiles"]["p95"]
-        );
+        let (links, counted) = (thousands(friends.links), thousands(friends.counted));
+        let _ = write!(text, "  friends    {links} links between {counted} subjects");
+        let propagation = &json["propagation"];
+        if let Some(quantiles) = propagation["lift"]["quantiles"].as_object() {
+            let neutral = 100.0 * propagation["neutral_share"].as_f64().unwrap_or(0.0);
+            let (low, high) = (&quantiles["p05"], &quantiles["p95"]);
+            let _ = write!(text, "; {neutral:.1} % neutral, the others moved by {low} to {high} points (5 % to 95 %)");
+        }
+        text.push('\n');
     }
     if let Some(auc) = json["quality"]["auc"].as_f64() {
         let _ =

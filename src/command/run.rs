@@ -12,7 +12,7 @@ use serde_json::json;
 use super::plan::text;
 use crate::audit::summary::{Facts, summary};
 use crate::cli::RunArgs;
-use crate::exit::{ExitStatus, GateFailed};
+use crate::exit::{self, ExitStatus, GateFailed};
 use crate::ingest::conservation::Class;
 use crate::ingest::pass::{Ingested, Pass};
 use crate::ingest::scan::Findings;
@@ -71,6 +71,7 @@ pub fn run(args: &RunArgs, output: &Output) -> Result<ExitStatus> {
         ))
         .into());
     }
+    exit::check(&stop)?;
     stage.publish()?;
     output.line(&format!("published {}", stage.published.display()));
     Ok(ExitStatus::Success)
@@ -144,11 +145,13 @@ fn staged(
     }
     let progress = output.stage("write scores", ingested.spine.len() as u64, "subjects");
     let table = Table { spine: &ingested.spine, population: &population, card: &job.card, model: &job.model };
-    scores::write(&stage.path("scores.parquet"), &table, label)?;
+    scores::write(&stage.path("scores.parquet"), &table, label, &|rows| {
+        progress.add(rows);
+        Ok(exit::check(stop)?)
+    })?;
     if let Some(friends) = &friends {
         relationships::write(&stage.path("relationships.parquet"), &table, friends)?;
     }
-    progress.add(ingested.spine.len() as u64);
     progress.finish();
     let verdicts = gates::check(&job.pipeline.settings.gates, &measured(&findings, &population, friends.as_ref()));
     let inputs = inputs(job, hashes);

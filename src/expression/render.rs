@@ -161,7 +161,7 @@ impl Checker<'_> {
         }
         let Some(kind) = self.scope.kind(name) else {
             let hint = did_you_mean(name, self.scope.names());
-            return Err(format!("{} has no column `{name}`{hint}", self.scope.place));
+            return Err(format!("`{name}` is no column of {}{hint}", self.scope.place));
         };
         let mut expression = Expression::literal(name, Type::Number);
         (expression.nullable, expression.bound) = self.scope.range(name);

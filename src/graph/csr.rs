@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use bytemuck::Pod;
@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use super::links::{HOT, Links, Open, Shelf};
 use super::order::{Order, inverse};
 use super::parameters::Parameters;
-use crate::exit::Interrupted;
+use crate::exit;
 use crate::ingest::store::Budget;
 use crate::ingest::tie_store::{Packing, Ties};
 use crate::memory::LargeArray;
@@ -125,9 +125,7 @@ impl<'a> Builder<'a> {
         let parts = (0..packing.partitions())
             .into_par_iter()
             .map(|p| {
-                if self.stop.load(Ordering::Relaxed) {
-                    return Err(Interrupted.into());
-                }
+                exit::check(self.stop)?;
                 let records = ties.partition(p)?;
                 progress.add(records.iter().map(|r| r.len() as u64).sum());
                 shared.part(packing.subjects(p), &records)

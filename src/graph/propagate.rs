@@ -18,7 +18,7 @@
 //! units for λ = ½, and R by at most half a unit more. Integer addition has no order: the result is the same bits for
 //! any number of threads, any order of rows, and any engine with 64-bit integers.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use bytemuck::{Pod, Zeroable};
@@ -27,7 +27,7 @@ use rayon::prelude::*;
 use super::csr::Graph;
 use super::parameters::{Parameters, SHARE_ONE, WEIGHT_ONE};
 use super::trust;
-use crate::exit::Interrupted;
+use crate::exit;
 use crate::memory::LargeArray;
 
 /// Subjects worked on at a time where there are no links to cut by.
@@ -108,9 +108,7 @@ pub fn propagate(
     let mut friends = vec![0_u32; graph.len()];
     let mut residuals = Vec::new();
     for _ in 0..parameters.rounds {
-        if stop.load(Ordering::Relaxed) {
-            return Err(Interrupted.into());
-        }
+        exit::check(stop)?;
         graph.weigh(&sent, &mut sums)?;
         friends.par_iter_mut().zip(&sums).zip(&evidence).for_each(|((r, sum), e)| {
             *r = rounded(anchored + sum, parameters.anchor + e);

@@ -11,13 +11,13 @@
 //! k steps it is within k/2 units. It is capped at 2^36 units to keep sums within 64 bits, which matters only where
 //! fewer than one subject in 68,000 is verified.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 
 use super::csr::Graph;
 use super::parameters::{SHARE_ONE, WEIGHT_ONE};
-use crate::exit::Interrupted;
+use crate::exit;
 
 /// The largest τ, in millionths.
 const MOST: u128 = 1 << 36;
@@ -46,9 +46,7 @@ pub fn gates(
     let mut trust: Vec<u64> = (0..graph.len()).map(start).collect();
     let mut walked = vec![0_u64; graph.len()];
     for _ in 0..steps(graph.len()) {
-        if stop.load(Ordering::Relaxed) {
-            return Err(Interrupted.into());
-        }
+        exit::check(stop)?;
         let here = graph.hub_first(|s| trust[s])?;
         graph.weigh(&here, &mut walked)?;
         for ((trust, walked), sum) in trust.iter_mut().zip(&walked).zip(&sums) {

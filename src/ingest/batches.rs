@@ -1,7 +1,7 @@
 //! Decoding: every row group of an export once, in parallel.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array};
@@ -128,9 +128,7 @@ fn read_group(
         Ok(builder.build()?)
     })?;
     loop {
-        if stop.load(Ordering::Relaxed) {
-            return Err(crate::exit::Interrupted.into());
-        }
+        crate::exit::check(stop)?;
         let Some(batch) = super::shield(|| Ok(reader.next().transpose()?))? else { return Ok(()) };
         let rows = batch.num_rows();
         let (batch, numbers) = match &export.select {

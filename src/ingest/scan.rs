@@ -176,8 +176,8 @@ impl<'a> Scan<'a> {
                 |c: &Vec<u32>| if c.is_empty() { Vec::new() } else { kept.iter().map(|r| c[*r as usize]).collect() };
             (columns, owners.iter().map(dense).collect())
         };
-        let hidden = |r: &u32| visible.as_ref().is_some_and(|v| !v[*r as usize]);
-        let hidden = (0..u32::try_from(rows)?).filter(hidden).collect();
+        let last = u32::try_from(rows)?;
+        let hidden = visible.map_or_else(Vec::new, |v| (0..last).filter(|r| !v[*r as usize]).collect());
         Ok(Checked { file: batch.file, rows: numbers, columns, kept, hidden, owners, owner_ids })
     }
 

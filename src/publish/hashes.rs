@@ -1,12 +1,12 @@
 //! Content hashes: what a run depends on.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use rayon::prelude::*;
 
-use crate::exit::Interrupted;
+use crate::exit;
 use crate::ingest::export::Export;
 use crate::output::Output;
 use crate::pipeline::Model;
@@ -38,9 +38,7 @@ pub fn inputs(exports: &[Export], output: &Output, stop: &AtomicBool) -> Result<
                 .files
                 .par_iter()
                 .map(|f| {
-                    if stop.load(Ordering::Relaxed) {
-                        return Err(Interrupted.into());
-                    }
+                    exit::check(stop)?;
                     let hash = file(&f.file.path)?;
                     progress.add(f.bytes);
                     Ok(hash)

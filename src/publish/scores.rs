@@ -47,11 +47,11 @@ pub struct Table<'a> {
     pub model: &'a Model,
 }
 
-/// Writes the table.
+/// Writes the table; `written` is told of the rows of each row group.
 ///
 /// # Errors
-/// When the disk is full.
-pub fn write(path: &Path, table: &Table, label: &Label) -> Result<()> {
+/// When the disk is full, or the first error of `written`.
+pub fn write(path: &Path, table: &Table, label: &Label, written: &dyn Fn(u64) -> Result<()>) -> Result<()> {
     let schema = schema(table.spine);
     let id = ColumnPath::from("subject_id");
     let metadata = [
@@ -74,6 +74,7 @@ pub fn write(path: &Path, table: &Table, label: &Label) -> Result<()> {
     while from < table.spine.len() {
         let to = (from + GROUP_ROWS).min(table.spine.len());
         file.write(table.columns(from, to))?;
+        written((to - from) as u64)?;
         from = to;
     }
     file.finish()

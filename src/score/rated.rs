@@ -1,7 +1,7 @@
 //! Every subject rated by its own categories: buckets in parallel.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use rayon::prelude::*;
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::bucket::{BucketResult, Contested, Scorer};
 use super::evidence::Evidence;
 use super::rows::ScoredRows;
-use crate::exit::Interrupted;
+use crate::exit;
 use crate::graph::Parameters;
 use crate::ingest::scan::Findings;
 use crate::output::Output;
@@ -57,9 +57,7 @@ pub fn rate(
         let results: Vec<BucketResult> = some
             .par_iter()
             .map(|bucket| {
-                if stop.load(Ordering::Relaxed) {
-                    return Err(Interrupted.into());
-                }
+                exit::check(stop)?;
                 let result = scorer.bucket(*bucket)?;
                 progress.add(result.rows.status.len() as u64);
                 Ok(result)
