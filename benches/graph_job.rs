@@ -24,7 +24,8 @@ use sesame::graph::propagate::{Priors, propagate};
 use sesame::ingest::consents::{NETWORK, SCORE};
 use sesame::ingest::spine::{IdForm, Ids, Spine, to_ordered};
 use sesame::ingest::store::Budget;
-use sesame::ingest::ties::Joinable;
+use sesame::ingest::tie_store::TieStore;
+use sesame::ingest::ties::{Joinable, Tie};
 use sesame::job;
 use sesame::output::{LogFormat, Output};
 
@@ -55,12 +56,19 @@ fn main() -> Result<()> {
     let memory = std::env::var("SESAME_MEMORY").map_or(Ok(2 << 30), |m| m.parse())?;
     let (budget, stop, output) = (Budget::new(memory), AtomicBool::new(false), Output::new(true, LogFormat::Text));
     let scratch = tempfile::tempdir()?;
-    let pass = job.pass(&budget, scratch.path(), &stop, &output);
-    let consents = vec![SCORE | NETWORK; spine.len()];
+    let snapshots = [job.snapshot.clone()];
+    let pass = job.pass(&snapshots, &budget, scratch.path(), &stop, &output);
+    let consents = [vec![SCORE | NETWORK; spine.len()]];
     let counted: Vec<bool> = c.iter().map(|c| u32::from(*c) >= parameters.floor).collect();
-    let joinable = Joinable { spine: &spine, consents: &consents, counted: &counted, min_age_days: 90 };
-    let export = job.exports.iter().find(|e| e.table.name == "friend_links").context("no links")?;
-    let (ties, dropped, _) = pass.ties(export, joinable, &budget)?;
+    let joinable = Joinable { spine: &spine, consents: &consents, min_age_days: 90 };
+    let export = job.export("friend_links").context("no links")?;
+    let store = TieStore::new(spine.len(), export.files.len(), &budget, scratch.path())?;
+    let keep = |_, file, mut ties: Vec<Tie>| {
+        ties.retain(|t| counted[t.0 as usize] && counted[t.1 as usize]);
+        store.add(file, &ties)
+    };
+    let (dropped, _) = pass.ties(export, joinable, &keep)?;
+    let ties = store.finish()?;
     clock.lap("read links")?;
     let builder = Builder {
         parameters: &parameters,
@@ -75,7 +83,7 @@ fn main() -> Result<()> {
     let priors = Priors { share: &p, confidence: &c, verified: &|_| false };
     let result = propagate(&graph, &priors, &parameters, &|_| (), &stop)?;
     clock.lap(&format!("{} rounds", parameters.rounds))?;
-    println!("links {}, dropped {}, residuals {:?}", graph.links, dropped.total(), result.residuals);
+    println!("links {}, dropped {}, residuals {:?}", graph.links, dropped[0].total(), result.residuals);
     if let Some(out) = out {
         let friends = result.friends.iter().map(|r| f64::from(*r) / SHARE_ONE as f64);
         write(Path::new(&out), &spine, friends)?;

@@ -33,9 +33,10 @@ fn main() -> Result<()> {
     let job = job::load(&run.pipeline)?;
     fs_err::create_dir_all(&out)?;
     let (budget, stop, output) = (Budget::new(512 << 20), AtomicBool::new(false), Output::new(false, LogFormat::Text));
-    let pass = job.pass(&budget, Path::new(&out), &stop, &output);
-    let ingested = pass.run()?;
-    let computer = Computer::new(&job.plan, &ingested.layouts, &job.calendar)?;
+    let snapshots = [job.snapshot.clone()];
+    let pass = job.pass(&snapshots, &budget, Path::new(&out), &stop, &output);
+    let ingested = pass.run(&job.present())?;
+    let computer = Computer::new(&job.plan, &ingested.layouts, &job.snapshot.calendar)?;
     fs_err::write(Path::new(&out).join("features.sql"), sql::features(&job.plan))?;
     let mut files: BTreeMap<String, ArrowWriter<std::fs::File>> = BTreeMap::new();
     let mut put = |name: &str, batch: &RecordBatch| -> Result<()> {
@@ -46,7 +47,7 @@ fn main() -> Result<()> {
         Ok(files.get_mut(name).context("a file")?.write(batch)?)
     };
     for bucket in 0..ingested.buckets.count() {
-        let found = visible(&ingested, &job.plan, &computer, &job.calendar, bucket)?;
+        let found = visible(&ingested, &job.plan, &computer, &job.snapshot.calendar, bucket)?;
         put("kernel", &features(&job.plan, &found.features, ingested.buckets.subjects(bucket).start)?)?;
         for (table, frame) in found.tables {
             put(&table, &from_frame(frame)?)?;

@@ -93,6 +93,15 @@ pub struct RunArgs {
     /// The machine.
     #[command(flatten)]
     pub engine: EngineArgs,
+    /// Publish although this gate fails; repeatable. The gate's key in the pipeline file.
+    #[arg(long, value_name = "GATE", requires = "because")]
+    pub accept: Vec<String>,
+    /// Why; recorded in the audit and the ledger.
+    #[arg(long, value_name = "TEXT", requires = "accept")]
+    pub because: Option<String>,
+    /// Make everything anew instead of reusing what is kept.
+    #[arg(long)]
+    pub fresh: bool,
     /// Show what would be done and stop.
     #[arg(long)]
     pub plan: bool,

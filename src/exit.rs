@@ -1,11 +1,12 @@
 //! How the program ends: the one place where exit codes are decided.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The run was interrupted by a signal; running it again does it over.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted; nothing was published, running it again does the work")]
+#[error("interrupted; what was under way is not published, running it again goes on")]
 pub struct Interrupted;
 
 /// Stops the work at hand when a signal has asked for it.
@@ -14,6 +15,19 @@ pub struct Interrupted;
 /// [`Interrupted`], when it has.
 pub fn check(stop: &AtomicBool) -> Result<(), Interrupted> {
     if stop.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+}
+
+/// Ctrl-C and SIGTERM ask the work to stop, within a second; a second one ends the process.
+///
+/// # Errors
+/// When the handlers cannot be set.
+pub fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
 }
 
 /// A gate failed: the result is kept for inspection and not published.

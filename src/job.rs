@@ -1,37 +1,40 @@
-//! A job: a pipeline, its model and its inputs, found to fit together; all findings are reported at once.
+//! A job: a pipeline, its model and its inputs at one as-of date, found to fit together; all findings are reported at once.
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::cli::PipelineArgs;
-use crate::contract::{Calendar, Contract, parse_day};
+use crate::contract::{Calendar, Contract, Snapshot, parse_day};
 use crate::features::{Plan, compile};
 use crate::ingest::export::{Export, open};
 use crate::ingest::pass::Pass;
 use crate::ingest::store::Budget;
+use crate::measure::policy::{PolicyRule, rules as policy_rules};
 use crate::output::Output;
 use crate::pipeline::{Findings, Model, Pipeline, model_check};
 use crate::score::Scorecard;
-use crate::score::policy::{PolicyRule, rules as policy_rules};
 use crate::score::rules::Rules;
 
 /// A pipeline whose configuration, model and inputs were found to fit.
+#[derive(Clone)]
 pub struct Job {
     /// The contract.
-    pub contract: Contract,
+    pub contract: Arc<Contract>,
     /// The pipeline.
-    pub pipeline: Pipeline,
-    /// The as-of date.
-    pub calendar: Calendar,
-    /// The knowledge cut-off.
-    pub known_by: Timestamp,
+    pub pipeline: Arc<Pipeline>,
+    /// The opened exports.
+    pub exports: Arc<Vec<Export>>,
     /// The model.
-    pub model: Model,
+    pub model: Arc<Model>,
+    /// As-of date and knowledge cut-off.
+    pub snapshot: Snapshot,
     /// The compiled catalogue.
     pub plan: Plan,
     /// The scorecard.
@@ -40,15 +43,20 @@ pub struct Job {
     pub rules: Rules,
     /// Policy rules.
     pub policies: Vec<PolicyRule>,
-    /// The opened exports.
-    pub exports: Vec<Export>,
 }
 
 impl Job {
-    /// A pass over the opened exports.
+    /// The tables whose exports the pipeline gives.
+    #[must_use]
+    pub fn present(&self) -> BTreeSet<String> {
+        present(&self.exports)
+    }
+
+    /// A pass over the exports for some dates.
     #[must_use]
     pub fn pass<'a>(
         &'a self,
+        snapshots: &'a [Snapshot],
         budget: &'a Budget,
         scratch: &'a Path,
         stop: &'a AtomicBool,
@@ -56,8 +64,7 @@ impl Job {
     ) -> Pass<'a> {
         Pass {
             contract: &self.contract,
-            calendar: &self.calendar,
-            known_by: self.known_by,
+            snapshots,
             currency: &self.pipeline.settings.currency,
             exports: &self.exports,
             budget,
@@ -66,57 +73,102 @@ impl Job {
             output,
         }
     }
+
+    /// The export of a table.
+    #[must_use]
+    pub fn export(&self, table: &str) -> Option<&Export> {
+        self.exports.iter().find(|e| e.table.name == table)
+    }
 }
 
-/// Loads and checks a pipeline.
+fn present(exports: &[Export]) -> BTreeSet<String> {
+    exports.iter().map(|e| e.table.name.clone()).collect()
+}
+
+/// Loads and checks a pipeline for the as-of date that the flags or the file give.
 ///
 /// # Errors
 /// All findings about configuration, model and inputs at once.
 pub fn load(args: &PipelineArgs) -> Result<Job> {
-    let contract = Contract::load()?;
     let pipeline = Pipeline::load(&args.pipeline, &args.overrides)?;
     let as_of = pipeline.as_of(args.as_of.as_deref())?;
-    let first = parse_day(&contract.limits.first_date)?;
-    let last = parse_day(&contract.limits.last_date)?;
-    let calendar = Calendar::new(as_of, first, last)?;
-    let known_by = known_by(args.known_by.as_deref(), &calendar)?;
+    load_dates(pipeline, args, &[as_of])?.pop().context("no as-of date")
+}
+
+/// Checks a pipeline for several as-of dates; the exports are opened once.
+///
+/// # Errors
+/// All findings about configuration, model and inputs at once.
+pub fn load_dates(pipeline: Pipeline, args: &PipelineArgs, dates: &[Date]) -> Result<Vec<Job>> {
+    let contract = Contract::load()?;
+    let snapshots = dates
+        .iter()
+        .map(|date| snapshot(*date, args.known_by.as_deref(), &contract))
+        .collect::<Result<Vec<Snapshot>>>()?;
     let model_path = args.model.clone().unwrap_or_else(|| pipeline.resolve(&pipeline.settings.model));
     let mut findings = Findings(pipeline.findings(&contract));
     let (exports, found) = open(&pipeline, &contract)?;
     findings.0.extend(found);
-    let present: BTreeSet<String> = exports.iter().map(|e| e.table.name.clone()).collect();
-    let scoring = scoring(&model_path, &contract, &calendar, &present, &pipeline.settings.currency, &mut findings)?;
+    let model = findings.collect(Model::load(&model_path).map_err(Into::into))?;
+    let mut scorings = Vec::with_capacity(dates.len());
+    if let Some(model) = &model {
+        findings.collect(model_check::check(model).map_err(Into::into))?;
+        for snapshot in &snapshots {
+            let currency = &pipeline.settings.currency;
+            let scoring = scoring(model, &contract, &snapshot.calendar, &present(&exports), currency, &mut findings)?;
+            scorings.extend(scoring);
+            if !findings.0.is_empty() {
+                break;
+            }
+        }
+    }
     findings.or(())?;
-    let Scoring { model, plan, card, rules, policies } = scoring.context("the model was not read")?;
-    Ok(Job { contract, pipeline, calendar, known_by, model, plan, card, rules, policies, exports })
+    let (contract, pipeline, exports) = (Arc::new(contract), Arc::new(pipeline), Arc::new(exports));
+    let model = Arc::new(model.context("the model was not read")?);
+    let jobs = snapshots.into_iter().zip(scorings).map(|(snapshot, Scoring { plan, card, rules, policies })| Job {
+        contract: Arc::clone(&contract),
+        pipeline: Arc::clone(&pipeline),
+        exports: Arc::clone(&exports),
+        model: Arc::clone(&model),
+        snapshot,
+        plan,
+        card,
+        rules,
+        policies,
+    });
+    Ok(jobs.collect())
 }
 
-/// A model and what it is made into.
+fn snapshot(as_of: Date, known: Option<&str>, contract: &Contract) -> Result<Snapshot> {
+    let (first, last) = (parse_day(&contract.limits.first_date)?, parse_day(&contract.limits.last_date)?);
+    let calendar = Calendar::new(as_of, first, last)?;
+    let known_by = known_by(known, &calendar)?;
+    Ok(Snapshot { calendar, known_by })
+}
+
+/// What a model is made into for one date.
 struct Scoring {
-    model: Model,
     plan: Plan,
     card: Scorecard,
     rules: Rules,
     policies: Vec<PolicyRule>,
 }
 
-/// Reads and compiles a model; what is wrong with it goes to the findings, and then there is none.
+/// Compiles a model; what is wrong with it goes to the findings, and then there is none.
 fn scoring(
-    path: &Path,
+    model: &Model,
     contract: &Contract,
     calendar: &Calendar,
     present: &BTreeSet<String>,
     currency: &str,
     findings: &mut Findings,
 ) -> Result<Option<Scoring>> {
-    let Some(model) = findings.collect(Model::load(path).map_err(Into::into))? else { return Ok(None) };
-    findings.collect(model_check::check(&model).map_err(Into::into))?;
     let Some(plan) = findings.collect(compile(&model.catalogue, contract, calendar, present))? else { return Ok(None) };
-    let rules = findings.collect(Rules::new(&model, &plan, contract, calendar))?;
-    let policies = findings.collect(policy_rules(&model, contract, calendar))?;
-    let card = findings.collect(Scorecard::new(&model, &plan, currency))?;
+    let rules = findings.collect(Rules::new(model, &plan, contract, calendar))?;
+    let policies = findings.collect(policy_rules(model, contract, calendar))?;
+    let card = findings.collect(Scorecard::new(model, &plan, currency))?;
     let (Some(rules), Some(policies), Some(card)) = (rules, policies, card) else { return Ok(None) };
-    Ok(Some(Scoring { model, plan, card, rules, policies }))
+    Ok(Some(Scoring { plan, card, rules, policies }))
 }
 
 /// The knowledge cut-off: an instant, the end of a date, or the end of the as-of date.

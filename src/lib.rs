@@ -5,13 +5,16 @@
 //! 1. [`pipeline`] reads what the user wrote: which exports, which model, where to.
 //! 2. [`contract`] says what an export holds; [`ingest`] reads each one once, checks every row, keeps what was visible
 //!    at the as-of date, and splits the rows by subject bucket.
-//! 3. [`features`] adds up exact integers per subject and finishes them to features, bucket by bucket in parallel.
-//! 4. [`graph`] builds the graph of ties and propagates friends' scores over it.
-//! 5. [`score`] turns features into points by the bins of the model, points into a score, and finds the reasons.
-//! 6. [`publish`] stages the scored table, checks the gates and publishes it with one rename.
-//! 7. [`audit`] sums up what happened; it reads results and changes nothing.
+//! 3. [`features`] adds up exact integers per subject and finishes them to features; [`measure`] does so bucket by bucket in
+//!    parallel, for one as-of date or many.
+//! 4. [`stages`] keeps what does not depend on weights, bins or bands, under the content of all it was made from.
+//! 5. [`graph`] builds the graph of ties and propagates friends' scores over it.
+//! 6. [`score`] turns features into points by the bins of the model, points into a score, and finds the reasons.
+//! 7. [`publish`] writes the scored table and checks the gates.
+//! 8. [`audit`] sums up what happened; it reads results and changes nothing.
+//! 9. [`runs`] locks the output, has all of this done, and publishes with one rename and a line in the ledger.
 //!
-//! [`expression`] is the portable SQL that analysts write in catalogue and model files, [`engine`] evaluates it.
+//! [`statistics`] holds what the field measures with. [`expression`] is the portable SQL that analysts write in catalogue and model files, [`engine`] evaluates it.
 //! [`synth`] makes a synthetic population. [`command`] holds one thin file per command.
 
 pub mod audit;
@@ -26,11 +29,15 @@ pub mod graph;
 pub mod ingest;
 pub mod job;
 pub mod machine;
+pub mod measure;
 pub mod memory;
 pub mod output;
 pub mod pipeline;
 pub mod publish;
+pub mod runs;
 pub mod score;
+pub mod stages;
+pub mod statistics;
 pub mod synth;
 
 /// Stands for null in integer columns.

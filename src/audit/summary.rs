@@ -10,14 +10,16 @@ use super::quality::quality;
 use crate::ingest::consents::{NETWORK, SCORE};
 use crate::ingest::conservation::Class;
 use crate::ingest::outcomes::Outcome;
-use crate::ingest::pass::Ingested;
 use crate::ingest::scan::Findings;
 use crate::job::Job;
 use crate::output::thousands;
 use crate::pipeline::model::CATEGORIES;
-use crate::publish::gates::Verdict;
+use crate::publish::gates::{Counts, Verdict};
 use crate::publish::scores::Label;
+use crate::runs::manifest::Input;
+use crate::runs::previous::Previous;
 use crate::score::friends::Friends;
+use crate::score::material::Material;
 use crate::score::population::Population;
 use crate::score::rows::NONE;
 
@@ -28,8 +30,8 @@ pub const SCHEMA: u32 = 1;
 pub struct Facts<'a> {
     /// Configuration and inputs.
     pub job: &'a Job,
-    /// What was read.
-    pub ingested: &'a Ingested<'a>,
+    /// The stages it was scored from.
+    pub material: &'a Material,
     /// What was scored.
     pub population: &'a Population,
     /// What friends told, when propagation ran.
@@ -38,8 +40,12 @@ pub struct Facts<'a> {
     pub findings: &'a BTreeMap<String, Findings>,
     /// The gates.
     pub verdicts: &'a [Verdict],
+    /// Scores and quarantined rows.
+    pub now: &'a Counts,
+    /// The earlier published run, and its counts.
+    pub previous: Option<(&'a Previous, &'a Counts)>,
     /// Input files with their hashes.
-    pub inputs: &'a [Value],
+    pub inputs: &'a [Input],
     /// The run's id.
     pub run: &'a str,
     /// As-of date, cut-off, model and program.
@@ -69,7 +75,7 @@ pub fn summary(facts: &Facts) -> Summary {
         "coverage": coverage(facts),
         "scores": scores(facts),
         "features": features(facts),
-        "drift": Value::Null,
+        "drift": drift(facts),
         "propagation": propagation(facts),
         "policy": policy(facts),
         "disputes": disputes(facts),
@@ -239,11 +245,11 @@ fn disputes(facts: &Facts) -> Value {
     let rows = &facts.population.rows;
     let subjects = rows.disputed.iter().filter(|d| **d > 0).count() as u64;
     let records: i64 = rows.disputed.iter().map(|d| i64::from(*d)).sum();
-    json!({ "records": records, "subjects": cell(facts, subjects), "by_table": facts.ingested.disputes })
+    json!({ "records": records, "subjects": cell(facts, subjects), "by_table": facts.material.disputes })
 }
 
 fn consents(facts: &Facts) -> Value {
-    let with = |bit: u8| cell(facts, facts.ingested.consents.iter().filter(|c| **c & bit != 0).count() as u64);
+    let with = |bit: u8| cell(facts, facts.material.subjects.consents.iter().filter(|c| **c & bit != 0).count() as u64);
     let given = facts.job.exports.iter().any(|e| e.table.name == "consents");
     json!({
         "table_given": given,
@@ -265,7 +271,7 @@ fn privileges(facts: &Facts) -> Value {
 /// Quality by horizon; the horizon with most outcomes, of several the longest, stands at the top.
 fn quality_by_horizon(facts: &Facts) -> Value {
     let mut horizons: Vec<(i64, Vec<(i64, bool)>)> = Vec::new();
-    for group in facts.ingested.outcomes.chunk_by(|a, b| a.horizon_days == b.horizon_days) {
+    for group in facts.material.outcomes.chunk_by(|a, b| a.horizon_days == b.horizon_days) {
         let score = |o: &Outcome| facts.population.rows.score[o.subject as usize];
         let scored = group.iter().filter(|o| score(o) != NONE);
         horizons.push((group[0].horizon_days, scored.map(|o| (i64::from(score(o)), o.bad)).collect()));
@@ -311,6 +317,16 @@ fn quality_by_band(facts: &Facts, horizon_days: i64, pairs: &[(i64, bool)]) -> V
             "bands": bands,
         }),
     )
+}
+
+/// How far scores moved since the earlier published run; null when there is none.
+fn drift(facts: &Facts) -> Value {
+    let Some((previous, before)) = facts.previous else { return Value::Null };
+    let shift = facts.now.shift(before);
+    json!({
+        "previous": { "run": previous.run, "as_of": previous.as_of, "model": previous.model },
+        "score": of_many(facts, usize::try_from(facts.now.scored().min(before.scored())).unwrap_or(0), json!(shift)),
+    })
 }
 
 fn provenance(facts: &Facts) -> Value {
@@ -363,7 +379,7 @@ fn text(facts: &Facts, json: &Value) -> String {
         let parts = rules.as_object().into_iter().flatten().map(|(rule, v)| format!("{rule} {}", v["rows"]));
         let _ = writeln!(text, "  quarantined {table}: {}", parts.collect::<Vec<_>>().join(", "));
     }
-    for (table, count) in &facts.ingested.disputes {
+    for (table, count) in &facts.material.disputes {
         if count.without_record > 0 || count.of_several_subjects > 0 {
             let _ = writeln!(
                 text,
@@ -388,8 +404,13 @@ fn text(facts: &Facts, json: &Value) -> String {
             writeln!(text, "  against outcomes: AUC {auc:.4}, KS {:.4}", json["quality"]["ks"].as_f64().unwrap_or(0.0));
     }
     for verdict in facts.verdicts {
-        let mark = if verdict.passed { "passed" } else { "FAILED" };
-        let _ = writeln!(text, "  gate {} {mark}: {:.4} (limit {})", verdict.gate, verdict.measured, verdict.limit);
+        let mark = match (verdict.passed, &verdict.accepted) {
+            (true, _) => "passed",
+            (false, Some(_)) => "FAILED, accepted",
+            (false, None) => "FAILED",
+        };
+        let found = verdict.measured.map_or_else(|| "nothing to compare with".to_owned(), |m| format!("{m:.4}"));
+        let _ = writeln!(text, "  gate {} {mark}: {found} (limit {})", verdict.gate, verdict.limit);
     }
     let _ = write!(text, "  {:.1} s, run {}", facts.seconds, facts.run);
     text

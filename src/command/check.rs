@@ -13,7 +13,7 @@ use crate::output::{Output, thousands};
 /// All findings at once.
 pub fn run(args: &CheckArgs, output: &Output) -> Result<ExitStatus> {
     let job = job::load(&args.pipeline)?;
-    for export in &job.exports {
+    for export in job.exports.iter() {
         let rows: u64 = export.files.iter().map(crate::ingest::export::OpenFile::rows).sum();
         output.line(&format!(
             "{:<18} {:>13} rows in {} file(s)",
@@ -35,7 +35,7 @@ pub fn run(args: &CheckArgs, output: &Output) -> Result<ExitStatus> {
         job.model.label(),
         card.features.len(),
         card.weights.len(),
-        job.calendar.as_of()
+        job.snapshot.calendar.as_of()
     ));
     output.line("no findings: configuration, model and inputs fit the contract");
     Ok(ExitStatus::Success)

@@ -29,12 +29,17 @@ pub fn run(args: &PlanArgs, output: &Output) -> Result<ExitStatus> {
 #[must_use]
 pub fn text(job: &Job) -> String {
     let mut lines = vec![
-        format!("pipeline  {} as of {}, known by {}", job.pipeline.settings.name, job.calendar.as_of(), job.known_by),
+        format!(
+            "pipeline  {} as of {}, known by {}",
+            job.pipeline.settings.name,
+            job.snapshot.calendar.as_of(),
+            job.snapshot.known_by
+        ),
         format!("model     {}", job.model.label()),
         format!("output    {}", job.pipeline.resolve(&job.pipeline.settings.output).display()),
         String::new(),
     ];
-    for export in &job.exports {
+    for export in job.exports.iter() {
         let rows = export.files.iter().map(OpenFile::rows).sum();
         let bytes = export.files.iter().map(|f| f.bytes).sum();
         lines.push(format!(

@@ -4,9 +4,11 @@
 
 mod date;
 mod scope;
+mod snapshot;
 
 pub use date::{Calendar, day_number, day_text, instant_text, parse_day};
 pub use scope::{EventColumns, event_columns, subject_scope, table_scope};
+pub use snapshot::Snapshot;
 
 use std::collections::BTreeMap;
 
@@ -235,6 +237,14 @@ impl Table {
     #[must_use]
     pub fn position(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|c| c.name == column)
+    }
+
+    /// The position of a column that must be there.
+    ///
+    /// # Errors
+    /// When the contract's table lacks it: a defect of the contract.
+    pub fn require(&self, column: &str) -> Result<usize> {
+        self.position(column).with_context(|| format!("contract: {} has no column {column}", self.name))
     }
 
     /// Whether rows belong to one subject and are split by subject bucket.

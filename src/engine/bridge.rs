@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, RecordBatch, make_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
@@ -15,6 +15,18 @@ use polars_arrow::ffi as pl_ffi;
 const _: () = assert!(size_of::<FFI_ArrowArray>() == size_of::<pl_ffi::ArrowArray>());
 const _: () = assert!(size_of::<FFI_ArrowSchema>() == size_of::<pl_ffi::ArrowSchema>());
 
+/// Whether polars, as it is built here, takes columns of a type.
+#[must_use]
+pub fn takes(found: &DataType) -> bool {
+    use DataType as T;
+    let integer = found.is_integer();
+    let text = matches!(found, T::Utf8 | T::LargeUtf8 | T::Utf8View | T::Binary | T::LargeBinary | T::BinaryView);
+    integer
+        || text
+        || matches!(found, T::Null | T::Boolean | T::Float32 | T::Float64 | T::Date32 | T::FixedSizeBinary(_))
+        || matches!(found, T::Timestamp(_, _) | T::Decimal128(_, _))
+}
+
 /// A frame over the columns of a batch. Small integers, which this build of polars leaves out, become `Int32`.
 ///
 /// # Errors
@@ -22,6 +34,9 @@ const _: () = assert!(size_of::<FFI_ArrowSchema>() == size_of::<pl_ffi::ArrowSch
 pub fn to_frame(batch: &RecordBatch) -> Result<DataFrame> {
     let mut columns = Vec::with_capacity(batch.num_columns());
     for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
+        if !takes(field.data_type()) {
+            bail!("the column `{}` is {}, which SQL here does not read", field.name(), field.data_type());
+        }
         let (field, array) = widen(field, array)?;
         let (data, _) = to_ffi(&array.to_data())?;
         let schema = FFI_ArrowSchema::try_from(&field)?;

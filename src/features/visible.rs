@@ -14,7 +14,6 @@ use crate::ingest::bucket::Cleaner;
 use crate::ingest::pass::Ingested;
 use crate::ingest::resolve::{Layout, resolve};
 use crate::ingest::scan::Findings;
-use crate::ingest::spine::IdForm;
 use crate::ingest::store::BucketRows;
 use crate::ingest::subjects;
 
@@ -26,7 +25,8 @@ pub struct Visible {
     pub features: FeatureRows,
 }
 
-/// Takes the rows of a bucket out of the stores and computes the features over them; everyone counts as consenting.
+/// Takes the rows of a bucket out, as the first date sees them, and computes the features over them; everyone counts as
+/// consenting.
 ///
 /// # Errors
 /// When the scratch file cannot be read or the engine fails.
@@ -41,8 +41,14 @@ pub fn visible(
     let (first, count) = (i64::try_from(dense.start)?, dense.len());
     let rows_of = |table: &str| -> Result<(&Layout, BucketRows)> {
         let layout = ingested.layouts.get(table).with_context(|| format!("no {table}"))?;
-        let store = ingested.stores.get(table).with_context(|| format!("no {table}"))?;
-        Ok((layout, store.take(bucket, layout.width, ingested.record_form(table) != IdForm::Integer)?))
+        let mut first = BucketRows::default();
+        ingested.take(table, bucket, &mut |date, rows, _| {
+            if date == 0 {
+                first = rows;
+            }
+            Ok(())
+        })?;
+        Ok((layout, first))
     };
     let mut tables = BTreeMap::new();
     let mut sums: BTreeMap<&str, Sums> = BTreeMap::new();

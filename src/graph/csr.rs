@@ -15,7 +15,7 @@ use bytemuck::Pod;
 use rayon::prelude::*;
 
 use super::links::{HOT, Links, Open, Shelf};
-use super::order::{Order, inverse};
+use super::order::Order;
 use super::parameters::Parameters;
 use crate::exit;
 use crate::ingest::store::Budget;
@@ -37,8 +37,8 @@ pub struct Graph<'a> {
     shelf: Shelf<'a>,
     /// Counted ties of each subject, before the strongest are chosen.
     pub degree: Vec<u32>,
-    /// The place of each subject in hub-first order.
-    place: Vec<u32>,
+    /// The hub-first order of all subjects.
+    order: Order,
     /// What the chosen ties of each subject are like; empty when not asked for.
     neighbours: Vec<Neighbours>,
     /// Directed links.
@@ -113,7 +113,6 @@ impl<'a> Builder<'a> {
         let packing = *ties.packing();
         let shelf = Shelf::new(self.budget, self.scratch);
         let order = Order::new(&ties.sampled_degrees()?);
-        let place = order.places();
         let shared = Shared {
             parameters: self.parameters,
             packing,
@@ -132,7 +131,7 @@ impl<'a> Builder<'a> {
             })
             .collect::<Result<Vec<Part>>>()?;
         let (mut hot, mut warm, mut cold) = (Links::default(), Links::default(), Links::default());
-        let (mut degree, mut neighbours) = (Vec::with_capacity(place.len()), Vec::new());
+        let (mut degree, mut neighbours) = (Vec::with_capacity(order.len()), Vec::new());
         let (mut links, mut beyond, mut merged) = (0, 0, vec![0; packing.files()]);
         for mut part in parts {
             hot.append(&mut part.hot);
@@ -146,7 +145,7 @@ impl<'a> Builder<'a> {
         }
         let merged = by_file(&ties.rows, &merged);
         drop(ties);
-        Ok(Graph { hot, warm, cold, shelf, degree, place, neighbours, links, beyond, merged })
+        Ok(Graph { hot, warm, cold, shelf, degree, order, neighbours, links, beyond, merged })
     }
 }
 
@@ -306,13 +305,13 @@ impl Graph<'_> {
     /// Number of subjects.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.place.len()
+        self.order.len()
     }
 
     /// Whether there is no subject.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.place.is_empty()
+        self.order.is_empty()
     }
 
     /// What the chosen ties of each subject are like; the rest of the graph is let go.
@@ -324,7 +323,7 @@ impl Graph<'_> {
     /// The subject at each place of the hub-first order.
     #[must_use]
     pub fn subjects(&self) -> Vec<u32> {
-        inverse(&self.place)
+        self.order.subjects()
     }
 
     /// One value per subject, moved to hub-first order.
@@ -333,8 +332,8 @@ impl Graph<'_> {
     /// When there is not enough memory.
     pub fn hub_first<T: Pod>(&self, of: impl Fn(usize) -> T) -> Result<LargeArray<T>> {
         let mut out = LargeArray::zeroed(self.len())?;
-        for (subject, place) in self.place.iter().enumerate() {
-            out[*place as usize] = of(subject);
+        for (subject, place) in self.order.places().enumerate() {
+            out[place as usize] = of(subject);
         }
         Ok(out)
     }

@@ -62,21 +62,32 @@ impl Order {
         (class, [hot, HOT + warm, WARM + (subject - hot - warm)][class])
     }
 
-    /// The place of each subject.
+    /// Number of subjects.
     #[must_use]
-    pub fn places(&self) -> Vec<u32> {
-        (0_u32..).take(self.subjects).map(|s| self.place(s).1).collect()
+    pub const fn len(&self) -> usize {
+        self.subjects
     }
-}
 
-/// The subject at each place.
-#[must_use]
-pub fn inverse(places: &[u32]) -> Vec<u32> {
-    let mut subjects = vec![0; places.len()];
-    for (subject, place) in (0_u32..).zip(places) {
-        subjects[*place as usize] = subject;
+    /// Whether there is no subject.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.subjects == 0
     }
-    subjects
+
+    /// The place of each subject.
+    pub fn places(&self) -> impl Iterator<Item = u32> {
+        (0_u32..).take(self.subjects).map(|s| self.place(s).1)
+    }
+
+    /// The subject at each place.
+    #[must_use]
+    pub fn subjects(&self) -> Vec<u32> {
+        let mut subjects = vec![0; self.subjects];
+        for (subject, place) in (0_u32..).zip(self.places()) {
+            subjects[place as usize] = subject;
+        }
+        subjects
+    }
 }
 
 #[cfg(test)]
@@ -88,11 +99,10 @@ mod tests {
         for subjects in [0_u32, 1, 1_000, HOT, HOT + 5, WARM + 1, 500_000] {
             let degree: Vec<u32> = (0..subjects).map(|s| s.wrapping_mul(2_654_435_761) % 1_000).collect();
             let order = Order::new(&degree);
-            let places = order.places();
-            let mut sorted = places.clone();
+            let mut sorted: Vec<u32> = order.places().collect();
             sorted.sort_unstable();
             assert!(sorted.iter().copied().eq(0..subjects), "{subjects} subjects");
-            let subject = inverse(&places);
+            let subject = order.subjects();
             let least = |from: usize, to: usize| subject[from..to].iter().map(|s| degree[*s as usize]).min();
             if subjects > WARM {
                 let (hot, warm) = (HOT as usize, WARM as usize);

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::RowGroupMetaData;
@@ -117,12 +117,12 @@ fn read_group(
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, file.footer.clone())
             .with_row_groups(vec![group])
             .with_batch_size(BATCH_ROWS);
-        let wanted = |name: &str| match &export.select {
-            Some(select) => select.reads(name),
-            None => export.table.position(name).is_some() || export.extra.iter().any(|e| e == name),
+        let wanted = |field: &Field| match &export.select {
+            Some(select) => select.reads(field),
+            None => export.table.position(field.name()).is_some() || export.extra.contains(field.name()),
         };
         let fields = builder.schema().fields().iter().enumerate();
-        let roots: Vec<usize> = fields.filter(|(_, f)| wanted(f.name())).map(|(n, _)| n).collect();
+        let roots: Vec<usize> = fields.filter(|(_, f)| wanted(f)).map(|(n, _)| n).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
         builder = builder.with_projection(mask);
         Ok(builder.build()?)

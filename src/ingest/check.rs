@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use super::decode::{Fault, KeyMap};
 use super::rule::{Quarantined, Rule};
 use crate::NULL;
-use crate::contract::{Calendar, ColumnType, Limits, Table};
+use crate::contract::{Calendar, ColumnType, Limits, Snapshot, Table};
 
 /// Columns of one batch: one vector per contract column, empty where all rows are null.
 pub type Columns = Vec<Vec<i64>>;
@@ -46,8 +46,7 @@ impl Checks {
     /// # Errors
     /// When the contract names a column it does not have.
     pub fn new(table: &Table, limits: &Limits) -> Result<Self> {
-        let find =
-            |name: &str| table.position(name).with_context(|| format!("contract: {} has no column {name}", table.name));
+        let find = |name: &str| table.require(name);
         let columns = table
             .columns
             .iter()
@@ -84,7 +83,7 @@ impl Checks {
     /// Which rows are visible: the event before the cut-off, known no later than the knowledge cut-off.
     /// `None` when all are.
     #[must_use]
-    pub fn visible(&self, columns: &Columns, calendar: &Calendar, known_by: i64) -> Option<Vec<bool>> {
+    pub fn visible(&self, columns: &[Vec<i64>], snapshot: &Snapshot) -> Option<Vec<bool>> {
         let mut mask: Option<Vec<bool>> = None;
         let mut hide = |values: &[i64], last: i64| {
             if values.iter().any(|v| *v > last) {
@@ -95,19 +94,27 @@ impl Checks {
             }
         };
         if let Some((at, instant)) = self.event() {
-            hide(&columns[at], if instant { calendar.cutoff_micros() - 1 } else { calendar.as_of_day() });
+            hide(&columns[at], snapshot.last(instant));
         }
         if let Some(at) = self.known_at {
-            hide(&columns[at], known_by);
+            hide(&columns[at], snapshot.known_by.as_microsecond());
         }
         mask
     }
 
+    /// Whether a date sees a row, given its values by column, `None` where all are null.
+    #[must_use]
+    pub fn sees<'v>(&self, value: impl Fn(usize) -> Option<&'v i64>, snapshot: &Snapshot) -> bool {
+        let upto = |at: usize, last: i64| value(at).is_none_or(|v| *v <= last);
+        self.event().is_none_or(|(at, instant)| upto(at, snapshot.last(instant)))
+            && self.known_at.is_none_or(|at| upto(at, snapshot.known_by.as_microsecond()))
+    }
+
     /// Turns back what a row says about times after the as-of date, and drops the faults of what was turned back.
-    pub fn turn_back(&self, columns: &mut Columns, rows: usize, calendar: &Calendar, faults: &mut Vec<Fault>) {
+    pub fn turn_back(&self, columns: &mut [Vec<i64>], rows: usize, snapshot: &Snapshot, faults: &mut Vec<Fault>) {
         for at in 0..self.columns.len() {
             let Some(time) = self.columns[at].time.as_ref().filter(|t| !t.future) else { continue };
-            let last = if time.instant { calendar.cutoff_micros() - 1 } else { calendar.as_of_day() };
+            let last = snapshot.last(time.instant);
             let late: Vec<usize> = (0..columns[at].len()).filter(|r| columns[at][*r] > last).collect();
             if late.is_empty() {
                 continue;
@@ -131,7 +138,7 @@ impl Checks {
     }
 
     /// Adds the faults of null, range, date and order to those of form.
-    pub fn faults(&self, columns: &Columns, rows: usize, calendar: &Calendar, faults: &mut Vec<Fault>) {
+    pub fn faults(&self, columns: &[Vec<i64>], rows: usize, calendar: &Calendar, faults: &mut Vec<Fault>) {
         for (at, check) in self.columns.iter().enumerate() {
             let values = &columns[at];
             let mut fault = |row, rule| faults.push(Fault { row, column: at, rule });

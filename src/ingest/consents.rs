@@ -8,11 +8,11 @@ use std::sync::Mutex;
 use anyhow::{Result, anyhow};
 
 use super::batches::Batch;
-use super::registers::{position, value};
-use super::scan::Scan;
+use super::registers::value;
+use super::scan::{Checked, Scan};
 use super::spine::Spine;
 use crate::NULL;
-use crate::contract::{Calendar, Table};
+use crate::contract::Table;
 
 /// What a subject's consents allow.
 pub const SCORE: u8 = 1;
@@ -22,15 +22,15 @@ pub const NETWORK: u8 = 2;
 /// A subject's grant for one purpose.
 type Grant = (u32, u8, i64);
 
-/// Collects the consents in force at the end of the as-of date.
+/// Collects the consents in force at the end of each as-of date.
 pub struct Consents<'a> {
     spine: &'a Spine,
     /// `granted_at`, `revoked_at`, `expires_at`, `purpose`.
     columns: [usize; 4],
     /// The bit of each purpose.
     bits: Vec<u8>,
-    cutoff: i64,
-    grants: Mutex<Grants>,
+    /// By date.
+    grants: Mutex<Vec<Grants>>,
 }
 
 #[derive(Default)]
@@ -44,8 +44,8 @@ impl<'a> Consents<'a> {
     ///
     /// # Errors
     /// When the contract's table lacks a column.
-    pub fn new(table: &Table, spine: &'a Spine, calendar: &Calendar) -> Result<Self> {
-        let at = |name| position(table, name);
+    pub fn new(table: &Table, spine: &'a Spine, dates: usize) -> Result<Self> {
+        let at = |name| table.require(name);
         let purpose = at("purpose")?;
         let bit = |p: &String| match p.as_str() {
             "score" => SCORE,
@@ -56,8 +56,7 @@ impl<'a> Consents<'a> {
             spine,
             columns: [at("granted_at")?, at("revoked_at")?, at("expires_at")?, purpose],
             bits: table.columns[purpose].values.iter().map(bit).collect(),
-            cutoff: calendar.cutoff_micros(),
-            grants: Mutex::default(),
+            grants: Mutex::new((0..dates).map(|_| Grants::default()).collect()),
         })
     }
 
@@ -66,32 +65,44 @@ impl<'a> Consents<'a> {
     /// # Errors
     /// When the batch cannot be read.
     pub fn read(&self, scan: &Scan, batch: &Batch) -> Result<()> {
-        let rows = scan.check(batch, Some(self.spine))?;
-        let [granted, revoked, expires, purpose] = self.columns;
-        let mut all = self.grants.lock().map_err(|_| anyhow!("another thread failed"))?;
-        for row in 0..rows.rows.len() {
-            let bit = usize::try_from(value(&rows, purpose, row)).ok().and_then(|p| self.bits.get(p)).copied();
-            let Some(bit) = bit.filter(|b| *b != 0) else { continue };
-            let ends = [value(&rows, revoked, row), value(&rows, expires, row)];
-            let in_force = ends.iter().all(|e| *e == NULL || *e >= self.cutoff);
-            let grant = (rows.owners[0][row], bit, value(&rows, granted, row));
-            if in_force { all.in_force.push(grant) } else { all.ended.push(grant) }
+        for (date, rows) in scan.check_each(batch, Some(self.spine))?.into_iter().enumerate() {
+            let cutoff = scan.snapshots()[date].calendar.cutoff_micros();
+            let mut all = self.grants.lock().map_err(|_| anyhow!("another thread failed"))?;
+            for row in 0..rows.rows.len() {
+                if let Some((grant, in_force)) = self.grant(&rows, row, cutoff) {
+                    let Grants { in_force: kept, ended } = &mut all[date];
+                    if in_force { kept.push(grant) } else { ended.push(grant) }
+                }
+            }
+            drop(all);
+            scan.used(date, rows.file, rows.rows.len() as u64)?;
         }
-        drop(all);
-        scan.used(rows.file, rows.rows.len() as u64)
+        Ok(())
     }
 
-    /// Each subject's consents.
+    /// A row's grant, if scoring heeds its purpose, and whether it is in force.
+    fn grant(&self, rows: &Checked, row: usize, cutoff: i64) -> Option<(Grant, bool)> {
+        let [granted, revoked, expires, purpose] = self.columns;
+        let bit = *self.bits.get(usize::try_from(value(rows, purpose, row)).ok()?)?;
+        let ends = [value(rows, revoked, row), value(rows, expires, row)];
+        let in_force = ends.iter().all(|e| *e == NULL || *e >= cutoff);
+        (bit != 0).then(|| ((rows.owners[0][row], bit, value(rows, granted, row)), in_force))
+    }
+
+    /// Each subject's consents, by date and number in the spine.
     ///
     /// # Errors
     /// When a thread failed.
-    pub fn finish(self) -> Result<Vec<u8>> {
-        let Grants { in_force, mut ended } = self.grants.into_inner().map_err(|_| anyhow!("another thread failed"))?;
-        ended.sort_unstable();
-        let mut flags = vec![0; self.spine.len()];
-        for grant in in_force.iter().filter(|g| ended.binary_search(g).is_err()) {
-            flags[grant.0 as usize] |= grant.1;
-        }
-        Ok(flags)
+    pub fn finish(self) -> Result<Vec<Vec<u8>>> {
+        let dates = self.grants.into_inner().map_err(|_| anyhow!("another thread failed"))?;
+        let flags = dates.into_iter().map(|Grants { in_force, mut ended }| {
+            ended.sort_unstable();
+            let mut flags = vec![0; self.spine.len()];
+            for grant in in_force.iter().filter(|g| ended.binary_search(g).is_err()) {
+                flags[grant.0 as usize] |= grant.1;
+            }
+            flags
+        });
+        Ok(flags.collect())
     }
 }

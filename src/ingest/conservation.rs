@@ -87,6 +87,12 @@ impl Tally {
         }
     }
 
+    /// Number of files in which rows were counted, or that come before such a one.
+    #[must_use]
+    pub const fn files(&self) -> usize {
+        self.files.len()
+    }
+
     /// Rows of a file in a class.
     #[must_use]
     pub fn get(&self, file: usize, class: Class) -> u64 {

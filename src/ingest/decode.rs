@@ -251,6 +251,7 @@ pub fn faulty_ids(array: &ArrayRef, required: bool) -> Result<Vec<(usize, Rule)>
 }
 
 /// A column of ids with their bytes.
+#[derive(Clone)]
 pub enum IdColumn {
     /// Text.
     Text(StringViewArray),

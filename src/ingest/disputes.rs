@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::registers::{Register, position};
+use super::registers::Register;
 use super::scan::Findings;
 use super::spine::UNKNOWN;
 use crate::contract::Table;
@@ -31,7 +31,7 @@ struct Dispute {
 }
 
 /// What the disputes of one table came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DisputeCount {
     /// Open and upheld disputes.
     pub disputes: u64,
@@ -42,10 +42,10 @@ pub struct DisputeCount {
 }
 
 impl Contested {
-    /// Whether a subject's record is contested.
+    /// Whether a subject's record is contested, if it `counts` at all, which is asked only when a dispute names its id.
     #[must_use]
-    pub fn contains(&self, record: i64, subject: u32) -> bool {
-        let Some(disputes) = self.by_record.get(&record) else { return false };
+    pub fn contains(&self, record: i64, subject: u32, counts: impl FnOnce() -> bool) -> bool {
+        let Some(disputes) = self.by_record.get(&record).filter(|_| counts()) else { return false };
         let mut found = false;
         for dispute in disputes.iter().filter(|d| d.subject == UNKNOWN || d.subject == subject) {
             found = true;
@@ -70,24 +70,26 @@ impl Contested {
     }
 }
 
-/// The contested records that a register of disputes names.
+/// The contested records that a register of disputes names at each date.
 ///
 /// # Errors
 /// When the contract's table lacks a column.
-pub fn contested(register: Register, table: &Table, findings: &mut Findings) -> Result<Disputed> {
-    let (tables, record, state) = (position(table, "table")?, position(table, "record_id")?, position(table, "state")?);
+pub fn contested(register: Register, table: &Table, findings: &mut [Findings]) -> Result<Vec<Disputed>> {
+    let (tables, record, state) = (table.require("table")?, table.require("record_id")?, table.require("state")?);
     let word = |column: usize, code: i64| {
         let values = &table.columns[column].values;
         usize::try_from(code).ok().and_then(|c| values.get(c)).map_or("", String::as_str)
     };
-    let mut disputed = Disputed::new();
-    for row in register.settle(table, "dispute_id", Some("opened_at"), findings)? {
-        if matches!(word(state, row.values[state]), "open" | "upheld") {
+    let dates = register.settle(table, "dispute_id", Some("opened_at"), findings)?;
+    let disputed = dates.into_iter().map(|rows| {
+        let mut disputed = Disputed::new();
+        for row in rows.iter().filter(|row| matches!(word(state, row.values[state]), "open" | "upheld")) {
             let of_table = disputed.entry(word(tables, row.values[tables]).to_owned()).or_default();
             let (matched, several) = (AtomicU32::new(UNKNOWN), AtomicBool::new(false));
             let dispute = Dispute { subject: row.owner, matched, several };
             of_table.by_record.entry(row.values[record]).or_default().push(dispute);
         }
-    }
-    Ok(disputed)
+        disputed
+    });
+    Ok(disputed.collect())
 }

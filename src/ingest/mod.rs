@@ -13,6 +13,7 @@ pub mod disputes;
 pub mod export;
 pub mod files;
 pub mod lookup;
+pub mod members;
 pub mod outcomes;
 pub mod pack;
 pub mod pass;
@@ -27,6 +28,7 @@ pub mod store;
 pub mod subjects;
 pub mod tie_store;
 pub mod ties;
+pub mod view;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,39 +1,37 @@
-//! The pass over the exports: every table read once, its rows by bucket.
+//! The pass over the exports: every table read once for all dates, its rows by bucket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
-use jiff::Timestamp;
 use parquet::file::metadata::RowGroupMetaData;
 
 use super::batches::{self, Batch};
+use super::check::Checks;
 use super::consents::{Consents, NETWORK, SCORE};
 use super::conservation::Class;
 use super::decode::{IdColumn, KeyMap};
-use super::disputes::{Contested, DisputeCount, Disputed, contested};
-use super::export::Export;
+use super::disputes::{DisputeCount, Disputed, contested};
+use super::export::{Export, OpenFile};
 use super::outcomes::{Outcome, Outcomes};
 use super::registers::Register;
 use super::resolve::Layout;
-use super::scan::{Findings, Scan, Setting};
+use super::scan::{Checked, Findings, Scan, Setting};
 use super::spine::{IdForm, Spine};
-use super::store::{Buckets, Budget, Rows, Store};
+use super::store::{BucketRows, Buckets, Budget, Rows, Store};
 use super::subjects::Subjects;
-use super::tie_store::{TieStore, Ties};
-use super::ties::{DroppedTies, Joinable, TieReader};
-use crate::contract::{Calendar, Contract};
+use super::ties::{DroppedTies, Joinable, Keep, TieReader};
+use super::view::View;
+use crate::contract::{Contract, Snapshot};
 use crate::output::Output;
 
 /// What a pass needs to know.
 pub struct Pass<'a> {
     /// The contract.
     pub contract: &'a Contract,
-    /// The as-of date.
-    pub calendar: &'a Calendar,
-    /// The knowledge cut-off.
-    pub known_by: Timestamp,
+    /// The dates to score for.
+    pub snapshots: &'a [Snapshot],
     /// The pipeline's currency.
     pub currency: &'a str,
     /// The opened exports.
@@ -50,22 +48,24 @@ pub struct Pass<'a> {
 
 /// Everything the exports hold, ready to be worked on bucket by bucket.
 pub struct Ingested<'a> {
-    /// The subjects.
+    /// The dates.
+    snapshots: &'a [Snapshot],
+    /// The subjects that one of the dates sees.
     pub spine: Spine,
     /// How they are cut into buckets.
     pub buckets: Buckets,
-    /// Each subject's consents.
-    pub consents: Vec<u8>,
-    /// Stored rows by table.
-    pub stores: BTreeMap<String, Store<'a>>,
+    /// Each subject's consents, by date and number in the spine.
+    pub consents: Vec<Vec<u8>>,
+    stores: BTreeMap<String, Store<'a>>,
     /// What stored rows look like.
     pub layouts: BTreeMap<String, Layout>,
-    /// What was counted and quarantined, by table.
-    pub findings: BTreeMap<String, Findings>,
-    /// Outcomes that follow the as-of date, by horizon and subject.
-    pub outcomes: Vec<Outcome>,
-    /// What the disputes came to, by table.
-    pub disputes: BTreeMap<String, DisputeCount>,
+    checks: BTreeMap<String, Checks>,
+    /// What was counted and quarantined, by date and table.
+    pub findings: Vec<BTreeMap<String, Findings>>,
+    /// Outcomes that follow each as-of date, by horizon and subject.
+    pub outcomes: Vec<Vec<Outcome>>,
+    /// What the disputes came to, by date and table.
+    pub disputes: Vec<BTreeMap<String, DisputeCount>>,
     /// How each table's record ids are written; integers are their own keys, others are kept beside them.
     record_forms: BTreeMap<String, IdForm>,
 }
@@ -76,16 +76,53 @@ impl Ingested<'_> {
     pub fn record_form(&self, table: &str) -> IdForm {
         self.record_forms.get(table).copied().unwrap_or(IdForm::Integer)
     }
+
+    /// Takes the rows of a table and bucket out, as each date sees them, date by date. What a date does not see is counted.
+    ///
+    /// # Errors
+    /// When the table was not read, or the scratch file cannot be read; or the first error of `work`.
+    pub fn take(
+        &self,
+        table: &str,
+        bucket: usize,
+        work: &mut dyn FnMut(usize, BucketRows, &mut Findings) -> Result<()>,
+    ) -> Result<Vec<Findings>> {
+        let layout = self.layouts.get(table).with_context(|| format!("{table} was not read"))?;
+        let store = self.stores.get(table).with_context(|| format!("{table} was not read"))?;
+        let all = store.take(bucket, layout.width, self.record_form(table) != IdForm::Integer)?;
+        let mut found: Vec<Findings> = self.snapshots.iter().map(|_| Findings::default()).collect();
+        if let [only] = found.as_mut_slice() {
+            work(0, all, only)?;
+            return Ok(found);
+        }
+        let checks = self.checks.get(table).with_context(|| format!("{table} was not read"))?;
+        let first = u32::try_from(self.buckets.subjects(bucket).start)?;
+        for (date, (snapshot, found)) in self.snapshots.iter().zip(&mut found).enumerate() {
+            let view = View { date, snapshot, members: self.spine.members(date) };
+            let rows = view.of(&all, first, layout, checks, found);
+            work(date, rows, found)?;
+        }
+        Ok(found)
+    }
+}
+
+/// What was found so far, by date and table.
+type ByDate = Vec<BTreeMap<String, Findings>>;
+
+fn note(findings: &mut ByDate, table: &str, found: Vec<Findings>) {
+    for (all, found) in findings.iter_mut().zip(found) {
+        all.insert(table.to_owned(), found);
+    }
 }
 
 impl<'a> Pass<'a> {
-    /// Reads every export.
+    /// Reads subjects and what is known of them, and of the other tables those that are wanted.
     ///
     /// # Errors
     /// When a file turns out corrupt, rows cannot be spilled, or the run is interrupted.
-    pub fn run(&self) -> Result<Ingested<'a>> {
-        let mut findings = BTreeMap::new();
-        let mut setting = self.setting();
+    pub fn run(&self, wanted: &BTreeSet<String>) -> Result<Ingested<'a>> {
+        let mut findings: ByDate = self.snapshots.iter().map(|_| BTreeMap::new()).collect();
+        let mut setting = self.setting()?;
         setting.reliability = self.sources(&setting, &mut findings)?;
         let (spine, store) = self.subjects(&setting, &mut findings)?;
         let buckets = Buckets::new(spine.len());
@@ -93,93 +130,101 @@ impl<'a> Pass<'a> {
         let disputed = self.disputes(&spine, &setting, &mut findings)?;
         let mut stores = BTreeMap::from([("subjects".to_owned(), store)]);
         let mut layouts = BTreeMap::from([("subjects".to_owned(), self.layout(self.required("subjects")?))]);
-        for export in self.exports.iter().filter(|e| e.table.has_records()) {
+        let read = |e: &&Export| e.table.has_records() && wanted.contains(&e.table.name);
+        for export in self.exports.iter().filter(read) {
             let name = &export.table.name;
             let layout = self.layout(export);
             let store = Store::new(buckets, self.budget, self.scratch)?;
-            let found = self.records(export, &setting, &spine, &layout, disputed.get(name), &store)?;
-            findings.insert(name.clone(), found);
+            let found = self.records(export, &setting, &spine, &layout, &disputed, &store)?;
+            note(&mut findings, name, found);
             stores.insert(name.clone(), store);
             layouts.insert(name.clone(), layout);
         }
-        let outcomes = self.outcomes(&spine, &setting, &mut findings)?;
-        self.groups(&spine, &setting, &mut findings)?;
+        let outcomes = self.outcomes(&spine, &setting, wanted, &mut findings)?;
+        self.groups(&spine, &setting, wanted, &mut findings)?;
         let tables = self.exports.iter().filter(|e| e.table.has_records());
         let record_forms = tables.map(|e| (e.table.name.clone(), e.record_form())).collect();
-        let disputes = disputed.iter().map(|(table, contested)| (table.clone(), contested.count())).collect();
-        Ok(Ingested { spine, buckets, consents, stores, layouts, findings, outcomes, disputes, record_forms })
+        let count = |of: &Disputed| of.iter().map(|(table, contested)| (table.clone(), contested.count())).collect();
+        let disputes = disputed.iter().map(count).collect();
+        let checks = self.exports.iter().filter(|e| layouts.contains_key(&e.table.name));
+        let checks = checks.map(|e| Ok((e.table.name.clone(), Checks::new(&e.table, &self.contract.limits)?)));
+        let checks = checks.collect::<Result<_>>()?;
+        let snapshots = self.snapshots;
+        Ok(Ingested {
+            snapshots,
+            spine,
+            buckets,
+            consents,
+            stores,
+            layouts,
+            checks,
+            findings,
+            outcomes,
+            disputes,
+            record_forms,
+        })
     }
 
-    /// Reads the ties between subjects that may be joined; nothing else of the pass depends on them.
+    /// Reads the links that are ties at each date; nothing else of the pass depends on them.
     ///
     /// # Errors
-    /// When a file turns out corrupt, ties cannot be spilled, or the run is interrupted.
-    pub fn ties<'b>(
-        &self,
-        export: &Export,
-        joinable: Joinable,
-        budget: &'b Budget,
-    ) -> Result<(Ties<'b>, DroppedTies, Findings)> {
-        let store = TieStore::new(joinable.spine.len(), export.files.len(), budget, self.scratch)?;
-        let reader = TieReader::new(&export.table, joinable, self.calendar, &store)?;
-        let found = self.scan(export, &self.setting(), &|scan, batch| reader.read(scan, &batch))?;
-        let dropped = reader.finish()?;
-        Ok((store.finish()?, dropped, found))
+    /// When a file turns out corrupt, ties cannot be kept, or the run is interrupted.
+    pub fn ties(&self, export: &Export, joinable: Joinable, keep: &Keep) -> Result<(Vec<DroppedTies>, Vec<Findings>)> {
+        let reader = TieReader::new(&export.table, joinable, keep)?;
+        let found = self.scan(export, &self.setting()?, &|scan, batch| reader.read(scan, &batch))?;
+        Ok((reader.finish()?, found))
     }
 
-    fn setting(&self) -> Setting<'a> {
-        Setting {
-            calendar: self.calendar,
-            known_by: self.known_by.as_microsecond(),
+    fn setting(&self) -> Result<Setting<'a>> {
+        Ok(Setting {
+            snapshots: self.snapshots,
+            widest: Snapshot::widest(self.snapshots)?,
             currency: self.currency,
             limits: &self.contract.limits,
             reliability: KeyMap::default(),
-        }
+        })
     }
 
     /// The reliability of each source.
-    fn sources(&self, setting: &Setting, findings: &mut BTreeMap<String, Findings>) -> Result<KeyMap<i64>> {
+    fn sources(&self, setting: &Setting, findings: &mut ByDate) -> Result<KeyMap<i64>> {
         let Some(export) = self.export("sources") else { return Ok(KeyMap::default()) };
-        let register = Register::default();
+        let register = Register::new(self.snapshots.len());
         let mut found = self.scan(export, setting, &|scan, batch| register.read(scan, &batch, None))?;
         let reliability = register.reliability(&export.table, &mut found)?;
-        findings.insert("sources".to_owned(), found);
+        note(findings, "sources", found);
         Ok(reliability)
     }
 
     /// The spine, and the subjects' own rows by bucket.
-    fn subjects(&self, setting: &Setting, findings: &mut BTreeMap<String, Findings>) -> Result<(Spine, Store<'a>)> {
+    fn subjects(&self, setting: &Setting, findings: &mut ByDate) -> Result<(Spine, Store<'a>)> {
         let export = self.required("subjects")?;
         let subjects = Subjects::default();
         let found = self.scan(export, setting, &|scan, batch| subjects.read(scan, &batch))?;
-        findings.insert("subjects".to_owned(), found);
-        let (spine, numbered) = subjects.number()?;
+        note(findings, "subjects", found);
+        let (spine, numbered) = subjects.number(self.snapshots.len())?;
         let store = Store::new(Buckets::new(spine.len()), self.budget, self.scratch)?;
         numbered.split(&spine, &self.layout(export), &store)?;
         Ok((spine, store))
     }
 
     /// Each subject's consents; without the table everyone consents, as the pipeline's statement says.
-    fn consents(&self, spine: &Spine, setting: &Setting, findings: &mut BTreeMap<String, Findings>) -> Result<Vec<u8>> {
-        let Some(export) = self.export("consents") else { return Ok(vec![SCORE | NETWORK; spine.len()]) };
-        let given = Consents::new(&export.table, spine, self.calendar)?;
+    fn consents(&self, spine: &Spine, setting: &Setting, findings: &mut ByDate) -> Result<Vec<Vec<u8>>> {
+        let dates = self.snapshots.len();
+        let Some(export) = self.export("consents") else { return Ok(vec![vec![SCORE | NETWORK; spine.len()]; dates]) };
+        let given = Consents::new(&export.table, spine, dates)?;
         let found = self.scan(export, setting, &|scan, batch| given.read(scan, &batch))?;
-        findings.insert("consents".to_owned(), found);
+        note(findings, "consents", found);
         given.finish()
     }
 
-    /// The records under dispute.
-    fn disputes(
-        &self,
-        spine: &Spine,
-        setting: &Setting,
-        findings: &mut BTreeMap<String, Findings>,
-    ) -> Result<Disputed> {
-        let Some(export) = self.export("disputes") else { return Ok(Disputed::new()) };
-        let register = Register::default();
+    /// The records under dispute at each date.
+    fn disputes(&self, spine: &Spine, setting: &Setting, findings: &mut ByDate) -> Result<Vec<Disputed>> {
+        let dates = self.snapshots.len();
+        let Some(export) = self.export("disputes") else { return Ok((0..dates).map(|_| Disputed::new()).collect()) };
+        let register = Register::new(dates);
         let mut found = self.scan(export, setting, &|scan, batch| register.read(scan, &batch, Some(spine)))?;
         let disputed = contested(register, &export.table, &mut found)?;
-        findings.insert("disputes".to_owned(), found);
+        note(findings, "disputes", found);
         Ok(disputed)
     }
 
@@ -190,21 +235,18 @@ impl<'a> Pass<'a> {
         setting: &Setting,
         spine: &Spine,
         layout: &Layout,
-        contested: Option<&Contested>,
+        disputed: &[Disputed],
         store: &Store,
-    ) -> Result<Findings> {
+    ) -> Result<Vec<Findings>> {
         let record = export.table.position("record_id").context("records without ids")?;
         let text = export.record_form() != IdForm::Integer;
         self.scan(export, setting, &|scan, batch| {
             let checked = scan.check(&batch, Some(spine))?;
+            let flags = contested_dates(scan, &checked, spine, record, disputed);
             let mut columns = Vec::with_capacity(layout.width);
-            let mut flags = Vec::new();
-            if let Some(contested) = contested {
-                let keys = checked.columns[record].iter().zip(&checked.owners[0]);
-                flags.extend(keys.map(|(key, owner)| i64::from(contested.contains(*key, *owner))));
-            }
             columns.push(checked.rows);
-            columns.push(if flags.contains(&1) { flags } else { Vec::new() });
+            columns.push(flags);
+            columns.push(checked.faulty);
             columns.extend(checked.columns);
             let ids = batch.columns[record].as_ref().filter(|_| text).map(IdColumn::new).transpose()?;
             let records = ids.as_ref().map(|ids| (ids, checked.kept.as_slice()));
@@ -212,30 +254,34 @@ impl<'a> Pass<'a> {
         })
     }
 
-    /// Outcomes that follow the as-of date.
+    /// Outcomes that follow the as-of dates.
     fn outcomes(
         &self,
         spine: &Spine,
         setting: &Setting,
-        findings: &mut BTreeMap<String, Findings>,
-    ) -> Result<Vec<Outcome>> {
-        let Some(export) = self.export("outcomes") else { return Ok(Vec::new()) };
-        let (outcomes, table) = (Outcomes::default(), &export.table);
-        let read = |scan: &Scan, batch: Batch| outcomes.read(scan, &batch, spine, self.calendar, table);
-        let mut found = self.scan(export, setting, &read)?;
+        wanted: &BTreeSet<String>,
+        findings: &mut ByDate,
+    ) -> Result<Vec<Vec<Outcome>>> {
+        let dates = self.snapshots.len();
+        let export = self.export("outcomes").filter(|_| wanted.contains("outcomes"));
+        let Some(export) = export else { return Ok(vec![Vec::new(); dates]) };
+        let (outcomes, table) = (Outcomes::new(dates), &export.table);
+        let mut found = self.scan(export, setting, &|scan, batch| outcomes.read(scan, &batch, spine, table))?;
         let settled = outcomes.settle(table, &mut found)?;
-        findings.insert("outcomes".to_owned(), found);
+        note(findings, "outcomes", found);
         Ok(settled)
     }
 
     /// Protected groups are checked like any table; only the fairness page reads them.
-    fn groups(&self, spine: &Spine, setting: &Setting, findings: &mut BTreeMap<String, Findings>) -> Result<()> {
-        let Some(export) = self.export("groups") else { return Ok(()) };
+    fn groups(&self, spine: &Spine, setting: &Setting, wanted: &BTreeSet<String>, findings: &mut ByDate) -> Result<()> {
+        let Some(export) = self.export("groups").filter(|_| wanted.contains("groups")) else { return Ok(()) };
         let found = self.scan(export, setting, &|scan, batch| {
-            let rows = scan.check(&batch, Some(spine))?;
-            scan.used(rows.file, rows.rows.len() as u64)
+            for (date, rows) in scan.check_each(&batch, Some(spine))?.iter().enumerate() {
+                scan.used(date, rows.file, rows.rows.len() as u64)?;
+            }
+            Ok(())
         })?;
-        findings.insert("groups".to_owned(), found);
+        note(findings, "groups", found);
         Ok(())
     }
 
@@ -251,20 +297,21 @@ impl<'a> Pass<'a> {
         self.exports.iter().find(|e| e.table.name == table)
     }
 
-    /// Reads one export and returns what was found in it.
+    /// Reads one export and returns what was found in it, by date.
     fn scan(
         &self,
         export: &Export,
         setting: &Setting,
         work: &(dyn Fn(&Scan, Batch) -> Result<()> + Sync),
-    ) -> Result<Findings> {
+    ) -> Result<Vec<Findings>> {
         let scan = Scan::new(&export.table, setting)?;
-        let rows = export.files.iter().map(super::export::OpenFile::rows).sum();
+        let rows = export.files.iter().map(OpenFile::rows).sum();
         let progress = self.output.stage(&format!("read {}", export.table.name), rows, "rows");
         let skipped = |meta: &RowGroupMetaData, file: u32| {
-            let hidden = export.select.is_none() && self.hidden(export, meta);
-            if hidden && let Ok(mut findings) = scan.findings.lock() {
-                findings.tally.add(file, Class::NotVisible, u64::try_from(meta.num_rows()).unwrap_or(0));
+            let hidden = export.select.is_none() && hidden(export, meta, &setting.widest);
+            if hidden && let Ok(mut findings) = scan.findings() {
+                let rows = u64::try_from(meta.num_rows()).unwrap_or(0);
+                findings.iter_mut().for_each(|f| f.tally.add(file, Class::NotVisible, rows));
                 return true;
             }
             false
@@ -273,14 +320,34 @@ impl<'a> Pass<'a> {
         progress.finish();
         scan.finish()
     }
+}
 
-    /// Whether the statistics of a row group say that all its rows happened or became known after the cut-off.
-    fn hidden(&self, export: &Export, meta: &RowGroupMetaData) -> bool {
-        let after = |column: &str, last: i64| batches::smallest(meta, column).is_some_and(|least| least > last);
-        let date = |name: &&str| {
-            export.table.columns.iter().any(|c| c.name == **name && c.kind == crate::contract::ColumnType::Date)
-        };
-        let event = export.table.event.as_deref().filter(date);
-        event.is_some_and(|e| after(e, self.calendar.as_of_day()))
+/// The dates, one bit each, at which each row is under dispute; empty when none is.
+fn contested_dates(scan: &Scan, rows: &Checked, spine: &Spine, record: usize, disputed: &[Disputed]) -> Vec<i64> {
+    let mut flags = Vec::new();
+    for (date, disputed) in disputed.iter().enumerate() {
+        let Some(contested) = disputed.get(scan.table()) else { continue };
+        let (snapshot, members) = (&scan.snapshots()[date], spine.members(date));
+        for (row, (key, owner)) in rows.columns[record].iter().zip(&rows.owners[0]).enumerate() {
+            let counts = || {
+                rows.faulty.get(row).is_none_or(|f| f >> date & 1 == 0)
+                    && members.is_in(*owner)
+                    && scan.checks().sees(|c| rows.columns[c].get(row), snapshot)
+            };
+            if contested.contains(*key, *owner, counts) {
+                flags.resize(rows.rows.len(), 0);
+                flags[row] |= 1_i64 << date;
+            }
+        }
     }
+    flags
+}
+
+/// Whether the statistics of a row group say that all its rows happened after the as-of date.
+fn hidden(export: &Export, meta: &RowGroupMetaData, widest: &Snapshot) -> bool {
+    let date = |name: &&str| {
+        export.table.columns.iter().any(|c| c.name == **name && c.kind == crate::contract::ColumnType::Date)
+    };
+    let event = export.table.event.as_deref().filter(date);
+    event.is_some_and(|e| batches::smallest(meta, e).is_some_and(|least| least > widest.last(false)))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 
 use super::batches::Batch;
 use super::conservation::Class;
@@ -17,10 +17,6 @@ pub(super) fn value(rows: &Checked, column: usize, row: usize) -> i64 {
     rows.columns[column].get(row).copied().unwrap_or(NULL)
 }
 
-pub(super) fn position(table: &Table, column: &str) -> Result<usize> {
-    table.position(column).with_context(|| format!("contract: {} has no column {column}", table.name))
-}
-
 /// A row of a small table, with where it stands.
 #[derive(Debug, Clone)]
 pub struct HeldRow {
@@ -32,29 +28,35 @@ pub struct HeldRow {
     row: i64,
 }
 
-/// A small table: one row per key counts, the latest known.
-#[derive(Default)]
-pub struct Register(Mutex<Vec<HeldRow>>);
+/// A small table at every date: one row per key counts, the latest known.
+pub struct Register(Mutex<Vec<Vec<HeldRow>>>);
 
 impl Register {
+    /// An empty table at so many dates.
+    #[must_use]
+    pub fn new(dates: usize) -> Self {
+        Self(Mutex::new(vec![Vec::new(); dates]))
+    }
+
     /// Reads a batch.
     ///
     /// # Errors
     /// When the batch cannot be read.
     pub fn read(&self, scan: &Scan, batch: &Batch, spine: Option<&Spine>) -> Result<()> {
-        let rows = scan.check(batch, spine)?;
-        let owner = |row: usize| rows.owners.first().and_then(|o| o.get(row)).copied().unwrap_or(UNKNOWN);
-        let held = (0..rows.rows.len()).map(|row| HeldRow {
-            owner: owner(row),
-            values: (0..rows.columns.len()).map(|c| value(&rows, c, row)).collect(),
-            file: rows.file,
-            row: rows.rows[row],
-        });
-        self.0.lock().map_err(|_| anyhow!("another thread failed"))?.extend(held);
+        for (date, rows) in scan.check_each(batch, spine)?.iter().enumerate() {
+            let owner = |row: usize| rows.owners.first().and_then(|o| o.get(row)).copied().unwrap_or(UNKNOWN);
+            let held = (0..rows.rows.len()).map(|row| HeldRow {
+                owner: owner(row),
+                values: (0..rows.columns.len()).map(|c| value(rows, c, row)).collect(),
+                file: rows.file,
+                row: rows.rows[row],
+            });
+            self.0.lock().map_err(|_| anyhow!("another thread failed"))?[date].extend(held);
+        }
         Ok(())
     }
 
-    /// One row per key; the others are counted as duplicate, superseded or quarantined.
+    /// One row per key and date; the others are counted as duplicate, superseded or quarantined.
     ///
     /// # Errors
     /// When the contract's table lacks a column.
@@ -63,12 +65,22 @@ impl Register {
         table: &Table,
         key: &str,
         event: Option<&str>,
+        findings: &mut [Findings],
+    ) -> Result<Vec<Vec<HeldRow>>> {
+        let dates = self.0.into_inner().map_err(|_| anyhow!("another thread failed"))?;
+        dates.into_iter().zip(findings).map(|(rows, found)| Self::settle_at(rows, table, key, event, found)).collect()
+    }
+
+    fn settle_at(
+        mut rows: Vec<HeldRow>,
+        table: &Table,
+        key: &str,
+        event: Option<&str>,
         findings: &mut Findings,
     ) -> Result<Vec<HeldRow>> {
-        let key = position(table, key)?;
-        let event = event.map(|e| position(table, e)).transpose()?;
+        let key = table.require(key)?;
+        let event = event.map(|e| table.require(e)).transpose()?;
         let known = table.position("known_at");
-        let mut rows = self.0.into_inner().map_err(|_| anyhow!("another thread failed"))?;
         let when = |r: &HeldRow| match known.map_or(NULL, |k| r.values[k]) {
             NULL => event.map_or(NULL, |e| r.values[e]),
             known => known,
@@ -104,13 +116,13 @@ impl Register {
         Ok(settled)
     }
 
-    /// The reliability of each source, in thousandths.
+    /// The reliability of each source, in thousandths; it is the same at every date, for nothing says since when.
     ///
     /// # Errors
     /// When the contract's table lacks a column.
-    pub fn reliability(self, table: &Table, findings: &mut Findings) -> Result<KeyMap<i64>> {
-        let (source, reliability) = (position(table, "source_id")?, position(table, "reliability")?);
-        let rows = self.settle(table, "source_id", None, findings)?;
+    pub fn reliability(self, table: &Table, findings: &mut [Findings]) -> Result<KeyMap<i64>> {
+        let (source, reliability) = (table.require("source_id")?, table.require("reliability")?);
+        let rows = self.settle(table, "source_id", None, findings)?.pop().unwrap_or_default();
         Ok(rows.into_iter().map(|r| (r.values[source], r.values[reliability])).collect())
     }
 }

@@ -10,12 +10,14 @@ use super::store::BucketRows;
 use crate::NULL;
 use crate::contract::{ColumnType, Limits, Table};
 
-/// Columns that every stored row has before those of the contract: its number in the file, and whether it is disputed.
+/// The first of the columns that every stored row has before those of the contract: its number in the file.
 pub const ROW: usize = 0;
-/// 1 where the record is under an open or upheld dispute.
+/// The dates at which the record is under an open or upheld dispute, one bit each.
 pub const DISPUTED: usize = 1;
+/// The dates at which the row breaks a rule and is quarantined, one bit each.
+pub const FAULTY: usize = 2;
 /// The first column of the contract.
-pub const FIRST: usize = 2;
+pub const FIRST: usize = 3;
 
 /// Where things stand in a stored row of a table.
 #[derive(Debug, Clone)]

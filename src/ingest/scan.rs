@@ -1,6 +1,6 @@
 //! One batch of a table, from Arrow columns to checked rows.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context, Result};
 
@@ -8,17 +8,18 @@ use super::batches::Batch;
 use super::check::{Checks, Columns, first_faults, quarantined, reliabilities};
 use super::conservation::{Class, Tally};
 use super::decode::{Fault, IdColumn, KeyMap, decode, faulty_ids};
+use super::members::Standing;
 use super::pii::looks_personal;
 use super::rule::{Quarantined, Rule};
 use super::spine::{Spine, UNKNOWN};
-use crate::contract::{Calendar, ColumnType, Limits, Table};
+use crate::contract::{ColumnType, Limits, Snapshot, Table};
 
 /// What every table's scan needs to know of the run.
 pub struct Setting<'a> {
-    /// The as-of date.
-    pub calendar: &'a Calendar,
-    /// The knowledge cut-off, microseconds since 1970.
-    pub known_by: i64,
+    /// The dates to score for, at most [`MOST_DATES`].
+    pub snapshots: &'a [Snapshot],
+    /// What one of them sees.
+    pub widest: Snapshot,
     /// The pipeline's currency.
     pub currency: &'a str,
     /// The contract's limits.
@@ -26,6 +27,9 @@ pub struct Setting<'a> {
     /// Reliability of each source, in thousandths.
     pub reliability: KeyMap<i64>,
 }
+
+/// The most dates that one pass serves: a row keeps one bit of an integer for each.
+pub const MOST_DATES: usize = 60;
 
 /// What was counted and quarantined so far, of one table.
 #[derive(Debug, Default)]
@@ -68,8 +72,8 @@ pub struct Scan<'a> {
     plain_ids: Vec<usize>,
     /// Whose row it is.
     owners: Vec<usize>,
-    /// What was found so far.
-    pub findings: Mutex<Findings>,
+    /// What was found so far, by date.
+    findings: Mutex<Vec<Findings>>,
 }
 
 /// Dense numbers by owner column; empty where no spine was given.
@@ -89,10 +93,23 @@ pub struct Checked {
     pub kept: Vec<u32>,
     /// The positions of rows that are not visible yet.
     pub hidden: Vec<u32>,
-    /// Dense numbers per owner column, when a spine was given.
+    /// The dates, one bit each, at which a row breaks a rule; empty when none does.
+    pub faulty: Vec<i64>,
+    /// Numbers in the spine per owner column, when a spine was given.
     pub owners: Owners,
     /// The id columns of the owners.
     pub owner_ids: OwnerIds,
+}
+
+/// A batch as integers, with what is wrong whatever the date.
+#[derive(Clone)]
+struct Decoded {
+    columns: Columns,
+    faults: Vec<Fault>,
+    /// Rows of subjects that no date sees yet.
+    early: Vec<bool>,
+    owners: Owners,
+    owner_ids: OwnerIds,
 }
 
 impl<'a> Scan<'a> {
@@ -104,6 +121,7 @@ impl<'a> Scan<'a> {
         let owners: Vec<usize> =
             ["subject_id", "subject_a", "subject_b"].iter().filter_map(|c| table.position(c)).collect();
         let ids = table.columns.iter().enumerate().filter(|(at, c)| c.kind == ColumnType::Id && !owners.contains(at));
+        let findings = setting.snapshots.iter().map(|_| Findings::default()).collect();
         Ok(Self {
             table,
             setting,
@@ -111,8 +129,20 @@ impl<'a> Scan<'a> {
             source: table.position("source_id").filter(|_| table.name != "sources"),
             plain_ids: ids.map(|(at, _)| at).collect(),
             owners,
-            findings: Mutex::default(),
+            findings: Mutex::new(findings),
         })
+    }
+
+    /// The table's name.
+    #[must_use]
+    pub fn table(&self) -> &'a str {
+        &self.table.name
+    }
+
+    /// The dates.
+    #[must_use]
+    pub const fn snapshots(&self) -> &'a [Snapshot] {
+        self.setting.snapshots
     }
 
     /// The checks of the table.
@@ -121,11 +151,184 @@ impl<'a> Scan<'a> {
         &self.checks
     }
 
-    /// Checks a batch. With a spine, a row whose subject is unknown is quarantined, or for ties, left to the caller.
+    /// Checks a batch for every date by itself. With a spine, a row whose subject is unknown is quarantined, or for ties,
+    /// left to the caller.
+    ///
+    /// # Errors
+    /// When a column is of a type the structural check should have refused.
+    pub fn check_each(&self, batch: &Batch, spine: Option<&Spine>) -> Result<Vec<Checked>> {
+        let decoded = self.decode(batch, spine)?;
+        let last = self.setting.snapshots.len().saturating_sub(1);
+        let mut each = Vec::with_capacity(last + 1);
+        for date in 0..last {
+            each.push(self.check_at(batch, decoded.clone(), spine, date)?);
+        }
+        each.push(self.check_at(batch, decoded, spine, last)?);
+        Ok(each)
+    }
+
+    /// Checks a batch for all dates at once: the rows that one of them sees, with the dates at which they break a rule.
+    /// What is not visible at every date is left to [`view`](super::view).
     ///
     /// # Errors
     /// When a column is of a type the structural check should have refused.
     pub fn check(&self, batch: &Batch, spine: Option<&Spine>) -> Result<Checked> {
+        let mut decoded = self.decode(batch, spine)?;
+        if self.setting.snapshots.len() == 1 {
+            return self.check_at(batch, decoded, spine, 0);
+        }
+        let widest = &self.setting.widest;
+        let visible = self.examine(&mut decoded, batch.len, widest);
+        let mut suspects: Vec<usize> = decoded.faults.iter().map(|f| f.row).collect();
+        suspects.sort_unstable();
+        suspects.dedup();
+        suspects.retain(|row| visible.as_ref().is_none_or(|v| v[*row]));
+        let mut kept = vec![true; batch.len];
+        let mut faulty = Vec::new();
+        let mut found: Vec<Findings> = self.setting.snapshots.iter().map(|_| Findings::default()).collect();
+        if let Some(visible) = &visible {
+            kept.copy_from_slice(visible);
+            let hidden = visible.iter().filter(|v| !**v).count() as u64;
+            found.iter_mut().for_each(|f| f.tally.add(batch.file, Class::NotVisible, hidden));
+        }
+        found.iter_mut().for_each(|f| f.tally.add(batch.file, Class::LeftOut, batch.left_out));
+        for (row, fates) in suspects.iter().zip(self.fates(&decoded, &suspects, spine)) {
+            kept[*row] = fates.contains(&Fate::Good);
+            for (date, fate) in fates.iter().enumerate() {
+                match fate {
+                    Fate::Faulty(fault) => {
+                        faulty.resize(batch.len, 0);
+                        faulty[*row] |= 1_i64 << date;
+                        found[date].quarantine(quarantined(fault, batch.file, batch.rows.get(*row)));
+                    }
+                    Fate::Hidden if !kept[*row] => found[date].tally.add(batch.file, Class::NotVisible, 1),
+                    _ => {}
+                }
+            }
+        }
+        self.add(found)?;
+        let last = u32::try_from(batch.len)?;
+        let kept = (0..last).filter(|r| kept[*r as usize]).collect();
+        self.checked(batch, decoded, kept, visible.as_deref(), &faulty)
+    }
+
+    /// What becomes of some rows at each date.
+    fn fates(&self, decoded: &Decoded, rows: &[usize], spine: Option<&Spine>) -> Vec<Vec<Fate>> {
+        let mut fates = vec![Vec::new(); rows.len()];
+        if rows.is_empty() {
+            return fates;
+        }
+        let some = decoded.pick(rows);
+        for (date, snapshot) in self.setting.snapshots.iter().enumerate() {
+            let mut here = some.clone();
+            let mut visible = self.examine(&mut here, rows.len(), snapshot);
+            self.place(&mut here, &mut visible, rows.len(), spine, date);
+            let first = first_faults(here.faults);
+            for (at, fates) in fates.iter_mut().enumerate() {
+                let fault = first.binary_search_by_key(&at, |f| f.row).ok().map(|f| first[f]);
+                fates.push(match fault {
+                    _ if visible.as_ref().is_some_and(|v| !v[at]) => Fate::Hidden,
+                    Some(fault) => Fate::Faulty(fault),
+                    None => Fate::Good,
+                });
+            }
+        }
+        fates
+    }
+
+    /// Checks a batch for one date.
+    fn check_at(&self, batch: &Batch, mut decoded: Decoded, spine: Option<&Spine>, date: usize) -> Result<Checked> {
+        let mut visible = self.examine(&mut decoded, batch.len, &self.setting.snapshots[date]);
+        self.place(&mut decoded, &mut visible, batch.len, spine, date);
+        let seen = |row: usize| visible.as_ref().is_none_or(|v| v[row]);
+        let mut lost: Vec<bool> = Vec::new();
+        let mut found = Findings::default();
+        for fault in first_faults(std::mem::take(&mut decoded.faults)).into_iter().filter(|f| seen(f.row)) {
+            lost.resize(batch.len, false);
+            lost[fault.row] = true;
+            found.quarantine(quarantined(&fault, batch.file, batch.rows.get(fault.row)));
+        }
+        let hidden = visible.as_ref().map_or(0, |v| v.iter().filter(|v| !**v).count());
+        found.tally.add(batch.file, Class::NotVisible, hidden as u64);
+        found.tally.add(batch.file, Class::LeftOut, batch.left_out);
+        self.findings()?[date].merge(&mut found);
+        let last = u32::try_from(batch.len)?;
+        let kept = (0..last).filter(|r| seen(*r as usize) && !lost.get(*r as usize).is_some_and(|l| *l)).collect();
+        self.checked(batch, decoded, kept, visible.as_deref(), &[])
+    }
+
+    /// Turns rows back to a date and adds what is wrong with them then; which of them are visible, `None` when all are.
+    fn examine(&self, decoded: &mut Decoded, rows: usize, snapshot: &Snapshot) -> Option<Vec<bool>> {
+        let mut visible = self.checks.visible(&decoded.columns, snapshot);
+        self.checks.turn_back(&mut decoded.columns, rows, snapshot, &mut decoded.faults);
+        self.checks.faults(&decoded.columns, rows, &snapshot.calendar, &mut decoded.faults);
+        for row in (0..decoded.early.len()).filter(|row| decoded.early[*row]) {
+            visible.get_or_insert_with(|| vec![true; rows])[row] = false;
+        }
+        visible
+    }
+
+    /// Holds rows against the subjects of a date: one that is not visible yet hides its rows, an unknown one is a fault.
+    fn place(
+        &self,
+        decoded: &mut Decoded,
+        visible: &mut Option<Vec<bool>>,
+        rows: usize,
+        spine: Option<&Spine>,
+        date: usize,
+    ) {
+        let Some(members) = spine.map(|s| s.members(date)).filter(|m| !m.is_all()) else { return };
+        for (owners, column) in decoded.owners.iter_mut().zip(&self.owners) {
+            for (row, owner) in owners.iter_mut().enumerate().filter(|(_, o)| **o != UNKNOWN) {
+                match members.standing(*owner) {
+                    Standing::In(_) => {}
+                    Standing::Later => visible.get_or_insert_with(|| vec![true; rows])[row] = false,
+                    Standing::Absent => {
+                        *owner = UNKNOWN;
+                        if self.owners.len() == 1 {
+                            decoded.faults.push(Fault { row, column: *column, rule: Rule::UnknownSubject });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The rows that are kept, in their final columns.
+    fn checked(
+        &self,
+        batch: &Batch,
+        decoded: Decoded,
+        kept: Vec<u32>,
+        visible: Option<&[bool]>,
+        faulty: &[i64],
+    ) -> Result<Checked> {
+        let Decoded { mut columns, owners, owner_ids, .. } = decoded;
+        if let Some(at) = self.source {
+            columns[at] = reliabilities(&columns[at], &self.setting.reliability);
+        }
+        for (at, column) in self.table.columns.iter().enumerate() {
+            // Every row's currency is now the pipeline's, and owners have their own vectors.
+            if column.kind == ColumnType::Currency || self.owners.contains(&at) {
+                columns[at] = Vec::new();
+            }
+        }
+        let rows = kept.iter().map(|r| batch.rows.get(*r as usize)).collect();
+        let (columns, owners) = if kept.len() == batch.len {
+            (columns, owners)
+        } else {
+            let few: Vec<usize> = kept.iter().map(|r| *r as usize).collect();
+            (columns.iter().map(|c| gather(c, &few)).collect(), owners.iter().map(|c| gather(c, &few)).collect())
+        };
+        let faulty: Vec<i64> =
+            if faulty.is_empty() { Vec::new() } else { kept.iter().map(|r| faulty[*r as usize]).collect() };
+        let faulty = if faulty.iter().all(|f| *f == 0) { Vec::new() } else { faulty };
+        let last = u32::try_from(batch.len)?;
+        let hidden = visible.map_or_else(Vec::new, |v| (0..last).filter(|r| !v[*r as usize]).collect());
+        Ok(Checked { file: batch.file, rows, columns, kept, hidden, faulty, owners, owner_ids })
+    }
+
+    fn decode(&self, batch: &Batch, spine: Option<&Spine>) -> Result<Decoded> {
         let rows = batch.len;
         let mut faults: Vec<Fault> = Vec::new();
         let mut columns: Columns = Vec::with_capacity(self.table.columns.len());
@@ -149,69 +352,14 @@ impl<'a> Scan<'a> {
                 faults.extend(faulty.map(|(row, rule)| Fault { row, column: at, rule }));
             }
         }
-        let mut visible = self.checks.visible(&columns, self.setting.calendar, self.setting.known_by);
-        self.checks.turn_back(&mut columns, rows, self.setting.calendar, &mut faults);
-        self.checks.faults(&columns, rows, self.setting.calendar, &mut faults);
-        let (owners, owner_ids) = self.look_up(batch, spine, &mut visible, &mut faults)?;
         self.personal_ids(batch, &mut faults)?;
-        if let Some(at) = self.source {
-            columns[at] = reliabilities(&columns[at], &self.setting.reliability);
-        }
-        for (at, column) in self.table.columns.iter().enumerate() {
-            // Every row's currency is now the pipeline's, and owners have their own vectors.
-            if column.kind == ColumnType::Currency || self.owners.contains(&at) {
-                columns[at] = Vec::new();
-            }
-        }
-        let kept = self.keep(batch, visible.as_deref(), faults)?;
-        let numbers = kept.iter().map(|r| batch.rows.get(*r as usize)).collect();
-        let (columns, owners) = if kept.len() == rows {
-            (columns, owners)
-        } else {
-            let gather =
-                |c: &Vec<i64>| if c.is_empty() { Vec::new() } else { kept.iter().map(|r| c[*r as usize]).collect() };
-            let columns = columns.iter().map(gather).collect();
-            // Without a spine owners were not looked up.
-            let dense =
-                |c: &Vec<u32>| if c.is_empty() { Vec::new() } else { kept.iter().map(|r| c[*r as usize]).collect() };
-            (columns, owners.iter().map(dense).collect())
-        };
-        let last = u32::try_from(rows)?;
-        let hidden = visible.map_or_else(Vec::new, |v| (0..last).filter(|r| !v[*r as usize]).collect());
-        Ok(Checked { file: batch.file, rows: numbers, columns, kept, hidden, owners, owner_ids })
-    }
-
-    /// Counts what is left out and returns the positions of the rest.
-    fn keep(&self, batch: &Batch, visible: Option<&[bool]>, faults: Vec<Fault>) -> Result<Vec<u32>> {
-        let seen = |row: usize| visible.is_none_or(|v| v[row]);
-        let mut lost: Vec<bool> = Vec::new();
-        let mut found = Findings::default();
-        for fault in first_faults(faults).into_iter().filter(|f| seen(f.row)) {
-            if lost.is_empty() {
-                lost = vec![false; batch.len];
-            }
-            lost[fault.row] = true;
-            found.quarantine(quarantined(&fault, batch.file, batch.rows.get(fault.row)));
-        }
-        let hidden = visible.map_or(0, |v| v.iter().filter(|v| !**v).count());
-        found.tally.add(batch.file, Class::NotVisible, hidden as u64);
-        found.tally.add(batch.file, Class::LeftOut, batch.left_out);
-        let mut findings = self.findings.lock().map_err(|_| anyhow::anyhow!("another thread failed"))?;
-        findings.merge(&mut found);
-        drop(findings);
-        let last = u32::try_from(batch.len)?;
-        Ok((0..last).filter(|r| seen(*r as usize) && !lost.get(*r as usize).is_some_and(|l| *l)).collect())
+        let mut decoded = Decoded { columns, faults, early: Vec::new(), owners: Vec::new(), owner_ids: Vec::new() };
+        self.look_up(batch, spine, &mut decoded)?;
+        Ok(decoded)
     }
 
     /// Finds the owners. A row of a subject that is itself not visible yet is not visible either.
-    fn look_up(
-        &self,
-        batch: &Batch,
-        spine: Option<&Spine>,
-        visible: &mut Option<Vec<bool>>,
-        faults: &mut Vec<Fault>,
-    ) -> Result<(Owners, OwnerIds)> {
-        let (mut all, mut ids) = (Vec::new(), Vec::new());
+    fn look_up(&self, batch: &Batch, spine: Option<&Spine>, decoded: &mut Decoded) -> Result<()> {
         for at in &self.owners {
             let column = batch.columns[*at].as_ref().map(IdColumn::new).transpose()?;
             let dense = match (spine, &column) {
@@ -226,17 +374,18 @@ impl<'a> Scan<'a> {
                 }
                 let Some(id) = column.as_ref().and_then(|c| c.get(row)) else { continue };
                 if matches!(column, Some(IdColumn::Text(_))) && looks_personal(id) {
-                    faults.push(Fault { row, column: *at, rule: Rule::PiiSuspect });
+                    decoded.faults.push(Fault { row, column: *at, rule: Rule::PiiSuspect });
                 } else if spine.is_some_and(|s| s.is_later(id)) {
-                    visible.get_or_insert_with(|| vec![true; batch.len])[row] = false;
+                    decoded.early.resize(batch.len, false);
+                    decoded.early[row] = true;
                 } else if spine.is_some() && self.owners.len() == 1 {
-                    faults.push(Fault { row, column: *at, rule: Rule::UnknownSubject });
+                    decoded.faults.push(Fault { row, column: *at, rule: Rule::UnknownSubject });
                 }
             }
-            all.push(dense);
-            ids.push(column);
+            decoded.owners.push(dense);
+            decoded.owner_ids.push(column);
         }
-        Ok((all, ids))
+        Ok(())
     }
 
     fn personal_ids(&self, batch: &Batch, faults: &mut Vec<Fault>) -> Result<()> {
@@ -250,21 +399,62 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Counts rows of a file as used.
+    /// What was found so far, by date.
     ///
     /// # Errors
-    /// When a thread failed while it held the findings.
-    pub fn used(&self, file: u32, rows: u64) -> Result<()> {
-        let mut findings = self.findings.lock().map_err(|_| anyhow::anyhow!("another thread failed"))?;
-        findings.tally.add(file, Class::Used, rows);
+    /// When a thread failed while it held them.
+    pub fn findings(&self) -> Result<MutexGuard<'_, Vec<Findings>>> {
+        self.findings.lock().map_err(|_| anyhow::anyhow!("another thread failed"))
+    }
+
+    fn add(&self, found: Vec<Findings>) -> Result<()> {
+        for (all, mut found) in self.findings()?.iter_mut().zip(found) {
+            all.merge(&mut found);
+        }
         Ok(())
     }
 
-    /// Ends the scan.
+    /// Counts rows of a file as used at a date.
     ///
     /// # Errors
     /// When a thread failed while it held the findings.
-    pub fn finish(self) -> Result<Findings> {
+    pub fn used(&self, date: usize, file: u32, rows: u64) -> Result<()> {
+        self.findings()?[date].tally.add(file, Class::Used, rows);
+        Ok(())
+    }
+
+    /// Ends the scan: what was found, by date.
+    ///
+    /// # Errors
+    /// When a thread failed while it held the findings.
+    pub fn finish(self) -> Result<Vec<Findings>> {
         self.findings.into_inner().ok().context("another thread failed")
     }
+}
+
+/// What becomes of a row at a date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Good,
+    Hidden,
+    Faulty(Fault),
+}
+
+impl Decoded {
+    /// Some rows by themselves, renumbered; nothing that only a whole batch needs.
+    fn pick(&self, rows: &[usize]) -> Self {
+        let place = |row: usize| rows.binary_search(&row).ok();
+        Self {
+            columns: self.columns.iter().map(|c| gather(c, rows)).collect(),
+            faults: self.faults.iter().filter_map(|f| Some(Fault { row: place(f.row)?, ..*f })).collect(),
+            early: gather(&self.early, rows),
+            owners: self.owners.iter().map(|c| gather(c, rows)).collect(),
+            owner_ids: Vec::new(),
+        }
+    }
+}
+
+/// Chosen values of a column; an empty column stays empty.
+fn gather<T: Copy>(column: &[T], rows: &[usize]) -> Vec<T> {
+    if column.is_empty() { Vec::new() } else { rows.iter().map(|r| column[*r]).collect() }
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, anyhow, bail};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use polars::prelude::IntoLazy;
 use polars::sql::SQLContext;
 use sqlparser::ast::{
@@ -15,7 +15,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use std::sync::Arc;
 
-use crate::engine::bridge::{from_frame, to_frame};
+use crate::engine::bridge::{from_frame, takes, to_frame};
 
 /// The name of the column that carries a row's number through the SQL.
 pub const ROW_COLUMN: &str = "export_row";
@@ -82,6 +82,12 @@ pub struct Select {
 }
 
 impl Select {
+    /// The SQL that is run.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.sql
+    }
+
     /// Checks that the SQL treats each row by itself, and adds the row's number to what it yields.
     ///
     /// # Errors
@@ -105,10 +111,10 @@ impl Select {
         Ok(Self { sql: query.to_string(), columns: (!all).then_some(columns) })
     }
 
-    /// Whether the SQL names a column of the export.
+    /// Whether the SQL reads a column of the export: it names it, or it reads all that SQL can.
     #[must_use]
-    pub fn reads(&self, column: &str) -> bool {
-        self.columns.as_ref().is_none_or(|c| c.contains(&column.to_lowercase()))
+    pub fn reads(&self, field: &Field) -> bool {
+        self.columns.as_ref().map_or_else(|| takes(field.data_type()), |c| c.contains(&field.name().to_lowercase()))
     }
 
     /// The columns the SQL yields over an export of that schema.
@@ -116,7 +122,7 @@ impl Select {
     /// # Errors
     /// When the SQL does not fit the export.
     pub fn yields(&self, schema: &Schema) -> Result<SchemaRef> {
-        let read: Vec<FieldRef> = schema.fields().iter().filter(|f| self.reads(f.name())).cloned().collect();
+        let read: Vec<FieldRef> = schema.fields().iter().filter(|f| self.reads(f)).cloned().collect();
         let empty = RecordBatch::new_empty(Arc::new(Schema::new(read)));
         let (batch, _) = super::shield(|| self.run(&empty, 0)).context("the input's `select` fails")?;
         let yielded: Vec<FieldRef> =
@@ -132,7 +138,7 @@ impl Select {
         let rows = i64::try_from(batch.num_rows())?;
         let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(first_row..first_row + rows));
         let mut fields: Vec<_> = batch.schema().fields().iter().cloned().collect();
-        fields.push(Arc::new(arrow::datatypes::Field::new(ROW_COLUMN, DataType::Int64, false)));
+        fields.push(Arc::new(Field::new(ROW_COLUMN, DataType::Int64, false)));
         let mut arrays = batch.columns().to_vec();
         arrays.push(numbers);
         let numbered = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?;
@@ -214,7 +220,7 @@ fn row_wise(query: &Query) -> Result<()> {
 mod tests {
     use super::*;
     use arrow::array::AsArray;
-    use arrow::datatypes::{Field, Int64Type};
+    use arrow::datatypes::Int64Type;
 
     #[test]
     fn rows_keep_their_number_through_filters_and_unions() {
@@ -234,8 +240,10 @@ mod tests {
     #[test]
     fn only_the_columns_that_are_named_are_read() {
         let select = Select::parse("SELECT a AS x, export.B FROM export WHERE c > 1").unwrap();
-        assert!(select.reads("A") && select.reads("b") && select.reads("c") && !select.reads("d"));
-        assert!(Select::parse("SELECT export.* FROM export").unwrap().reads("d"));
+        let field = |name: &str| Field::new(name, DataType::Int64, true);
+        assert!(["A", "b", "c"].iter().all(|name| select.reads(&field(name))) && !select.reads(&field("d")));
+        let all = Select::parse("SELECT export.* FROM export").unwrap();
+        assert!(all.reads(&field("d")) && !all.reads(&Field::new("e", DataType::Decimal256(50, 2), true)));
     }
 
     #[test]

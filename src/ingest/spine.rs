@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::lookup::Lookup;
+use super::members::Members;
 
 /// Dense number of an id that is not in the spine.
 pub const UNKNOWN: u32 = u32::MAX;
@@ -95,16 +96,41 @@ impl Ids {
     }
 }
 
-/// Every visible subject.
+/// Ids and how they are written, in order.
+#[derive(Debug, Clone, Default)]
+pub struct SubjectIds {
+    /// The ids.
+    pub ids: Ids,
+    /// How they are written.
+    pub form: IdForm,
+}
+
+impl SubjectIds {
+    /// Number of subjects.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+/// Every subject that one of the dates sees.
 #[derive(Debug)]
 pub struct Spine {
     /// The ids, sorted; the position is the dense number.
     pub ids: Ids,
     /// How they are written.
     pub form: IdForm,
-    /// Subjects of the export that are not visible yet.
+    /// Subjects of the export that no date sees yet.
     later: Option<Box<Self>>,
     lookup: Lookup,
+    /// Who of them each date sees.
+    members: Vec<Members>,
 }
 
 impl Spine {
@@ -125,7 +151,32 @@ impl Spine {
             }
         }
         let lookup = Lookup::new(&ids)?;
-        Ok(Self { ids, form, later: None, lookup })
+        let members = vec![Members::all(ids.len())];
+        Ok(Self { ids, form, later: None, lookup, members })
+    }
+
+    /// Settles who of the subjects each date sees.
+    #[must_use]
+    pub fn with_members(mut self, members: Vec<Members>) -> Self {
+        self.members = members;
+        self
+    }
+
+    /// Who of the subjects a date sees.
+    #[must_use]
+    pub fn members(&self, date: usize) -> &Members {
+        &self.members[date]
+    }
+
+    /// The subjects a date sees, in order.
+    #[must_use]
+    pub fn ids_at(&self, date: usize) -> SubjectIds {
+        let members = self.members(date);
+        let mut ids = Ids::default();
+        for position in members.positions(0..self.len()) {
+            ids.push(self.ids.get(position));
+        }
+        SubjectIds { ids, form: self.form }
     }
 
     /// Remembers subjects of the export that are not visible yet, as far as no visible version of theirs is there.

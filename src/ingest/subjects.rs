@@ -7,11 +7,13 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::batches::Batch;
 use super::conservation::Class;
 use super::decode::IdColumn;
+use super::members::Members;
 use super::pack::{Unpacker, pack};
-use super::resolve::{Layout, ROW};
-use super::scan::{Findings, Scan};
-use super::spine::{IdForm, Ids, Spine};
+use super::resolve::{DISPUTED, Layout, ROW};
+use super::scan::{Checked, Findings, Scan};
+use super::spine::{IdForm, Ids, Spine, UNKNOWN};
 use super::store::{BucketRows, Rows, Store};
+use crate::contract::Snapshot;
 use crate::pipeline::{Finding, Findings as Report};
 
 /// Checked rows of `subjects`, packed until the spine is known.
@@ -20,6 +22,8 @@ struct Held {
     rows: usize,
     packed: Vec<u8>,
     ids: Ids,
+    /// Who sees each row; empty when there is one date, which sees them all.
+    sights: Vec<Sight>,
 }
 
 /// Collects subjects.
@@ -32,8 +36,15 @@ pub struct Subjects {
 struct Collected {
     parts: Vec<Held>,
     form: IdForm,
-    /// Ids of rows that are not visible yet.
+    /// Ids of rows that no date sees yet.
     later: Ids,
+}
+
+/// The dates, one bit each, that see a row, and those that do not see it yet.
+#[derive(Debug, Clone, Copy)]
+struct Sight {
+    visible: u64,
+    hidden: u64,
 }
 
 impl Subjects {
@@ -50,10 +61,12 @@ impl Subjects {
         }
         let mut packed = Vec::new();
         pack(&checked.rows, &mut packed);
+        pack(&checked.faulty, &mut packed);
         for column in &checked.columns {
             pack(column, &mut packed);
         }
-        let held = Held { file: checked.file, rows: checked.rows.len(), packed, ids };
+        let sights = sights(scan, &checked);
+        let held = Held { file: checked.file, rows: checked.rows.len(), packed, ids, sights };
         let mut all = self.held.lock().map_err(|_| anyhow!("another thread failed"))?;
         all.form = IdColumn::form(column);
         all.parts.push(held);
@@ -61,19 +74,52 @@ impl Subjects {
         Ok(())
     }
 
-    /// Numbers the subjects and hands their rows on to `store`, which is made for their number.
+    /// Numbers the subjects and settles which of so many dates sees whom; their rows wait for their store.
     ///
     /// # Errors
-    /// When there are too many subjects, or rows cannot be spilled.
-    pub fn number(self) -> Result<(Spine, Numbered)> {
+    /// When there are too many subjects.
+    pub fn number(self, dates: usize) -> Result<(Spine, Numbered)> {
         let Collected { parts, form, later } = self.held.into_inner().map_err(|_| anyhow!("another thread failed"))?;
         let mut all = Ids::default();
         for part in &parts {
             all.append(&part.ids);
         }
-        let spine = Spine::build(&all, form)?.with_later(&later)?;
+        let spine = Spine::build(&all, form)?;
+        let members = if dates > 1 { members(&spine, &parts, &later, dates) } else { vec![Members::all(spine.len())] };
+        let spine = spine.with_later(&later)?.with_members(members);
         Ok((spine, Numbered { held: parts }))
     }
+}
+
+/// Who sees each row of a batch; with one date all rows that are left.
+fn sights(scan: &Scan, rows: &Checked) -> Vec<Sight> {
+    if scan.snapshots().len() == 1 {
+        return Vec::new();
+    }
+    let sight = |row: usize| {
+        let faulty = rows.faulty.get(row).map_or(0, |f| f.cast_unsigned());
+        let sees = |(_, snapshot): &(usize, &Snapshot)| scan.checks().sees(|c| rows.columns[c].get(row), snapshot);
+        let seen = scan.snapshots().iter().enumerate().filter(sees).fold(0_u64, |dates, (d, _)| dates | 1 << d);
+        Sight { visible: seen & !faulty, hidden: !seen }
+    };
+    (0..rows.rows.len()).map(sight).collect()
+}
+
+fn members(spine: &Spine, parts: &[Held], later: &Ids, dates: usize) -> Vec<Members> {
+    let (mut visible, mut hidden) = (vec![0_u64; spine.len()], vec![0_u64; spine.len()]);
+    let mut numbers = Vec::new();
+    for part in parts {
+        numbers.clear();
+        spine.find_all((0..part.rows).map(|r| Some(part.ids.get(r))), &mut numbers);
+        for (s, sight) in numbers.iter().zip(&part.sights) {
+            visible[*s as usize] |= sight.visible;
+            hidden[*s as usize] |= sight.hidden;
+        }
+    }
+    for s in (0..later.len()).map(|n| spine.find(later.get(n))).filter(|s| *s != UNKNOWN) {
+        hidden[s as usize] = u64::MAX;
+    }
+    (0..dates).map(|date| Members::at(date, &visible, &hidden)).collect()
 }
 
 /// Subjects' rows that wait for their store.
@@ -92,8 +138,8 @@ impl Numbered {
             spine.find_all((0..part.rows).map(|r| Some(part.ids.get(r))), &mut subjects);
             let mut unpacker = Unpacker::new(&part.packed, part.rows);
             let mut columns: Vec<Vec<i64>> = Vec::with_capacity(layout.width);
-            for at in 0..=layout.table.columns.len() {
-                if at == 1 {
+            for at in 0..layout.table.columns.len() + 2 {
+                if at == DISPUTED {
                     // No subject's row is disputed.
                     columns.push(Vec::new());
                 }

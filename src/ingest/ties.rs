@@ -1,35 +1,38 @@
-//! Friend links: which rows are ties that count.
+//! Friend links: which rows are ties.
 
 use std::sync::Mutex;
 
 use anyhow::{Result, anyhow};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::batches::Batch;
 use super::consents::NETWORK;
 use super::conservation::Class;
-use super::registers::position;
-use super::scan::Scan;
+use super::scan::{Checked, Scan};
 use super::spine::{Spine, UNKNOWN};
-use super::tie_store::{TieStore, content};
+use super::tie_store::content;
 use crate::NULL;
-use crate::contract::{Calendar, Table};
+use crate::contract::Table;
 
 /// Which subjects a tie may join.
 #[derive(Debug, Clone, Copy)]
 pub struct Joinable<'a> {
     /// The subjects.
     pub spine: &'a Spine,
-    /// Each subject's consents.
-    pub consents: &'a [u8],
-    /// Whether each subject is scored with enough confidence to lend and to get.
-    pub counted: &'a [bool],
+    /// Each subject's consents, by date and number in the spine.
+    pub consents: &'a [Vec<u8>],
     /// Days a tie must be old.
     pub min_age_days: i64,
 }
 
+/// A tie of two subjects, by their numbers at the date, and what [`content`] makes of the rest of the row.
+pub type Tie = (u32, u32, u64);
+
+/// Takes the ties of a date and file.
+pub type Keep<'a> = dyn Fn(usize, u32, Vec<Tie>) -> Result<()> + Sync + 'a;
+
 /// Why rows of `friend_links` are no ties; of several reasons the first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DroppedTies {
     /// Both ends are one subject.
     pub self_link: u64,
@@ -62,16 +65,13 @@ impl DroppedTies {
     }
 }
 
-/// Reads links into a store of ties.
+/// Reads links and hands on those that are ties.
 pub struct TieReader<'a> {
     joinable: Joinable<'a>,
-    calendar: &'a Calendar,
     /// `since`, `until`, `interactions_90d`.
     columns: [usize; 3],
-    /// One bit per subject that consents to ties and counts.
-    open: Vec<u64>,
-    store: &'a TieStore<'a>,
-    dropped: Mutex<DroppedTies>,
+    keep: &'a Keep<'a>,
+    dropped: Mutex<Vec<DroppedTies>>,
 }
 
 impl<'a> TieReader<'a> {
@@ -79,67 +79,61 @@ impl<'a> TieReader<'a> {
     ///
     /// # Errors
     /// When the contract's table lacks a column.
-    pub fn new(table: &Table, joinable: Joinable<'a>, calendar: &'a Calendar, store: &'a TieStore<'a>) -> Result<Self> {
-        let mut open = vec![0_u64; joinable.spine.len().div_ceil(64)];
-        for s in (0..joinable.spine.len()).filter(|s| joinable.counted[*s] && joinable.consents[*s] & NETWORK != 0) {
-            open[s / 64] |= 1 << (s % 64);
-        }
+    pub fn new(table: &Table, joinable: Joinable<'a>, keep: &'a Keep<'a>) -> Result<Self> {
         Ok(Self {
-            open,
             joinable,
-            calendar,
-            columns: [position(table, "since")?, position(table, "until")?, position(table, "interactions_90d")?],
-            store,
-            dropped: Mutex::default(),
+            columns: [table.require("since")?, table.require("until")?, table.require("interactions_90d")?],
+            keep,
+            dropped: Mutex::new(vec![DroppedTies::default(); joinable.consents.len()]),
         })
     }
 
     /// Reads a batch.
     ///
     /// # Errors
-    /// When the batch cannot be read or ties cannot be spilled.
+    /// When the batch cannot be read or ties cannot be kept.
     pub fn read(&self, scan: &Scan, batch: &Batch) -> Result<()> {
-        let rows = scan.check(batch, Some(self.joinable.spine))?;
+        for (date, rows) in scan.check_each(batch, Some(self.joinable.spine))?.into_iter().enumerate() {
+            self.read_at(scan, &rows, date)?;
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, scan: &Scan, rows: &Checked, date: usize) -> Result<()> {
         let [a, b] = rows.owners.as_slice() else { return Err(anyhow!("links need two ends")) };
         let [since, until, interactions] = self.columns;
         let (since, ends, interactions) = (&rows.columns[since], &rows.columns[until], &rows.columns[interactions]);
+        let (calendar, members) = (&scan.snapshots()[date].calendar, self.joinable.spine.members(date));
         let mut dropped = DroppedTies::default();
         let mut ties = Vec::with_capacity(a.len());
         for row in 0..a.len() {
             let (a, b) = (a[row], b[row]);
-            let age = self.calendar.as_of_day() - since[row];
             // A time after the as-of date has been turned back to null: what is left lies before it.
             let over = ends.get(row).is_some_and(|e| *e != NULL);
-            let known = a != b && a != UNKNOWN && b != UNKNOWN;
-            let open = |s: u32| self.open[s as usize / 64] >> (s % 64) & 1 == 1;
-            let counts = known && !over && age >= self.joinable.min_age_days && open(a) && open(b);
-            let fault = if counts { None } else { self.fault(a, b, over, age) };
-            match fault {
+            match self.fault(date, (a, b), over, calendar.as_of_day() - since[row]) {
                 Some(reason) => *reason(&mut dropped) += 1,
                 None => {
                     let told = interactions.get(row).copied().filter(|i| *i != NULL);
-                    ties.push((a, b, content(told, self.calendar.months_ago(since[row]).unwrap_or(0))));
+                    let content = content(told, calendar.months_ago(since[row]).unwrap_or(0));
+                    ties.push((members.number(a), members.number(b), content));
                 }
             }
         }
-        let mut findings = scan.findings.lock().map_err(|_| anyhow!("another thread failed"))?;
-        findings.tally.add(rows.file, Class::Dropped, dropped.total());
-        drop(findings);
-        self.dropped.lock().map_err(|_| anyhow!("another thread failed"))?.add(&dropped);
-        self.store.add(rows.file, &ties)
+        scan.findings()?[date].tally.add(rows.file, Class::Dropped, dropped.total());
+        self.dropped.lock().map_err(|_| anyhow!("another thread failed"))?[date].add(&dropped);
+        if ties.is_empty() { Ok(()) } else { (self.keep)(date, rows.file, ties) }
     }
 
     /// Which count of what is dropped a row belongs to.
-    fn fault(&self, a: u32, b: u32, over: bool, age: i64) -> Option<fn(&mut DroppedTies) -> &mut u64> {
-        let Joinable { consents, counted, .. } = self.joinable;
+    fn fault(&self, date: usize, (a, b): (u32, u32), over: bool, age: i64) -> Option<fn(&mut DroppedTies) -> &mut u64> {
         if a == UNKNOWN || b == UNKNOWN {
             return Some(|d| &mut d.unknown_subject);
         }
         if a == b {
             return Some(|d| &mut d.self_link);
         }
-        let (a, b) = (a as usize, b as usize);
-        if consents[a] & consents[b] & NETWORK == 0 {
+        let consents = &self.joinable.consents[date];
+        if consents[a as usize] & consents[b as usize] & NETWORK == 0 {
             return Some(|d| &mut d.no_consent);
         }
         if over {
@@ -148,17 +142,14 @@ impl<'a> TieReader<'a> {
         if age < self.joinable.min_age_days {
             return Some(|d| &mut d.too_young);
         }
-        if !(counted[a] && counted[b]) {
-            return Some(|d| &mut d.not_counted);
-        }
         None
     }
 
-    /// Why rows were dropped.
+    /// Why rows were dropped, by date.
     ///
     /// # Errors
     /// When a thread failed.
-    pub fn finish(self) -> Result<DroppedTies> {
+    pub fn finish(self) -> Result<Vec<DroppedTies>> {
         self.dropped.into_inner().map_err(|_| anyhow!("another thread failed"))
     }
 }

@@ -259,6 +259,13 @@ impl Aggregate {
 }
 
 impl Catalogue {
+    /// The features of some categories.
+    #[must_use]
+    pub fn only(&self, categories: &BTreeSet<String>) -> Self {
+        let features = self.features.iter().filter(|f| categories.contains(&f.category)).cloned().collect();
+        Self { features, sources: self.sources.clone() }
+    }
+
     /// Reads catalogue files.
     ///
     /// # Errors

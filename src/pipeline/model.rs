@@ -248,6 +248,8 @@ pub struct Propagation {
     pub max_ties: usize,
     /// Counted ties below which the whole category is neutral.
     pub min_friends: u32,
+    /// Where the steps begin in which a number of friends is told.
+    pub friend_steps: Vec<u32>,
     /// Interactions of ninety days at which a tie has full strength.
     pub full_interactions: u8,
     /// Confidence below which a subject neither lends nor gets.

@@ -180,6 +180,12 @@ impl Linter<'_> {
         within("precision", p.precision, 1e-6..=1.0);
         within("trust.low", p.trust.low, 0.0..=1.0);
         within("trust.span", p.trust.span, 0.001..=10.0);
+        let least = std::iter::once(p.min_friends).chain(p.friend_steps.iter().copied());
+        if p.friend_steps.is_empty() || !least.is_sorted_by(|a, b| a + 1 < *b) {
+            wrong.push(
+                "`friend_steps` must rise from above `min_friends`, by two or more: a step never tells a number".into(),
+            );
+        }
         if p.when_off.values().sum::<i64>() != 100 || p.when_off.values().any(|w| *w < 0) {
             wrong.push("`when_off` must give percent that sum to 100".into());
         }

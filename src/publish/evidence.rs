@@ -1,4 +1,4 @@
-//! `evidence.parquet`: the adverse records of every subject, for `explain`.
+//! Adverse records of every subject by table, for `explain`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,26 +10,25 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::parquet_file::{GROUP_ROWS, ParquetFile, properties};
 use super::scores::ids;
 use crate::contract::Contract;
-use crate::ingest::spine::Spine;
+use crate::ingest::spine::SubjectIds;
+use crate::measure::evidence::Evidence;
 use crate::pipeline::Model;
-use crate::score::evidence::Evidence;
 
 /// Writes adverse records as they come, in order of subject.
-pub struct EvidenceFile<'a> {
+pub struct EvidenceFile {
     file: ParquetFile,
-    spine: &'a Spine,
     tables: Vec<String>,
     policies: Vec<String>,
     held: Vec<Evidence>,
 }
 
-impl<'a> EvidenceFile<'a> {
+impl EvidenceFile {
     /// Begins the file.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn create(path: &Path, spine: &'a Spine, contract: &Contract, model: &Model) -> Result<Self> {
-        let id = ids(spine, 0..0).data_type().clone();
+    pub fn create(path: &Path, subjects: &SubjectIds, contract: &Contract, model: &Model) -> Result<Self> {
+        let id = ids(subjects, 0..0).data_type().clone();
         let schema = Schema::new(vec![
             Field::new("subject_id", id, false),
             Field::new("table", DataType::Utf8, false),
@@ -41,7 +40,6 @@ impl<'a> EvidenceFile<'a> {
         ]);
         Ok(Self {
             file: ParquetFile::create(path, Arc::new(schema), properties()?.build())?,
-            spine,
             tables: contract.tables.iter().map(|t| t.name.clone()).collect(),
             policies: model.card.policy.iter().map(|p| p.get_ref().code.clone()).collect(),
             held: Vec::new(),
@@ -52,24 +50,24 @@ impl<'a> EvidenceFile<'a> {
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn add(&mut self, records: &[Evidence]) -> Result<()> {
-        self.held.extend_from_slice(records);
+    pub fn add(&mut self, subjects: &SubjectIds, records: impl Iterator<Item = Evidence>) -> Result<()> {
+        self.held.extend(records);
         while self.held.len() >= GROUP_ROWS {
             let rest = self.held.split_off(GROUP_ROWS);
-            self.write()?;
+            self.write(subjects)?;
             self.held = rest;
         }
         Ok(())
     }
 
-    fn write(&mut self) -> Result<()> {
+    fn write(&mut self, subjects: &SubjectIds) -> Result<()> {
         let held = std::mem::take(&mut self.held);
         let record = |e: &Evidence| match e.record_text.is_empty() {
             true => e.record_number.to_string(),
             false => e.record_text.clone(),
         };
         let columns: Vec<ArrayRef> = vec![
-            ids(self.spine, held.iter().map(|e| e.subject as usize)),
+            ids(subjects, held.iter().map(|e| e.subject as usize)),
             Arc::new(
                 held.iter().map(|e| self.tables.get(usize::from(e.table)).map(String::as_str)).collect::<StringArray>(),
             ),
@@ -90,8 +88,9 @@ impl<'a> EvidenceFile<'a> {
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn finish(mut self) -> Result<()> {
-        self.write()?;
-        self.file.finish()
+    pub fn finish(mut self, subjects: &SubjectIds) -> Result<()> {
+        self.write(subjects)?;
+        self.file.end()?;
+        Ok(())
     }
 }

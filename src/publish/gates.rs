@@ -5,73 +5,252 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::pipeline::file::Gates;
+use crate::statistics::stability::{grew, in_cells, psi, psi_by_chance, quantile_cells};
 
 /// One gate's verdict.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verdict {
     /// Its key in the pipeline file.
     pub gate: &'static str,
-    /// Whether the result meets it.
+    /// Whether the result meets it, or need not.
     pub passed: bool,
-    /// What was measured.
-    pub measured: f64,
+    /// What was measured; null where there was nothing to measure against.
+    pub measured: Option<f64>,
     /// The limit.
     pub limit: f64,
     /// What was measured, in words, and where to look when it failed.
     pub message: String,
+    /// Why a gate that failed was overridden.
+    pub accepted: Option<String>,
+}
+
+/// The keys of all gates.
+pub const GATES: [&str; 6] = [
+    "max_quarantined_share",
+    "min_scored_share",
+    "max_psi",
+    "max_quarantined_growth",
+    "max_band_jump",
+    "propagation_converged",
+];
+
+/// Scores and quarantined rows of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Counts {
+    /// The run they are of, in words.
+    pub of: String,
+    /// Quarantined and visible rows by table.
+    pub quarantined: BTreeMap<String, (u64, u64)>,
+    /// Subjects by score.
+    pub scores: Vec<u64>,
+    /// Number of subjects.
+    pub subjects: u64,
 }
 
 /// What gates are checked on.
-pub struct Measured {
-    /// Quarantined and visible rows by table.
-    pub quarantined: BTreeMap<String, (u64, u64)>,
-    /// Subjects with a score, and all.
-    pub scored: (u64, u64),
+pub struct Measured<'a> {
+    /// The staged result.
+    pub now: &'a Counts,
+    /// The published run it is compared with.
+    pub before: Option<&'a Counts>,
     /// Whether propagation stayed within its bound in every round; nothing when there was none.
     pub converged: Option<bool>,
+    /// Where bands begin, and their names.
+    pub bands: &'a [(i64, String)],
+}
+
+/// How far scores moved since an earlier run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Shift {
+    /// Population stability index over tenths of the earlier scores.
+    pub psi: f64,
+    /// What two samples of one population of these sizes exceed once in a thousand times.
+    pub by_chance: f64,
+    /// Number of cells.
+    pub cells: usize,
+}
+
+impl Counts {
+    /// Number of scored subjects.
+    #[must_use]
+    pub fn scored(&self) -> u64 {
+        self.scores.iter().sum()
+    }
+
+    /// How far scores moved since an earlier run; nothing when one of the two has none.
+    #[must_use]
+    pub fn shift(&self, before: &Self) -> Option<Shift> {
+        if self.scored() == 0 || before.scored() == 0 {
+            return None;
+        }
+        let (mut old, mut new) = (before.scores.clone(), self.scores.clone());
+        let values = old.len().max(new.len());
+        old.resize(values, 0);
+        new.resize(values, 0);
+        let starts = quantile_cells(&old, 10);
+        Some(Shift {
+            psi: psi(&in_cells(&old, &starts), &in_cells(&new, &starts)),
+            by_chance: psi_by_chance(starts.len(), before.scored(), self.scored()),
+            cells: starts.len(),
+        })
+    }
 }
 
 /// Checks every gate that is set.
 #[must_use]
 pub fn check(gates: &Gates, measured: &Measured) -> Vec<Verdict> {
+    let now = measured.now;
     let mut verdicts = Vec::new();
+    let mut verdict = |gate, passed, found: Option<f64>, limit, message: String| {
+        verdicts.push(Verdict { gate, passed, measured: found, limit, message, accepted: None });
+    };
     if let Some(limit) = gates.max_quarantined_share {
-        let share = |(bad, all): &(u64, u64)| if *all == 0 { 0.0 } else { *bad as f64 / *all as f64 };
-        let worst = measured.quarantined.iter().max_by(|a, b| share(a.1).total_cmp(&share(b.1)));
-        let (table, share) = worst.map_or(("", 0.0), |(t, c)| (t.as_str(), share(c)));
-        verdicts.push(Verdict {
-            gate: "max_quarantined_share",
-            passed: share <= limit,
-            measured: share,
-            limit,
-            message: format!(
-                "{:.2} % of the visible rows of {table} are quarantined; see quarantine/{table}.parquet",
-                100.0 * share
-            ),
-        });
+        let worst = now.quarantined.iter().max_by(|a, b| share(*a.1).total_cmp(&share(*b.1)));
+        let (table, found) = worst.map_or(("", 0.0), |(t, c)| (t.as_str(), share(*c)));
+        let message = format!(
+            "{:.2} % of the visible rows of {table} are quarantined; see quarantine/{table}.parquet",
+            100.0 * found
+        );
+        verdict("max_quarantined_share", found <= limit, Some(found), limit, message);
     }
     if let Some(limit) = gates.min_scored_share {
-        let (scored, all) = measured.scored;
-        let share = if all == 0 { 0.0 } else { scored as f64 / all as f64 };
-        verdicts.push(Verdict {
-            gate: "min_scored_share",
-            passed: share >= limit,
-            measured: share,
-            limit,
-            message: format!(
-                "{:.1} % of the subjects have a score; see coverage in audit.json for why the others have none",
-                100.0 * share
-            ),
-        });
+        let found = share((now.scored(), now.subjects));
+        let message = format!(
+            "{:.1} % of the subjects have a score; see coverage in audit.json for why the others have none",
+            100.0 * found
+        );
+        verdict("min_scored_share", found >= limit, Some(found), limit, message);
+    }
+    let nothing = || "there is no earlier published run to compare with".to_owned();
+    if let Some(limit) = gates.max_psi {
+        match measured.before.and_then(|b| Some((b, now.shift(b)?))) {
+            None => verdict("max_psi", true, None, limit, nothing()),
+            Some((before, shift)) => {
+                let message = format!(
+                    "scores moved by a PSI of {:.4} since {} (chance alone stays below {:.4}); see drift and features in audit.json, \
+                     and which inputs changed",
+                    shift.psi, before.of, shift.by_chance
+                );
+                verdict("max_psi", shift.psi <= limit.max(shift.by_chance), Some(shift.psi), limit, message);
+            }
+        }
+    }
+    if let Some(limit) = gates.max_quarantined_growth {
+        match measured.before {
+            None => verdict("max_quarantined_growth", true, None, limit, nothing()),
+            Some(before) => {
+                let (table, found, fails) = worst_growth(before, now, limit);
+                let message = match table {
+                    Some(table) => format!(
+                        "the quarantined share of {table} is {found:.2} times that of {}; see quarantine/{table}.parquet",
+                        before.of
+                    ),
+                    None => "no table has quarantined rows".to_owned(),
+                };
+                verdict("max_quarantined_growth", !fails, Some(found), limit, message);
+            }
+        }
+    }
+    if let Some(limit) = gates.max_band_jump {
+        match measured.before.filter(|b| b.scored() > 0 && now.scored() > 0) {
+            None => verdict("max_band_jump", true, None, limit, nothing()),
+            Some(before) => {
+                let (band, found, fails) = worst_jump(before, now, measured.bands, limit);
+                let message = format!(
+                    "the share of the band {band} changed by {:.1} percentage points since {}; see scores and drift in audit.json",
+                    100.0 * found,
+                    before.of
+                );
+                verdict("max_band_jump", !fails, Some(found), limit, message);
+            }
+        }
     }
     if let (Some(true), Some(converged)) = (gates.propagation_converged, measured.converged) {
-        verdicts.push(Verdict {
-            gate: "propagation_converged",
-            passed: converged,
-            measured: f64::from(u8::from(converged)),
-            limit: 1.0,
-            message: "a round of propagation changed more than its bound allows; see propagation in audit.json".into(),
-        });
+        let message = match converged {
+            true => "every round of propagation stayed within its bound",
+            false => "a round of propagation changed more than its bound allows; see propagation in audit.json",
+        };
+        let found = Some(f64::from(u8::from(converged)));
+        verdict("propagation_converged", converged, found, 1.0, message.to_owned());
     }
     verdicts
+}
+
+fn share((part, all): (u64, u64)) -> f64 {
+    if all == 0 { 0.0 } else { part as f64 / all as f64 }
+}
+
+/// The table whose quarantined share grew most, by what factor, and whether that is too much and more than chance.
+fn worst_growth<'a>(before: &Counts, now: &'a Counts, limit: f64) -> (Option<&'a str>, f64, bool) {
+    let growths = now.quarantined.iter().filter(|(_, c)| c.0 > 0).map(|(table, counts)| {
+        let earlier = before.quarantined.get(table).copied().unwrap_or((0, counts.1));
+        // A share of nothing counts as that of one row, so that growth is a number.
+        let least = 1.0 / earlier.1.max(1) as f64;
+        let growth = share(*counts) / share(earlier).max(least);
+        (Some(table.as_str()), growth, growth >= limit && grew(earlier, *counts))
+    });
+    // One that fails comes before one that only looks worse.
+    growths.max_by(|a, b| a.2.cmp(&b.2).then(a.1.total_cmp(&b.1))).unwrap_or((None, 0.0, false))
+}
+
+/// The band whose share changed most, by how much, and whether that is too much and more than chance.
+fn worst_jump<'a>(before: &Counts, now: &Counts, bands: &'a [(i64, String)], limit: f64) -> (&'a str, f64, bool) {
+    let count = |counts: &Counts, n: usize| -> u64 {
+        let from = usize::try_from(bands[n].0).unwrap_or(0);
+        let to = bands.get(n + 1).map_or(usize::MAX, |b| usize::try_from(b.0).unwrap_or(0));
+        counts.scores.iter().take(to).skip(from).sum()
+    };
+    let jumps = (0..bands.len()).map(|n| {
+        let (old, new) = ((count(before, n), before.scored()), (count(now, n), now.scored()));
+        let jump = (share(new) - share(old)).abs();
+        (bands[n].1.as_str(), jump, jump > limit && (grew(old, new) || grew(new, old)))
+    });
+    jumps.max_by(|a, b| a.2.cmp(&b.2).then(a.1.total_cmp(&b.1))).unwrap_or(("", 0.0, false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(scores: &[(usize, u64)], quarantined: (u64, u64)) -> Counts {
+        let mut by_score = vec![0; 951];
+        scores.iter().for_each(|(s, n)| by_score[*s] = *n);
+        Counts {
+            of: "yesterday".into(),
+            quarantined: BTreeMap::from([("repayments".to_owned(), quarantined)]),
+            subjects: scores.iter().map(|s| s.1).sum::<u64>() + 100,
+            scores: by_score,
+        }
+    }
+
+    fn failed(before: &Counts, now: &Counts) -> Vec<&'static str> {
+        let gates = Gates {
+            max_quarantined_share: Some(0.5),
+            min_scored_share: Some(0.5),
+            max_psi: Some(0.25),
+            max_quarantined_growth: Some(2.0),
+            max_band_jump: Some(0.1),
+            propagation_converged: Some(true),
+        };
+        let bands = [(350, "poor".to_owned()), (600, "good".to_owned())];
+        let measured = Measured { now, before: Some(before), converged: Some(true), bands: &bands };
+        check(&gates, &measured).into_iter().filter(|v| !v.passed).map(|v| v.gate).collect()
+    }
+
+    #[test]
+    fn each_gate_stops_what_it_is_for_and_nothing_else() {
+        let usual: Vec<(usize, u64)> = (400..800).map(|s| (s, 100)).collect();
+        let before = counts(&usual, (50, 100_000));
+        assert!(failed(&before, &before).is_empty());
+        assert_eq!(failed(&before, &counts(&usual, (100, 100_000))), ["max_quarantined_growth"]);
+        let shifted: Vec<(usize, u64)> = (480..880).map(|s| (s, 100)).collect();
+        assert_eq!(failed(&before, &counts(&shifted, (50, 100_000))), ["max_psi", "max_band_jump"]);
+        assert_eq!(failed(&before, &counts(&[(700, 10)], (50, 100_000))), ["min_scored_share", "max_band_jump"]);
+    }
+
+    #[test]
+    fn small_populations_are_not_stopped_by_chance() {
+        let before = counts(&[(500, 6), (700, 6)], (1, 50));
+        assert_eq!(failed(&before, &counts(&[(500, 4), (700, 8)], (2, 50))), ["min_scored_share"]);
+    }
 }

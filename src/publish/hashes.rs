@@ -1,14 +1,12 @@
-//! Content hashes: what a run depends on.
+//! Content hashes: what a run depends on and what it yields.
 
+use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use rayon::prelude::*;
 
 use crate::exit;
-use crate::ingest::export::Export;
-use crate::output::Output;
 use crate::pipeline::Model;
 
 /// A BLAKE3 hash in hexadecimal.
@@ -19,35 +17,23 @@ pub type Hash = String;
 /// # Errors
 /// When it cannot be read.
 pub fn file(path: &Path) -> Result<Hash> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(fs_err::File::open(path)?)?;
-    Ok(hasher.finalize().to_hex().to_string())
+    file_until(path, &AtomicBool::new(false))
 }
 
-/// The content hash of every input file, export by export.
+/// The content hash of a file, given up when a signal asks for it.
 ///
 /// # Errors
-/// When a file cannot be read, or the run is interrupted.
-pub fn inputs(exports: &[Export], output: &Output, stop: &AtomicBool) -> Result<Vec<Vec<Hash>>> {
-    let bytes = exports.iter().flat_map(|e| &e.files).map(|f| f.bytes).sum();
-    let progress = output.stage("hash inputs", bytes, "bytes");
-    let hashes = exports
-        .iter()
-        .map(|export| {
-            export
-                .files
-                .par_iter()
-                .map(|f| {
-                    exit::check(stop)?;
-                    let hash = file(&f.file.path)?;
-                    progress.add(f.bytes);
-                    Ok(hash)
-                })
-                .collect::<Result<_>>()
-        })
-        .collect::<Result<_>>()?;
-    progress.finish();
-    Ok(hashes)
+/// When it cannot be read, or the work is interrupted.
+pub fn file_until(path: &Path, stop: &AtomicBool) -> Result<Hash> {
+    let mut file = fs_err::File::open(path)?;
+    let (mut hasher, mut buffer) = (blake3::Hasher::new(), vec![0; 1 << 20]);
+    loop {
+        exit::check(stop)?;
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finalize().to_hex().to_string()),
+            read => hasher.update(&buffer[..read]),
+        };
+    }
 }
 
 /// The hash of a model with its catalogue.

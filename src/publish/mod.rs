@@ -1,11 +1,9 @@
-//! Publishing: the run's folder, the staged table, the gates and the one rename.
+//! What a run writes: the scored table and its companions, their hashes, and the gates they must pass.
 
 pub mod evidence;
 pub mod gates;
 pub mod hashes;
-pub mod manifest;
 pub mod parquet_file;
 pub mod quarantine;
 pub mod relationships;
 pub mod scores;
-pub mod stage;

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
@@ -34,6 +35,7 @@ pub struct ParquetFile {
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
     groups: usize,
+    parallel: bool,
 }
 
 impl ParquetFile {
@@ -45,7 +47,15 @@ impl ParquetFile {
         let file = fs_err::File::create(path)?.into_parts().0;
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))?;
         let (writer, factory) = writer.into_serialized_writer()?;
-        Ok(Self { path: path.to_owned(), writer, factory, schema, groups: 0 })
+        Ok(Self { path: path.to_owned(), writer, factory, schema, groups: 0, parallel: true })
+    }
+
+    /// Encodes columns one after another: for a file that threads of the pool write to under a lock, where one that waits
+    /// for others could take up work that wants the same lock.
+    #[must_use]
+    pub const fn one_by_one(mut self) -> Self {
+        self.parallel = false;
+        self
     }
 
     /// Writes one row group.
@@ -60,15 +70,16 @@ impl ParquetFile {
         let writers = self.factory.create_column_writers(self.groups)?;
         self.groups += 1;
         let work: Vec<_> = writers.into_iter().zip(self.schema.fields().iter().zip(batch.columns())).collect();
-        let chunks: Vec<ArrowColumnChunk> = work
-            .into_par_iter()
-            .map(|(mut writer, (field, column))| {
-                let leaves = compute_leaves(field, column)?;
-                let [leaf] = leaves.as_slice() else { return Err(anyhow!("the column {} is nested", field.name())) };
-                writer.write(leaf)?;
-                Ok(writer.close()?)
-            })
-            .collect::<Result<_>>()?;
+        let encode = |(mut writer, (field, column)): (ArrowColumnWriter, (&Arc<Field>, &ArrayRef))| {
+            let leaves = compute_leaves(field, column)?;
+            let [leaf] = leaves.as_slice() else { return Err(anyhow!("the column {} is nested", field.name())) };
+            writer.write(leaf)?;
+            Ok(writer.close()?)
+        };
+        let chunks: Vec<ArrowColumnChunk> = match self.parallel {
+            true => work.into_par_iter().map(encode).collect::<Result<_>>()?,
+            false => work.into_iter().map(encode).collect::<Result<_>>()?,
+        };
         let write = || -> Result<()> {
             let mut group = self.writer.next_row_group()?;
             for chunk in chunks {
@@ -85,9 +96,16 @@ impl ParquetFile {
     /// # Errors
     /// When the disk is full.
     pub fn finish(self) -> Result<()> {
+        let path = self.path.clone();
+        self.end()?.sync_all().with_context(|| format!("making {} durable", path.display()))
+    }
+
+    /// Ends the file; a crash of the machine may lose what it holds.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn end(self) -> Result<File> {
         let path = self.path;
-        let file =
-            self.writer.into_inner().with_context(|| format!("writing {}; is the disk full?", path.display()))?;
-        file.sync_all().with_context(|| format!("making {} durable", path.display()))
+        self.writer.into_inner().with_context(|| format!("writing {}; is the disk full?", path.display()))
     }
 }

@@ -19,7 +19,7 @@ use crate::score::rows::NONE;
 /// When the disk is full.
 pub fn write(path: &Path, table: &Table, friends: &Friends) -> Result<()> {
     let schema = Schema::new(vec![
-        Field::new("subject_id", ids(table.spine, 0..0).data_type().clone(), false),
+        Field::new("subject_id", ids(table.subjects, 0..0).data_type().clone(), false),
         Field::new("friends", DataType::Utf8, false),
         Field::new("lift_points", DataType::Int16, false),
         Field::new("anchor_tenths", DataType::Int16, false),
@@ -30,7 +30,7 @@ pub fn write(path: &Path, table: &Table, friends: &Friends) -> Result<()> {
     for group in told.chunks(GROUP_ROWS) {
         let lift = |s: &usize| i16::try_from(table.lift(*s)).unwrap_or(i16::MAX);
         let columns: Vec<ArrayRef> = vec![
-            ids(table.spine, group.iter().copied()),
+            ids(table.subjects, group.iter().copied()),
             Arc::new(group.iter().map(|s| Some(friends.step(*s))).collect::<StringArray>()),
             Arc::new(group.iter().map(|s| Some(lift(s))).collect::<Int16Array>()),
             Arc::new(group.iter().map(|s| Some(friends.anchor_tenths(*s))).collect::<Int16Array>()),

@@ -13,7 +13,7 @@ use parquet::schema::types::ColumnPath;
 use rayon::prelude::*;
 
 use super::parquet_file::{GROUP_ROWS, ParquetFile, properties};
-use crate::ingest::spine::{IdForm, Spine, from_ordered};
+use crate::ingest::spine::{IdForm, SubjectIds, from_ordered};
 use crate::pipeline::Model;
 use crate::pipeline::model::CATEGORIES;
 use crate::score::Scorecard;
@@ -22,6 +22,7 @@ use crate::score::reasons::REASONS;
 use crate::score::rows::NONE;
 
 /// What the table's metadata says, so that equal scores are equal bytes wherever and whenever they were made.
+#[derive(Debug, Clone)]
 pub struct Label {
     /// The as-of date.
     pub as_of: String,
@@ -38,7 +39,7 @@ pub struct Label {
 /// What the table is written from.
 pub struct Table<'a> {
     /// The subjects.
-    pub spine: &'a Spine,
+    pub subjects: &'a SubjectIds,
     /// Their scores.
     pub population: &'a Population,
     /// The scorecard.
@@ -52,7 +53,7 @@ pub struct Table<'a> {
 /// # Errors
 /// When the disk is full, or the first error of `written`.
 pub fn write(path: &Path, table: &Table, label: &Label, written: &dyn Fn(u64) -> Result<()>) -> Result<()> {
-    let schema = schema(table.spine);
+    let schema = schema(table.subjects);
     let id = ColumnPath::from("subject_id");
     let metadata = [
         ("sesame.as_of", &label.as_of),
@@ -71,8 +72,8 @@ pub fn write(path: &Path, table: &Table, label: &Label, written: &dyn Fn(u64) ->
         .build();
     let mut file = ParquetFile::create(path, schema, properties)?;
     let mut from = 0;
-    while from < table.spine.len() {
-        let to = (from + GROUP_ROWS).min(table.spine.len());
+    while from < table.subjects.len() {
+        let to = (from + GROUP_ROWS).min(table.subjects.len());
         file.write(table.columns(from, to))?;
         written((to - from) as u64)?;
         from = to;
@@ -80,11 +81,11 @@ pub fn write(path: &Path, table: &Table, label: &Label, written: &dyn Fn(u64) ->
     file.finish()
 }
 
-fn schema(spine: &Spine) -> SchemaRef {
-    let id = match spine.form {
+fn schema(subjects: &SubjectIds) -> SchemaRef {
+    let id = match subjects.form {
         IdForm::Text => DataType::Utf8,
-        IdForm::Binary if !spine.is_empty() => {
-            DataType::FixedSizeBinary(i32::try_from(spine.ids.get(0).len()).unwrap_or(i32::MAX))
+        IdForm::Binary if !subjects.is_empty() => {
+            DataType::FixedSizeBinary(i32::try_from(subjects.ids.get(0).len()).unwrap_or(i32::MAX))
         }
         IdForm::Binary => DataType::FixedSizeBinary(1),
         IdForm::Integer => DataType::Int64,
@@ -207,22 +208,23 @@ impl Table<'_> {
     }
 
     fn ids(&self, from: usize, to: usize) -> ArrayRef {
-        ids(self.spine, from..to)
+        ids(self.subjects, from..to)
     }
 }
 
 /// The ids of some subjects as they were written.
 #[must_use]
-pub fn ids(spine: &Spine, of: impl Iterator<Item = usize> + Clone) -> ArrayRef {
-    match spine.form {
-        IdForm::Text => Arc::new(of.map(|s| std::str::from_utf8(spine.ids.get(s)).ok()).collect::<StringArray>()),
+pub fn ids(subjects: &SubjectIds, of: impl Iterator<Item = usize> + Clone) -> ArrayRef {
+    match subjects.form {
+        IdForm::Text => Arc::new(of.map(|s| std::str::from_utf8(subjects.ids.get(s)).ok()).collect::<StringArray>()),
         IdForm::Integer => {
-            let value = |s: usize| spine.ids.get(s).try_into().map(from_ordered).ok();
+            let value = |s: usize| subjects.ids.get(s).try_into().map(from_ordered).ok();
             Arc::new(of.map(value).collect::<Int64Array>())
         }
         IdForm::Binary => {
-            let width = if spine.is_empty() { 1 } else { i32::try_from(spine.ids.get(0).len()).unwrap_or(i32::MAX) };
-            let values = of.map(|s| Some(spine.ids.get(s)));
+            let width =
+                if subjects.is_empty() { 1 } else { i32::try_from(subjects.ids.get(0).len()).unwrap_or(i32::MAX) };
+            let values = of.map(|s| Some(subjects.ids.get(s)));
             FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, width)
                 .map_or_else(|_| Arc::new(StringArray::new_null(0)) as ArrayRef, |array| Arc::new(array) as ArrayRef)
         }

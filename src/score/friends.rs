@@ -1,22 +1,27 @@
 //! The relationship category: from ties and the subjects' own scores to bins.
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 
 use super::card::{FriendsFeature, Origin, Scorecard};
 use super::rated::Rated;
+use crate::exit;
 use crate::graph::Parameters;
 use crate::graph::csr::{Builder, Graph, Neighbours, VERIFIED};
 use crate::graph::parameters::{SHARE_ONE, STRENGTH_ONE, WEIGHT_ONE};
 use crate::graph::propagate::{Priors, Propagated, propagate};
-use crate::ingest::export::Export;
-use crate::ingest::pass::{Ingested, Pass};
+use crate::ingest::conservation::Class;
 use crate::ingest::scan::Findings;
-use crate::ingest::ties::{DroppedTies, Joinable};
+use crate::ingest::store::Budget;
+use crate::ingest::tie_store::TieStore;
+use crate::ingest::ties::{DroppedTies, Tie};
 use crate::output::Output;
 use crate::pipeline::catalogue::Aggregate;
 use crate::pipeline::model::{Propagation, RELATIONSHIPS};
+use crate::stages::ties::Ties;
 
 /// Links may take so many times the memory of waiting rows: rows are read once, links in every round.
 const LINK_MEMORY: u64 = 4;
@@ -28,6 +33,8 @@ pub struct Friends {
     pub parameters: Parameters,
     /// Ties below which nothing is told.
     pub min_friends: u32,
+    /// Where the steps begin in which a number of friends is told.
+    steps: Vec<u32>,
     /// The rounds and their result.
     pub propagated: Propagated,
     /// What each subject's ties are like.
@@ -42,31 +49,39 @@ pub struct Friends {
     pub beyond: u64,
 }
 
-/// Reads the ties, builds the graph and propagates; the second part says what became of the rows.
+/// What the graph is built with.
+pub struct Engine<'a> {
+    /// Memory for rows; links may take [`LINK_MEMORY`] times as much.
+    pub budget: &'a Budget,
+    /// Where links beyond it go.
+    pub scratch: &'a Path,
+    /// Set when the run is interrupted.
+    pub stop: &'a AtomicBool,
+    /// Where progress is shown.
+    pub output: &'a Output,
+}
+
+/// Builds the graph of the ties between counted subjects and propagates; the second part says what became of the rows.
 ///
 /// # Errors
-/// When links cannot be read or spilled, or the run is interrupted.
+/// When ties cannot be read or spilled, or the run is interrupted.
 pub fn find(
-    pass: &Pass,
-    export: &Export,
-    ingested: &Ingested,
+    (ties, dropped): &(Ties, DroppedTies),
+    files: usize,
     rated: &Rated,
     model: &Propagation,
-    output: &Output,
+    engine: &Engine,
 ) -> Result<(Friends, Findings)> {
-    let stop = pass.stop;
+    let (stop, output) = (engine.stop, engine.output);
     let parameters = Parameters::new(model);
     let counted: Vec<bool> = (0..rated.rows.status.len()).map(|s| rated.counts(s, &parameters)).collect();
-    let joinable = Joinable {
-        spine: &ingested.spine,
-        consents: &ingested.consents,
-        counted: &counted,
-        min_age_days: i64::from(model.min_tie_age_days),
-    };
-    let budget = pass.budget.times(LINK_MEMORY);
-    let (ties, dropped, mut found) = pass.ties(export, joinable, &budget)?;
-    let scratch =
-        tempfile::tempfile_in(pass.scratch).with_context(|| format!("a scratch file in {}", pass.scratch.display()))?;
+    let budget = engine.budget.times(LINK_MEMORY);
+    let mut found = Findings::default();
+    let store = TieStore::new(counted.len(), files, &budget, engine.scratch)?;
+    let not_counted = choose(ties, &counted, &store, &mut found, engine)?;
+    let ties = store.finish()?;
+    let scratch = tempfile::tempfile_in(engine.scratch)
+        .with_context(|| format!("a scratch file in {}", engine.scratch.display()))?;
     let rows = ties.rows.clone();
     let progress = output.stage("build graph", ties.len(), "ties");
     let builder = Builder { parameters: &parameters, marks: Some(&rated.rows.marks), budget: &budget, scratch, stop };
@@ -78,8 +93,9 @@ pub fn find(
     progress.finish();
     let friends = Friends {
         min_friends: model.min_friends,
+        steps: model.friend_steps.clone(),
         propagated,
-        dropped,
+        dropped: DroppedTies { not_counted, ..*dropped },
         counted: counted.iter().filter(|c| **c).count() as u64,
         links: graph.links,
         beyond: graph.beyond,
@@ -87,6 +103,31 @@ pub fn find(
         parameters,
     };
     Ok((friends, found))
+}
+
+/// Stores the ties between counted subjects and counts the others.
+fn choose(ties: &Ties, counted: &[bool], store: &TieStore, found: &mut Findings, engine: &Engine) -> Result<u64> {
+    let progress = engine.output.stage("choose ties", ties.len(), "ties");
+    let files = (0..ties.blocks()).into_par_iter().map(|at| {
+        exit::check(engine.stop)?;
+        let block = ties.block(at)?;
+        progress.add(block.len() as u64);
+        let mut dropped = Vec::new();
+        for of_file in block.chunk_by(|one, other| one.0 == other.0) {
+            let between = |t: &Tie| counted[t.0 as usize] && counted[t.1 as usize];
+            let chosen: Vec<Tie> = of_file.iter().map(|(_, tie)| *tie).filter(between).collect();
+            dropped.push((of_file[0].0, (of_file.len() - chosen.len()) as u64));
+            store.add(of_file[0].0, &chosen)?;
+        }
+        Ok(dropped)
+    });
+    let mut all = 0;
+    for (file, rows) in files.collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+        found.tally.add(file, Class::Dropped, rows);
+        all += rows;
+    }
+    progress.finish();
+    Ok(all)
 }
 
 fn spread(
@@ -119,15 +160,15 @@ impl Friends {
         self.neighbours[subject].ties >= self.min_friends
     }
 
-    /// The number of a subject's counted friends, in steps that tell no exact number.
+    /// The number of a subject's counted friends, in the model's steps, which tell no exact number.
     #[must_use]
-    pub fn step(&self, subject: usize) -> &'static str {
-        match self.neighbours[subject].ties {
-            0..5 => "fewer than 5",
-            5..10 => "5 to 9",
-            10..20 => "10 to 19",
-            20..50 => "20 to 49",
-            _ => "50 or more",
+    pub fn step(&self, subject: usize) -> String {
+        let ties = self.neighbours[subject].ties;
+        let above = self.steps.partition_point(|step| *step <= ties);
+        match (above.checked_sub(1).map(|at| self.steps[at]), self.steps.get(above)) {
+            (Some(from), Some(next)) => format!("{from} to {}", next - 1),
+            (Some(from), None) => format!("{from} or more"),
+            (None, next) => format!("fewer than {}", next.copied().unwrap_or(u32::MAX)),
         }
     }
 

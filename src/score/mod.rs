@@ -1,11 +1,9 @@
 //! Scoring: bins → shares → points → score, statuses, policy rules and reasons. All of it in integers.
 
-pub mod bucket;
 pub mod card;
-pub mod evidence;
 pub mod friends;
+pub mod material;
 pub mod points;
-pub mod policy;
 pub mod population;
 pub mod rated;
 pub mod reasons;

@@ -3,13 +3,12 @@
 
 use rayon::prelude::*;
 
-use super::bucket::Contested;
 use super::card::Scorecard;
 use super::friends::Friends;
-use super::policy::Caps;
-use super::rated::Rated;
+use super::rated::{Contested, Rated};
 use super::reasons::{Baselines, Shortfalls};
 use super::rows::{NONE, ScoredRows};
+use crate::measure::policy::Caps;
 use crate::pipeline::model::{Baseline, Model};
 
 /// Every subject's score, in order of id.
@@ -60,6 +59,12 @@ impl Population {
             lower[n] += lower[n - 1];
         }
         Self { rows, shortfalls, lower, scored, bins }
+    }
+
+    /// Scored subjects by score.
+    #[must_use]
+    pub fn by_score(&self) -> Vec<u64> {
+        self.lower.windows(2).map(|w| w[1] - w[0]).collect()
     }
 
     /// 1 + the number of scored subjects with a higher score.

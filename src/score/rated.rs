@@ -1,18 +1,27 @@
-//! Every subject rated by its own categories: buckets in parallel.
+//! Every subject rated by its own categories: blocks in parallel.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rayon::prelude::*;
 
-use super::bucket::{BucketResult, Contested, Scorer};
-use super::evidence::Evidence;
+use super::card::{Origin, Scorecard};
+use super::material::Material;
+use super::points::Fraction;
 use super::rows::ScoredRows;
+use crate::engine::Frame;
 use crate::exit;
+use crate::features::compute::FeatureRows;
 use crate::graph::Parameters;
-use crate::ingest::scan::Findings;
+use crate::ingest::bucket::Cleaner;
+use crate::ingest::consents::SCORE;
+use crate::ingest::resolve::Layout;
+use crate::job::Job;
+use crate::measure::bucket::RecordCounts;
+use crate::measure::policy::Caps;
 use crate::output::Output;
+use crate::pipeline::model::{NO_CONSENT, RELATIONSHIPS};
+use crate::stages::blocks::BLOCK_ROWS;
 
 /// Every subject rated by its own categories, in order of id; scores come when friends are known.
 pub struct Rated {
@@ -22,8 +31,17 @@ pub struct Rated {
     pub contested: Vec<Contested>,
     /// Which statuses have a score.
     pub scored: Vec<bool>,
-    /// Counts and quarantined rows of the record tables and subjects.
-    pub findings: BTreeMap<String, Findings>,
+}
+
+/// A subject with contested records, as it would be rated with them.
+#[derive(Debug, Clone)]
+pub struct Contested {
+    /// The subject.
+    pub subject: u32,
+    /// Its bins.
+    pub bins: Vec<u8>,
+    /// The policy rule that a record triggers.
+    pub held: Option<u8>,
 }
 
 impl Rated {
@@ -35,43 +53,147 @@ impl Rated {
     }
 }
 
-/// Rates all buckets. Adverse records are handed to `keep` in order of subject.
+/// What rating shares over all blocks.
+struct Rater<'a> {
+    job: &'a Job,
+    material: &'a Material,
+    own: Cleaner,
+    caps: &'a Caps,
+    /// Which statuses have a score.
+    scored: Vec<bool>,
+    /// The status of those who do not consent.
+    no_consent: u8,
+}
+
+/// Rates everyone.
 ///
 /// # Errors
-/// The first error of a bucket or of `keep`, or when the run is interrupted.
-pub fn rate(
-    scorer: &Scorer,
-    output: &Output,
-    stop: &AtomicBool,
-    keep: &mut dyn FnMut(&[Evidence]) -> Result<()>,
-) -> Result<Rated> {
-    let buckets: Vec<usize> = (0..scorer.ingested.buckets.count()).collect();
-    let subjects = scorer.ingested.spine.len();
+/// When a stage is damaged, the engine fails, or the run is interrupted.
+pub fn rate(job: &Job, material: &Material, caps: &Caps, output: &Output, stop: &AtomicBool) -> Result<Rated> {
+    let subjects = material.subjects.ids.len();
     let progress = output.stage("rate", subjects as u64, "subjects");
+    let card = &job.model.card;
+    let no_consent = card.status.iter().position(|s| s.get_ref().name == NO_CONSENT);
+    let layout = Layout::new(job.contract.table("subjects")?, &job.contract.limits);
+    let rater = Rater {
+        job,
+        material,
+        own: Cleaner::new(&layout, &job.snapshot.calendar, job.rules.subject_columns.clone())?,
+        caps,
+        scored: card.status.iter().map(|s| s.get_ref().scored).collect(),
+        no_consent: u8::try_from(no_consent.context("the model has no status for those who do not consent")?)?,
+    };
+    let blocks = (0..material.subjects.blocks()).into_par_iter().map(|at| {
+        exit::check(stop)?;
+        let block = rater.block(at)?;
+        progress.add(block.0.status.len() as u64);
+        Ok(block)
+    });
+    let blocks = blocks.collect::<Result<Vec<_>>>()?;
     let mut rows = ScoredRows::default();
-    rows.reserve(subjects, scorer.card.features.len());
-    let mut findings: BTreeMap<String, Findings> = BTreeMap::new();
+    rows.reserve(subjects, job.card.features.len());
     let mut contested = Vec::new();
-    // A few buckets per thread at a time: their results come in order, and only so many are held.
-    for some in buckets.chunks(4 * rayon::current_num_threads()) {
-        let results: Vec<BucketResult> = some
-            .par_iter()
-            .map(|bucket| {
-                exit::check(stop)?;
-                let result = scorer.bucket(*bucket)?;
-                progress.add(result.rows.status.len() as u64);
-                Ok(result)
-            })
-            .collect::<Result<_>>()?;
-        for mut result in results {
-            rows.append(&mut result.rows);
-            contested.append(&mut result.contested);
-            keep(&result.evidence)?;
-            for (table, mut found) in result.findings {
-                findings.entry(table).or_default().merge(&mut found);
-            }
-        }
+    for (mut block, mut of_block) in blocks {
+        rows.append(&mut block);
+        contested.append(&mut of_block);
     }
     progress.finish();
-    Ok(Rated { rows, contested, scored: scorer.scored.clone(), findings })
+    Ok(Rated { rows, contested, scored: rater.scored })
+}
+
+impl Rater<'_> {
+    fn block(&self, at: usize) -> Result<(ScoredRows, Vec<Contested>)> {
+        let first = at * BLOCK_ROWS;
+        let own = self.material.subjects.own(at)?;
+        let count = own.len();
+        let own = self.own.clean(&own, 0..count, &self.job.snapshot.calendar)?;
+        let consents = &self.material.subjects.consents[first..first + count];
+        let features = self.material.features(at)?;
+        let records = self.material.records(at)?;
+        let sum = |of: &dyn Fn(&RecordCounts) -> &Vec<i32>| -> Vec<i64> {
+            (0..count).map(|s| records.iter().map(|r| i64::from(of(r)[s])).sum()).collect()
+        };
+        let disputed = sum(&|r| &r.disputed);
+        let facts = vec![
+            ("score_consent", consents.iter().map(|c| i64::from(c & SCORE != 0)).collect()),
+            ("disputed_records", disputed.clone()),
+            ("used_records", sum(&|r| &r.used)),
+        ];
+        let mut rows = self.rate(consents, own.with_integers(facts)?, &features)?;
+        let strictest = |s: usize, of: &dyn Fn(&RecordCounts) -> &Vec<Option<u8>>| {
+            let rules = records.iter().filter_map(|r| of(r)[s]);
+            rules.fold(None, |held, rule| self.caps.stricter(held, rule))
+        };
+        rows.triggered = (0..count).map(|s| strictest(s, &|r| &r.triggered)).collect();
+        rows.disputed = disputed.iter().map(|d| i32::try_from(*d).unwrap_or(i32::MAX)).collect();
+        let scored = |s: &usize| disputed[*s] > 0 && self.scored[usize::from(rows.status[*s])];
+        let chosen: Vec<usize> = (0..count).filter(scored).collect();
+        if chosen.is_empty() {
+            return Ok((rows, Vec::new()));
+        }
+        let first = u32::try_from(first)?;
+        let bins = self.bins(chosen.len(), &self.material.with_disputed(&features, first, &chosen)?);
+        let width = self.job.card.features.len();
+        let contested = chosen.iter().enumerate().map(|(n, s)| {
+            Ok(Contested {
+                subject: first + u32::try_from(*s)?,
+                bins: bins[n * width..(n + 1) * width].to_vec(),
+                held: strictest(*s, &|r| &r.triggered_with),
+            })
+        });
+        let contested = contested.collect::<Result<_>>()?;
+        Ok((rows, contested))
+    }
+
+    /// Segment, confidence, status, bins and own share of subjects from their features.
+    fn rate(&self, consents: &[u8], facts: Frame, features: &FeatureRows) -> Result<ScoredRows> {
+        let (count, card, rules) = (consents.len(), &self.job.card, &self.job.rules);
+        let names = self.job.plan.features.iter().map(|f| f.name.as_str());
+        let frame = facts.with_doubles(names.zip(features.values.iter().map(Vec::as_slice)))?;
+        let segment = rules.segments(&frame, count)?;
+        let by_category = rules.confidences(&frame, count)?;
+        let confidence: Vec<i16> = (0..count)
+            .map(|s| {
+                // Confidence is a subject's own: friends neither add to it nor take from it.
+                let weights = &card.weights[usize::from(segment[s])][..RELATIONSHIPS];
+                let sum: i64 = weights.iter().zip(&by_category).map(|(w, c)| w * c[s]).sum();
+                let all: i64 = weights.iter().sum::<i64>().max(1);
+                let mean = Fraction { numerator: i128::from(sum), denominator: i128::from(all) }.round_half_even();
+                i16::try_from(mean).unwrap_or(i16::MAX)
+            })
+            .collect();
+        let shares: Vec<f64> = confidence.iter().map(|c| f64::from(*c) / 1000.0).collect();
+        let frame = frame.with_doubles([("confidence", shares.as_slice())])?;
+        let mut status = rules.statuses(&frame, count)?;
+        for (status, consent) in status.iter_mut().zip(consents) {
+            // Whatever the model's rules say, nobody is scored without consent.
+            if consent & SCORE == 0 && self.scored[usize::from(*status)] {
+                *status = self.no_consent;
+            }
+        }
+        let bins = self.bins(count, features);
+        let width = card.features.len();
+        let own_share =
+            (0..count).map(|s| card.own_share(usize::from(segment[s]), &bins[s * width..(s + 1) * width])).collect();
+        let marks = rules.marks(&frame, count)?;
+        Ok(ScoredRows { segment, status, confidence, bins, own_share, marks, ..ScoredRows::default() })
+    }
+
+    fn bins(&self, count: usize, features: &FeatureRows) -> Vec<u8> {
+        let card: &Scorecard = &self.job.card;
+        let width = card.features.len();
+        let mut bins = vec![0; count * width];
+        for (n, feature) in card.features.iter().enumerate() {
+            let Origin::Plan(position) = feature.origin else {
+                // Friends come later; until then there are none.
+                (0..count).for_each(|s| bins[s * width + n] = feature.bin(f64::NAN, true));
+                continue;
+            };
+            let (values, nones) = (&features.values[position], &features.nones[position]);
+            for s in 0..count {
+                bins[s * width + n] = feature.bin(values[s], nones[s] == 1);
+            }
+        }
+        bins
+    }
 }

@@ -22,13 +22,15 @@ fn compare(pipeline: &[String], export_subjects: usize) {
     let job = job::load(&args.pipeline).unwrap();
     let (budget, stop, output) = (Budget::new(1 << 30), AtomicBool::new(false), Output::new(true, LogFormat::Text));
     let scratch = tempfile::tempdir().unwrap();
-    let pass = job.pass(&budget, scratch.path(), &stop, &output);
-    let ingested = pass.run().unwrap();
+    let snapshots = [job.snapshot.clone()];
+    let pass = job.pass(&snapshots, &budget, scratch.path(), &stop, &output);
+    let ingested = pass.run(&job.present()).unwrap();
     assert_eq!(ingested.spine.len(), export_subjects);
-    let computer = Computer::new(&job.plan, &ingested.layouts, &job.calendar).unwrap();
+    let computer = Computer::new(&job.plan, &ingested.layouts, &job.snapshot.calendar).unwrap();
     let statement = sql::features(&job.plan);
     for bucket in 0..ingested.buckets.count() {
-        let Visible { tables, features } = visible(&ingested, &job.plan, &computer, &job.calendar, bucket).unwrap();
+        let Visible { tables, features } =
+            visible(&ingested, &job.plan, &computer, &job.snapshot.calendar, bucket).unwrap();
         let count = ingested.buckets.subjects(bucket).len();
         let mut context = SQLContext::new();
         for (table, frame) in tables {

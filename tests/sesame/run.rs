@@ -91,8 +91,13 @@ fn a_court_defaulter_is_capped_until_the_entry_ends() {
     let (score, before, code, reason) = first("out");
     assert_eq!((score, code.as_deref(), reason.as_str()), (Some(449), Some("P01"), "P01"));
     assert!(before.unwrap() > 449);
-    let evidence =
-        read(&glob::glob(work.path("out/runs/*/evidence.parquet").to_str().unwrap()).unwrap().next().unwrap().unwrap());
+    let evidence = read(
+        &glob::glob(work.path("out/runs/*/evidence/public_records.parquet").to_str().unwrap())
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap(),
+    );
     let policies = evidence.column_by_name("policy").unwrap().as_string::<i32>().clone();
     assert_eq!(policies.iter().flatten().collect::<Vec<_>>(), ["P01"]);
     // Satisfied: the cap is gone. Satisfied only after the as-of date: still there. Probable: never.
@@ -316,4 +321,45 @@ fn a_feature_names_a_code_only_with_a_reason_that_the_audit_repeats() {
         })
         .collect();
     assert!(counts[0] == counts[1] && (100..1000).contains(&counts[0]), "{counts:?}");
+}
+
+#[test]
+fn timestamps_of_96_bits_are_instants_in_utc() {
+    use parquet::data_type::{ByteArray, ByteArrayType, Int64Type as Long, Int96, Int96Type};
+    use parquet::file::writer::SerializedFileWriter;
+    let work = Workdir::new();
+    subjects().write(&work.path("export/subjects.parquet"));
+    let schema = "message m { required binary record_id (UTF8); required binary subject_id (UTF8); required int96 occurred_at; \
+        required int64 amount_minor; required binary currency (UTF8); required binary status (UTF8); }";
+    let schema = Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
+    let file = std::fs::File::create(work.path("export/purchases.parquet")).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let texts: [Vec<&str>; 4] = [vec!["p1", "p2"], vec!["s1"; 2], vec!["CNY"; 2], vec!["settled"; 2]];
+    let mut texts = texts.into_iter();
+    // The last microsecond of the as-of date, and the first after it: nanoseconds of the day, then the Julian day.
+    let instant = |nanos: u64, day: u32| {
+        let mut value = Int96::new();
+        value.set_data(u32::try_from(nanos & 0xffff_ffff).unwrap(), u32::try_from(nanos >> 32).unwrap(), day);
+        value
+    };
+    let instants = [instant(86_399_999_999_000, 2_460_707), instant(0, 2_460_708)];
+    let mut position = 0;
+    while let Some(mut column) = group.next_column().unwrap() {
+        match position {
+            2 => column.typed::<Int96Type>().write_batch(&instants, None, None).unwrap(),
+            3 => column.typed::<Long>().write_batch(&[100, 200], None, None).unwrap(),
+            _ => {
+                let values: Vec<ByteArray> = texts.next().unwrap().into_iter().map(ByteArray::from).collect();
+                column.typed::<ByteArrayType>().write_batch(&values, None, None).unwrap()
+            }
+        };
+        column.close().unwrap();
+        position += 1;
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+    run(&work, &[]).expect(0);
+    let counted = &work.audit("out")["conservation"]["purchases"];
+    assert_eq!((&counted["used"], &counted["not_visible"]), (&1.into(), &1.into()));
 }

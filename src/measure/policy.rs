@@ -12,6 +12,7 @@ use crate::ingest::store::BucketRows;
 use crate::pipeline::{Finding, Findings, Model};
 
 /// One rule made ready to run over its table.
+#[derive(Debug, Clone)]
 pub struct PolicyRule {
     /// Its position in the model file.
     pub position: usize,

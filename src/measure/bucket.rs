@@ -1,0 +1,274 @@
+//! What one bucket of subjects comes to at one date: own columns, features, counts of records, adverse records.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::evidence::{Adverse, Evidence};
+use super::policy::{Caps, PolicyRule, Trigger};
+use crate::contract::{Calendar, Contract};
+use crate::engine::Frame;
+use crate::features::Plan;
+use crate::features::compute::{Computer, FeatureRows, Sums};
+use crate::ingest::bucket::Cleaner;
+use crate::ingest::consents::SCORE;
+use crate::ingest::pass::Ingested;
+use crate::ingest::resolve::{Resolved, resolve};
+use crate::ingest::scan::Findings;
+use crate::ingest::store::BucketRows;
+use crate::ingest::subjects;
+use crate::job::Job;
+
+/// Everything that buckets share at one date.
+pub struct Measurer<'a> {
+    ingested: &'a Ingested<'a>,
+    computer: Computer<'a>,
+    calendar: &'a Calendar,
+    /// The date's position among those of the pass.
+    date: usize,
+    own: Cleaner,
+    policies: Vec<(&'a PolicyRule, Trigger)>,
+    caps: Caps,
+    adverse: BTreeMap<String, Adverse>,
+    subject_files: Vec<PathBuf>,
+    /// The day before which rows of a table count for nothing, as the whole catalogue says; nothing when all may count.
+    first_days: BTreeMap<String, Option<i64>>,
+}
+
+/// What the records of one table say of each subject.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordCounts {
+    /// Records that count.
+    pub used: Vec<i32>,
+    /// Records left out because they are disputed.
+    pub disputed: Vec<i32>,
+    /// The strictest policy rule that a record triggers.
+    pub triggered: Vec<Option<u8>>,
+    /// The same with disputed records.
+    pub triggered_with: Vec<Option<u8>>,
+}
+
+/// Subjects with disputed records, as they would be with them.
+#[derive(Debug, Clone, Default)]
+pub struct WithDisputed {
+    /// Positions within the bucket.
+    pub subjects: Vec<usize>,
+    /// Their features.
+    pub features: FeatureRows,
+}
+
+/// One bucket at one date. Subjects are those that the date sees, in order.
+#[derive(Default)]
+pub struct Measured {
+    /// The version of each subject's own row that counts.
+    pub subjects: BucketRows,
+    /// Their consents.
+    pub consents: Vec<u8>,
+    /// What records say, by table.
+    pub records: BTreeMap<String, RecordCounts>,
+    /// The features of the plan.
+    pub features: FeatureRows,
+    /// Those with disputed records.
+    pub with_disputed: WithDisputed,
+    /// Adverse records by table; the subject is a position within the bucket.
+    pub evidence: BTreeMap<String, Vec<Evidence>>,
+    /// Counts and quarantined rows, by table.
+    pub findings: BTreeMap<String, Findings>,
+}
+
+/// A bucket under way.
+struct UnderWay<'a> {
+    measured: Measured,
+    own: Option<Frame>,
+    may: Vec<bool>,
+    sums: BTreeMap<&'a str, Sums>,
+    contested: BTreeMap<&'a str, Resolved>,
+}
+
+impl<'a> Measurer<'a> {
+    /// Makes everything ready. `plan` holds those features of the job's catalogue that are wanted.
+    ///
+    /// # Errors
+    /// When an expression is faulty, which the checks before exclude.
+    pub fn new(job: &'a Job, plan: &'a Plan, ingested: &'a Ingested<'a>, date: usize) -> Result<Self> {
+        let (layouts, calendar) = (&ingested.layouts, &job.snapshot.calendar);
+        let subjects = job.exports.iter().find(|e| e.table.name == "subjects").context("no subjects")?;
+        let mut adverse = BTreeMap::new();
+        for (number, table) in job.contract.tables.iter().enumerate().filter(|(_, t)| t.has_records()) {
+            if let Some(layout) = layouts.get(&table.name)
+                && let Some(found) = Adverse::new(layout, number, ingested.record_form(&table.name), calendar)?
+            {
+                adverse.insert(table.name.clone(), found);
+            }
+        }
+        let mut policies = Vec::new();
+        for policy in &job.policies {
+            if let Some(layout) = layouts.get(&policy.table) {
+                policies.push((policy, policy.ready(layout, calendar)?));
+            }
+        }
+        Ok(Self {
+            ingested,
+            computer: Computer::new(plan, layouts, calendar)?,
+            calendar,
+            date,
+            own: Cleaner::new(layouts.get("subjects").context("no subjects")?, calendar, plan.subject_columns.clone())?,
+            policies,
+            caps: Caps::new(&job.policies)?,
+            adverse,
+            subject_files: subjects.files.iter().map(|f| f.file.path.clone()).collect(),
+            first_days: tables(&job.contract).map(|t| (t.to_owned(), first_day(job, t))).collect(),
+        })
+    }
+
+    fn begin(&self, bucket: usize, rows: &BucketRows, found: &mut Findings) -> Result<UnderWay<'a>> {
+        let layout = self.ingested.layouts.get("subjects").context("no subjects")?;
+        let subjects = subjects::latest(rows, layout, &self.subject_files, found)?;
+        let own = self.own.clean(&subjects, 0..subjects.len(), self.calendar)?;
+        let range = self.ingested.buckets.subjects(bucket);
+        let all = &self.ingested.consents[self.date][range.clone()];
+        let consents: Vec<u8> =
+            self.ingested.spine.members(self.date).positions(range).into_iter().map(|p| all[p]).collect();
+        Ok(UnderWay {
+            may: consents.iter().map(|c| c & SCORE != 0).collect(),
+            measured: Measured { subjects, consents, ..Measured::default() },
+            own: Some(own),
+            sums: BTreeMap::new(),
+            contested: BTreeMap::new(),
+        })
+    }
+
+    /// Settles and adds up the rows of one table.
+    fn add(&self, work: &mut UnderWay<'a>, table: &'a str, rows: BucketRows, found: &mut Findings) -> Result<()> {
+        let layout = self.ingested.layouts.get(table).with_context(|| format!("{table} was not read"))?;
+        let first_day = self.first_days.get(table).copied().flatten();
+        let resolved = resolve(rows, layout, &work.may, first_day, found)?;
+        let mut counts = RecordCounts { disputed: vec![0; work.may.len()], ..RecordCounts::default() };
+        let (rows, contested) = undisputed(resolved, &mut counts)?;
+        counts.used =
+            (0..work.may.len()).map(|s| i32::try_from(rows.of(s).len())).collect::<std::result::Result<_, _>>()?;
+        let by_row = self.triggered(table, &rows, &mut counts.triggered)?;
+        counts.triggered_with.clone_from(&counts.triggered);
+        if let Some(resolved) = contested {
+            self.triggered(table, &resolved.rows, &mut counts.triggered_with)?;
+            work.contested.insert(table, resolved);
+        }
+        if let Some(adverse) = self.adverse.get(table) {
+            work.measured.evidence.insert(table.to_owned(), adverse.find(&rows, 0, &by_row, self.calendar)?);
+        }
+        work.sums.insert(table, self.computer.sums(table, &rows, work.may.len())?);
+        work.measured.records.insert(table.to_owned(), counts);
+        Ok(())
+    }
+
+    /// The policy rule each row of a table triggers; for each subject the strictest is kept.
+    fn triggered(&self, table: &str, rows: &BucketRows, policy: &mut Vec<Option<u8>>) -> Result<Vec<Option<u8>>> {
+        let mut by_row = Vec::new();
+        policy.resize(rows.starts.len().saturating_sub(1), None);
+        for (rule, trigger) in self.policies.iter().filter(|(r, _)| r.table == table) {
+            let position = u8::try_from(rule.position)?;
+            by_row.resize(rows.len(), None);
+            let hits = trigger.rows(rows, self.calendar)?;
+            for (subject, held) in policy.iter_mut().enumerate() {
+                for row in rows.of(subject).filter(|r| hits[*r] == 1) {
+                    by_row[row] = self.caps.stricter(by_row[row], position);
+                    *held = self.caps.stricter(*held, position);
+                }
+            }
+        }
+        Ok(by_row)
+    }
+
+    fn finish(&self, mut work: UnderWay<'a>) -> Result<Measured> {
+        let own = work.own.take().context("no subjects")?;
+        let count = work.may.len();
+        work.measured.features = self.computer.finish(count, &own, &work.sums)?;
+        let disputes = |s: &usize| work.measured.records.values().any(|r| r.disputed[*s] > 0);
+        let chosen: Vec<usize> = (0..count).filter(disputes).collect();
+        if !chosen.is_empty() {
+            let features = self.with_disputed(&chosen, &own, &work)?;
+            work.measured.with_disputed = WithDisputed { subjects: chosen, features };
+        }
+        Ok(work.measured)
+    }
+
+    /// The features of some subjects with their disputed records.
+    fn with_disputed(&self, chosen: &[usize], own: &Frame, work: &UnderWay) -> Result<FeatureRows> {
+        let mut sums = BTreeMap::new();
+        for (table, all) in &work.sums {
+            let few = match work.contested.get(table) {
+                Some(resolved) => {
+                    let mut keep = Vec::new();
+                    let mut starts = vec![0_u32];
+                    for s in chosen {
+                        keep.extend(resolved.rows.of(*s));
+                        starts.push(u32::try_from(keep.len())?);
+                    }
+                    self.computer.sums(table, &resolved.rows.pick(&keep, starts), chosen.len())?
+                }
+                None => all.iter().map(|column| chosen.iter().map(|s| column[*s]).collect()).collect(),
+            };
+            sums.insert(*table, few);
+        }
+        self.computer.finish(chosen.len(), &own.pick(chosen)?, &sums)
+    }
+}
+
+/// Measures one bucket at every date: its rows are taken out and unpacked once.
+///
+/// # Errors
+/// When versions of a subject contradict each other, the scratch file cannot be read, or the engine fails.
+pub fn bucket(measurers: &[Measurer], ingested: &Ingested, bucket: usize, tables: &[&str]) -> Result<Vec<Measured>> {
+    let mut work = Vec::with_capacity(measurers.len());
+    let mut findings = Vec::new();
+    let found = ingested.take("subjects", bucket, &mut |date, rows, found| {
+        work.push(measurers[date].begin(bucket, &rows, found)?);
+        Ok(())
+    })?;
+    findings.push(("subjects", found));
+    for table in tables {
+        let found = ingested
+            .take(table, bucket, &mut |date, rows, found| measurers[date].add(&mut work[date], table, rows, found))?;
+        findings.push((table, found));
+    }
+    for (table, found) in findings {
+        for (work, found) in work.iter_mut().zip(found) {
+            work.measured.findings.insert(table.to_owned(), found);
+        }
+    }
+    measurers.iter().zip(work).map(|(measurer, work)| measurer.finish(work)).collect()
+}
+
+/// The tables of records, in the order of the contract.
+pub fn tables(contract: &Contract) -> impl Iterator<Item = &str> {
+    contract.tables.iter().filter(|t| t.has_records()).map(|t| t.name.as_str())
+}
+
+/// The day before which rows of a table count for nothing; policy rules look at every record, however old.
+#[must_use]
+pub fn first_day(job: &Job, table: &str) -> Option<i64> {
+    let policed = job.policies.iter().any(|rule| rule.table == table);
+    job.plan.tables.iter().find(|t| t.table == table).and_then(|t| t.first_day).filter(|_| !policed)
+}
+
+/// Takes contested rows out and counts them; all rows are kept as well when there are some.
+fn undisputed(resolved: Resolved, counts: &mut RecordCounts) -> Result<(BucketRows, Option<Resolved>)> {
+    if resolved.disputed.is_empty() {
+        return Ok((resolved.rows, None));
+    }
+    let mut keep = Vec::with_capacity(resolved.rows.len());
+    let mut starts = vec![0_u32];
+    for (subject, disputed) in counts.disputed.iter_mut().enumerate() {
+        for row in resolved.rows.of(subject) {
+            if resolved.disputed[row] {
+                *disputed += 1;
+            } else {
+                keep.push(row);
+            }
+        }
+        starts.push(u32::try_from(keep.len())?);
+    }
+    let rows = resolved.rows.pick(&keep, starts);
+    Ok((rows, Some(resolved)))
+}

@@ -1,0 +1,58 @@
+//! An output folder under lock, swept of what earlier processes left behind.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::ledger::Key;
+use super::lock::Lock;
+use super::publication::recover;
+use super::step::step;
+use crate::output::Output;
+use crate::pipeline::Pipeline;
+use crate::stages::shelf::Shelf;
+
+/// An output folder that this process alone may write to.
+#[derive(Debug)]
+pub struct House {
+    /// The folder.
+    pub output: PathBuf,
+    /// Its stages.
+    pub shelf: Shelf,
+    /// The ledger's key, if the pipeline names one.
+    pub key: Option<Key>,
+    _lock: Lock,
+}
+
+/// Where a pipeline publishes.
+#[must_use]
+pub fn output_of(pipeline: &Pipeline) -> PathBuf {
+    pipeline.resolve(&pipeline.settings.output)
+}
+
+/// The key of a pipeline's ledger, if it names one.
+///
+/// # Errors
+/// When there is none where it says.
+pub fn key_of(pipeline: &Pipeline) -> Result<Option<Key>> {
+    let source = pipeline.settings.privacy.ledger_key.as_deref();
+    source.map(|s| Key::read(s, |path| pipeline.resolve(path))).transpose()
+}
+
+impl House {
+    /// Locks the output folder of a pipeline, finishes what is undone there and sweeps.
+    ///
+    /// # Errors
+    /// [`Locked`](crate::exit::Locked) when another process holds the lock; when the ledger does not hold or its key is
+    /// missing; or when the folder cannot be written.
+    pub fn open(pipeline: &Pipeline, command: &str, log: &Output) -> Result<Self> {
+        let output = output_of(pipeline);
+        let lock = Lock::take(&output, command)?;
+        step("locked");
+        let key = key_of(pipeline)?;
+        recover(&output, key.clone(), log).context("nothing was run")?;
+        let shelf = Shelf::of(&output);
+        shelf.sweep()?;
+        Ok(Self { output, shelf, key, _lock: lock })
+    }
+}

@@ -1,0 +1,19 @@
+//! Runs: from a checked job to a published table, whatever happens in between.
+//!
+//! [`house`] locks an output folder and finishes what a crash left undone. [`prepare`] finds or makes the stages of jobs;
+//! [`run`] scores one, asks the gates and has [`publication`] rename the table into its place and add a line to the
+//! [`ledger`]. [`folder`] says what state a run is in.
+
+pub mod configuration;
+pub mod durable;
+pub mod folder;
+pub mod house;
+pub mod inputs;
+pub mod ledger;
+pub mod lock;
+pub mod manifest;
+pub mod prepare;
+pub mod previous;
+pub mod publication;
+pub mod run;
+pub mod step;

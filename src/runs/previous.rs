@@ -1,0 +1,114 @@
+//! The published run that a new one is compared with.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use arrow::array::AsArray;
+use arrow::datatypes::Int16Type;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
+
+use super::folder::RunFolder;
+use super::ledger::{Event, Ledger, Line};
+use super::publication::SCORES;
+use crate::ingest::conservation::Class;
+use crate::publish::gates::Counts;
+
+/// What is known of the earlier run.
+#[derive(Debug, Clone)]
+pub struct Previous {
+    /// Its id.
+    pub run: String,
+    /// Its as-of date.
+    pub as_of: String,
+    /// `name-version` of its model.
+    pub model: String,
+    /// Number of subjects.
+    pub subjects: u64,
+    /// Subjects by score.
+    pub scores: Vec<u64>,
+    /// Quarantined and visible rows by table.
+    pub quarantined: BTreeMap<String, (u64, u64)>,
+    /// Its audit.
+    pub audit: Value,
+}
+
+/// The newest published as-of date of a pipeline before a date: by the same model where there is one, of several the one
+/// published last. Nothing when none is there any more.
+///
+/// # Errors
+/// When its table is damaged.
+pub fn find(
+    ledger: &Ledger,
+    output: &std::path::Path,
+    pipeline: &str,
+    as_of: &str,
+    model: &str,
+) -> Result<Option<Previous>> {
+    let mut earlier: Vec<&Line> = ledger
+        .lines
+        .iter()
+        .filter(|l| l.entry.event == Event::Published && l.entry.pipeline == pipeline && l.entry.as_of.as_str() < as_of)
+        .collect();
+    earlier.sort_by_key(|l| (l.entry.as_of.clone(), l.entry.model == model, l.n));
+    for line in earlier.iter().rev() {
+        let run = RunFolder::of(output, &line.entry.run);
+        if run.path(SCORES).exists() && run.path("audit.json").exists() {
+            return read(&run, line).map(Some).with_context(|| format!("the earlier run {}", run.id));
+        }
+    }
+    Ok(None)
+}
+
+fn read(run: &RunFolder, line: &Line) -> Result<Previous> {
+    let audit: Value = serde_json::from_str(&fs_err::read_to_string(run.path("audit.json"))?)?;
+    let file = fs_err::File::open(run.path(SCORES))?.into_parts().0;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), ["score"]);
+    let mut previous = Previous {
+        run: run.id.clone(),
+        as_of: line.entry.as_of.clone(),
+        model: line.entry.model.clone(),
+        subjects: 0,
+        scores: Vec::new(),
+        quarantined: quarantined(&audit),
+        audit,
+    };
+    for batch in builder.with_projection(mask).build()? {
+        let batch = batch?;
+        previous.subjects += batch.num_rows() as u64;
+        for score in batch.column(0).as_primitive::<Int16Type>().iter().flatten() {
+            let score = usize::try_from(score)?;
+            if score >= previous.scores.len() {
+                previous.scores.resize(score + 1, 0);
+            }
+            previous.scores[score] += 1;
+        }
+    }
+    Ok(previous)
+}
+
+fn quarantined(audit: &Value) -> BTreeMap<String, (u64, u64)> {
+    let tables = audit["conservation"].as_object().into_iter().flatten();
+    tables
+        .map(|(table, classes)| {
+            let rows = |class: &Class| classes[class.name()].as_u64().unwrap_or(0);
+            let visible = Class::ALL.iter().filter(|c| **c != Class::NotVisible).map(rows).sum();
+            (table.clone(), (rows(&Class::Quarantined), visible))
+        })
+        .collect()
+}
+
+impl Previous {
+    /// Its counts, for the gates.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            of: format!("{} (run {})", self.as_of, self.run),
+            quarantined: self.quarantined.clone(),
+            scores: self.scores.clone(),
+            subjects: self.subjects,
+        }
+    }
+}

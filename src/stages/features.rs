@@ -1,0 +1,155 @@
+//! The stage of a category: its features for every subject, and for those with disputed records once more with them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, UInt32Array};
+use arrow::datatypes::{DataType, Field, Float64Type, UInt32Type};
+
+use super::blocks::{BlockWriter, Blocks, column};
+use super::shelf::{NewStage, Stage};
+use crate::features::compute::FeatureRows;
+use crate::features::plan::none_column;
+use crate::measure::bucket::WithDisputed;
+
+const FEATURES: &str = "features.parquet";
+const WITH_DISPUTED: &str = "with_disputed.parquet";
+
+/// Writes the stage bucket by bucket.
+pub struct Writer {
+    features: BlockWriter,
+    with_disputed: BlockWriter,
+    /// The category's features, by their position in the plan that is measured.
+    positions: Vec<usize>,
+    next: usize,
+}
+
+impl Writer {
+    /// Begins the stage: the features of those names, which stand at those positions of the plan.
+    ///
+    /// # Errors
+    /// When a file cannot be made.
+    pub fn create(stage: &NewStage, features: &[(usize, &str)]) -> Result<Self> {
+        let mut fields = Vec::with_capacity(2 * features.len());
+        for (_, name) in features {
+            fields.push(Field::new(*name, DataType::Float64, true));
+            fields.push(Field::new(none_column(name), DataType::Boolean, false));
+        }
+        let mut with = vec![Field::new("subject", DataType::UInt32, false)];
+        with.extend(fields.iter().cloned());
+        Ok(Self {
+            features: BlockWriter::create(&stage.path(FEATURES), fields)?,
+            with_disputed: BlockWriter::create(&stage.path(WITH_DISPUTED), with)?,
+            positions: features.iter().map(|(at, _)| *at).collect(),
+            next: 0,
+        })
+    }
+
+    /// Adds a bucket's subjects.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn add(&mut self, subjects: usize, features: &FeatureRows, with: &WithDisputed) -> Result<()> {
+        self.features.add(self.columns(features))?;
+        if !with.subjects.is_empty() {
+            let subject = with.subjects.iter().map(|s| u32::try_from(self.next + s)).collect::<Result<Vec<_>, _>>()?;
+            let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(subject))];
+            columns.extend(self.columns(&with.features));
+            self.with_disputed.add(columns)?;
+        }
+        self.next += subjects;
+        Ok(())
+    }
+
+    fn columns(&self, features: &FeatureRows) -> Vec<ArrayRef> {
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(2 * self.positions.len());
+        for at in &self.positions {
+            let value = |v: &f64| (!v.is_nan()).then_some(*v);
+            columns.push(Arc::new(features.values[*at].iter().map(value).collect::<Float64Array>()));
+            columns.push(Arc::new(features.nones[*at].iter().map(|n| Some(*n == 1)).collect::<BooleanArray>()));
+        }
+        columns
+    }
+
+    /// Ends the stage's files.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn finish(self) -> Result<()> {
+        self.features.finish()?;
+        self.with_disputed.finish()
+    }
+}
+
+/// The stage, opened.
+#[derive(Debug)]
+pub struct Features {
+    blocks: Blocks,
+    /// The features, with their positions in the job's plan.
+    positions: Vec<(usize, String)>,
+    with_disputed: RecordBatch,
+    /// Where each subject stands in `with_disputed`.
+    places: BTreeMap<u32, usize>,
+}
+
+impl Features {
+    /// Opens the stage; `positions` says where its features stand in the job's plan.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn open(stage: &Stage, positions: Vec<(usize, String)>) -> Result<Self> {
+        let with_disputed = Blocks::open(&stage.path(WITH_DISPUTED))?.all()?;
+        let subjects = column(&with_disputed, "subject", &DataType::UInt32)?.as_primitive::<UInt32Type>();
+        let places = subjects.values().iter().copied().zip(0..).collect();
+        Ok(Self { blocks: Blocks::open(&stage.path(FEATURES))?, positions, with_disputed, places })
+    }
+
+    /// Puts a block's features where the job's plan has them.
+    ///
+    /// # Errors
+    /// When the stage is damaged.
+    pub fn fill(&self, at: usize, rows: &mut FeatureRows) -> Result<()> {
+        let block = self.blocks.block(at)?;
+        for (position, name) in &self.positions {
+            rows.values[*position] = doubles(&block, name)?;
+            rows.nones[*position] = flags(&block, &none_column(name))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the features that some subjects have with their disputed records in place of those they have without.
+    ///
+    /// # Errors
+    /// When the stage is damaged.
+    pub fn replace(&self, subjects: &[u32], rows: &mut FeatureRows) -> Result<()> {
+        for (position, name) in &self.positions {
+            let (values, nones) =
+                (doubles(&self.with_disputed, name)?, flags(&self.with_disputed, &none_column(name))?);
+            for (n, place) in subjects.iter().enumerate().filter_map(|(n, s)| Some((n, *self.places.get(s)?))) {
+                rows.values[*position][n] = values[place];
+                rows.nones[*position][n] = nones[place];
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The features, as every run that uses the stage keeps them.
+#[must_use]
+pub fn table(stage: &Stage) -> PathBuf {
+    stage.path(FEATURES)
+}
+
+fn doubles(batch: &RecordBatch, name: &str) -> Result<Vec<f64>> {
+    let column = column(batch, name, &DataType::Float64)?.as_primitive::<Float64Type>();
+    Ok(match column.nulls().filter(|n| n.null_count() > 0) {
+        None => column.values().to_vec(),
+        Some(nulls) => column.values().iter().zip(nulls).map(|(v, ok)| if ok { *v } else { f64::NAN }).collect(),
+    })
+}
+
+fn flags(batch: &RecordBatch, name: &str) -> Result<Vec<u8>> {
+    Ok(column(batch, name, &DataType::Boolean)?.as_boolean().values().iter().map(u8::from).collect())
+}

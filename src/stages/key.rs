@@ -1,0 +1,165 @@
+//! What stages are made from, by name and hash.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::contract::CONTRACT_TOML;
+use crate::features::compile;
+use crate::ingest::export::Export;
+use crate::job::Job;
+use crate::measure::bucket::{first_day, tables};
+use crate::pipeline::model::{CATEGORIES, RELATIONSHIPS};
+use crate::publish::hashes::{Hash, part};
+
+/// The content of the sources this program was built from.
+pub const BUILD: &str = env!("SESAME_BUILD");
+
+/// What a stage holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "of")]
+pub enum Kind {
+    /// The subjects, with their own columns and consents.
+    Subjects,
+    /// What the records of a table say.
+    Records(String),
+    /// The features of a category.
+    Features(String),
+    /// Ties between subjects.
+    Ties,
+    /// Outcomes that follow the as-of date.
+    Outcomes,
+    /// Protected groups.
+    Groups,
+}
+
+impl Kind {
+    /// Its name, also that of its folder.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Subjects => "subjects".to_owned(),
+            Self::Records(table) => format!("records-{table}"),
+            Self::Features(category) => format!("features-{category}"),
+            Self::Ties => "ties".to_owned(),
+            Self::Outcomes => "outcomes".to_owned(),
+            Self::Groups => "groups".to_owned(),
+        }
+    }
+}
+
+/// What a stage is and what it is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// What it holds.
+    #[serde(flatten)]
+    pub kind: Kind,
+    /// The as-of date.
+    pub as_of: String,
+    /// The hash of each part it depends on.
+    pub parts: BTreeMap<String, Hash>,
+}
+
+impl Key {
+    /// The hash of all parts.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        let mut hasher = blake3::Hasher::new();
+        part(&mut hasher, self.kind.name().as_bytes());
+        part(&mut hasher, self.as_of.as_bytes());
+        for (name, hash) in &self.parts {
+            part(&mut hasher, name.as_bytes());
+            part(&mut hasher, hash.as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    /// The parts that differ from another key's, in words.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let names: BTreeSet<&String> = self.parts.keys().chain(other.parts.keys()).collect();
+        names.into_iter().filter(|n| self.parts.get(*n) != other.parts.get(*n)).cloned().collect()
+    }
+}
+
+/// The keys of every stage a job needs.
+///
+/// `hashes` are those of the input files, export by export.
+///
+/// # Errors
+/// When the catalogue does not compile, which the job's checks exclude.
+pub fn keys(job: &Job, hashes: &[Vec<Hash>]) -> Result<Vec<Key>> {
+    let inputs: BTreeMap<&str, Hash> = job
+        .exports
+        .iter()
+        .zip(hashes)
+        .map(|(export, files)| (export.table.name.as_str(), input(export, files)))
+        .collect();
+    let as_of = job.snapshot.calendar.as_of().to_string();
+    let key = |kind: Kind, reads: &[&str], own: &[(&str, String)]| {
+        let mut parts = BTreeMap::from([
+            ("the program".to_owned(), BUILD.to_owned()),
+            ("the contract".to_owned(), hash_of(CONTRACT_TOML)),
+            ("the knowledge cut-off".to_owned(), job.snapshot.known_by.to_string()),
+            ("the currency".to_owned(), job.pipeline.settings.currency.clone()),
+        ]);
+        for table in reads {
+            let hash = inputs.get(table).cloned().unwrap_or_else(|| "none".to_owned());
+            parts.insert(format!("inputs.{table}"), hash);
+        }
+        parts.extend(own.iter().map(|(name, text)| ((*name).to_owned(), hash_of(text))));
+        Key { kind, as_of: as_of.clone(), parts }
+    };
+    let mut keys = vec![key(Kind::Subjects, &["subjects", "sources", "consents", "disputes"], &[])];
+    for table in tables(&job.contract).filter(|t| inputs.contains_key(t)) {
+        let rules: Vec<_> = job.policies.iter().filter(|r| r.table == table).collect();
+        let codes = job.model.card.policy.iter().map(|p| p.get_ref()).filter(|p| p.table == table).map(|p| &p.code);
+        let own = [
+            ("the policy rules", format!("{rules:?}{:?}", codes.collect::<Vec<_>>())),
+            ("the catalogue's windows", format!("{:?}", first_day(job, table))),
+        ];
+        keys.push(key(Kind::Records(table.to_owned()), &[table, "subjects", "consents", "disputes"], &own));
+    }
+    for category in categories(job) {
+        let catalogue = job.model.catalogue.only(&BTreeSet::from([category.clone()]));
+        let plan = compile(&catalogue, &job.contract, &job.snapshot.calendar, &job.present())?;
+        let mut reads: Vec<&str> = plan.tables.iter().map(|t| t.table.as_str()).collect();
+        reads.extend(["subjects", "consents", "disputes", "sources"]);
+        keys.push(key(Kind::Features(category), &reads, &[("the features", format!("{plan:?}"))]));
+    }
+    if inputs.contains_key("friend_links") && job.model.card.propagation.enabled {
+        let age = job.model.card.propagation.min_tie_age_days.to_string();
+        keys.push(key(Kind::Ties, &["friend_links", "subjects", "consents"], &[("the age of ties", age)]));
+    }
+    for (kind, table) in [(Kind::Outcomes, "outcomes"), (Kind::Groups, "groups")] {
+        if inputs.contains_key(table) {
+            keys.push(key(kind, &[table, "subjects"], &[]));
+        }
+    }
+    Ok(keys)
+}
+
+/// The categories that have features of a subject's own records.
+fn categories(job: &Job) -> BTreeSet<String> {
+    let own = job.plan.features.iter().filter(|f| f.category != CATEGORIES[RELATIONSHIPS]);
+    own.map(|f| f.category.clone()).collect()
+}
+
+/// What an export yields, wherever its files are: their content in order, what their paths say, and the `select`.
+fn input(export: &Export, files: &[Hash]) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    part(&mut hasher, export.select.as_ref().map_or("", |s| s.text()).as_bytes());
+    for (file, hash) in export.files.iter().zip(files) {
+        part(&mut hasher, hash.as_bytes());
+        for (column, value) in file.file.partitions.iter().filter(|(c, _)| export.table.position(c).is_some()) {
+            part(&mut hasher, column.as_bytes());
+            part(&mut hasher, value.as_bytes());
+        }
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+fn hash_of(text: &str) -> Hash {
+    blake3::hash(text.as_bytes()).to_hex().to_string()
+}

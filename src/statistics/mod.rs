@@ -1,0 +1,3 @@
+//! Statistics of the field, each with its source.
+
+pub mod stability;
