@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::output::LogFormat;
+use crate::runs::backfill::{Every, Only};
 
 const EXIT_CODES: &str = "Exit codes: 0 published, or nothing to do; 1 a gate failed, nothing published; 2 usage, configuration, \
 contract or unexpected error; 3 locked by another run; 4 backfill partly done; 130 interrupted, resumable.";
@@ -39,6 +40,29 @@ pub enum Command {
         after_help = "Examples:\n  sesame plan pipelines/nightly.toml\n  sesame plan pipelines/nightly.toml --sql > features.sql"
     )]
     Plan(PlanArgs),
+    /// Score many as-of dates; goes on where it stopped, and one failing date does not stop the others.
+    #[command(
+        after_help = "Examples:\n  sesame backfill pipelines/backfill.toml --from 2024-11-30 --to 2025-10-31 --every month\n  \
+        sesame backfill pipelines/backfill.toml --from 2024-11-30 --to 2025-10-31 --every month --only failed\n\n\
+        Each date is scored as it would have been then: the knowledge cut-off is its end, unless --known-by gives one for all."
+    )]
+    Backfill(BackfillArgs),
+    /// Compare two runs: who moved, by how much, and what moved them; two models on one date, or two dates of one model.
+    #[command(
+        after_help = "Examples:\n  sesame diff 2025-09-30-standard-1-0123456789ab latest\n  sesame diff out/runs/A out/runs/B --format json"
+    )]
+    Diff(DiffArgs),
+    /// Prove that a run, or everything, is still what the ledger says: inputs, configuration, outputs, published tables.
+    #[command(
+        after_help = "Examples:\n  sesame verify latest\n  sesame verify --all --output /srv/scores --outputs-only\n  sesame verify latest --replay\n\n\
+        Offline; the first thing that does not hold is named, and the exit code is 1."
+    )]
+    Verify(VerifyArgs),
+    /// Show what could be removed to make room, and remove it.
+    #[command(
+        after_help = "Examples:\n  sesame clean pipelines/nightly.toml\n  sesame clean pipelines/nightly.toml --stages-older-than 7 --runs-older-than 400 --yes"
+    )]
+    Clean(CleanArgs),
     /// Check configuration, model and inputs against the contract; all findings at once, nothing is scored.
     #[command(after_help = "Example:\n  sesame check pipelines/nightly.toml")]
     Check(CheckArgs),
@@ -105,6 +129,108 @@ pub struct RunArgs {
     /// Show what would be done and stop.
     #[arg(long)]
     pub plan: bool,
+}
+
+/// Flags of `backfill`.
+#[derive(Debug, Clone, Args)]
+pub struct BackfillArgs {
+    /// The pipeline.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+    /// The first as-of date.
+    #[arg(long, value_name = "DATE")]
+    pub from: String,
+    /// The last possible as-of date.
+    #[arg(long, value_name = "DATE")]
+    pub to: String,
+    /// How far apart the dates are.
+    #[arg(long, value_enum)]
+    pub every: Every,
+    /// Which of the dates are run.
+    #[arg(long, value_enum, default_value_t)]
+    pub only: Only,
+    /// The machine.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Publish although this gate fails; repeatable. The gate's key in the pipeline file.
+    #[arg(long, value_name = "GATE", requires = "because")]
+    pub accept: Vec<String>,
+    /// Why; recorded in the audit and the ledger.
+    #[arg(long, value_name = "TEXT", requires = "accept")]
+    pub because: Option<String>,
+    /// Show what would be done and stop.
+    #[arg(long)]
+    pub plan: bool,
+}
+
+/// How `diff` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum DiffFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Flags of `diff`.
+#[derive(Debug, Clone, Args)]
+pub struct DiffArgs {
+    /// The earlier run, or the one with the old model: its folder, its id, or `latest`.
+    pub a: String,
+    /// The other one.
+    pub b: String,
+    /// The output folder, for ids and `latest`.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub output: PathBuf,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: DiffFormat,
+}
+
+/// Flags of `verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// The run: its folder, its id, or `latest`.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub run: Option<String>,
+    /// Every run of the output folder, and that nothing else is published there.
+    #[arg(long)]
+    pub all: bool,
+    /// The output folder, for ids, `latest` and --all.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub output: PathBuf,
+    /// Leave the inputs out, as when each night's export replaces the one before.
+    #[arg(long)]
+    pub outputs_only: bool,
+    /// The ledger's key, env:NAME or file:PATH; without it the one that the run's pipeline names.
+    #[arg(long, value_name = "KEY")]
+    pub ledger_key: Option<String>,
+    /// Run it again from what its manifest says, and compare the bytes.
+    #[arg(long, conflicts_with = "all")]
+    pub replay: bool,
+    /// Where to replay; the system's temporary folder when not given.
+    #[arg(long, value_name = "DIR", requires = "replay")]
+    pub scratch: Option<PathBuf>,
+}
+
+/// Flags of `clean`.
+#[derive(Debug, Clone, Args)]
+pub struct CleanArgs {
+    /// The pipeline file.
+    pub pipeline: PathBuf,
+    /// Set a key of the pipeline file to a TOML value; repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Stages that were not used for so many days.
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    pub stages_older_than: u32,
+    /// Runs that ended so many days ago and whose table is not the published one; none when not given.
+    #[arg(long, value_name = "DAYS")]
+    pub runs_older_than: Option<u32>,
+    /// Remove them.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Flags of `plan`.

@@ -9,7 +9,7 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::file::bytes;
 
 /// Memory for rows waiting to be aggregated when nothing is said.
-const USUAL_MEMORY: u64 = 512 << 20;
+pub const USUAL_MEMORY: u64 = 512 << 20;
 
 /// What a run may use besides threads.
 pub struct Limits {

@@ -17,6 +17,10 @@ fn main() -> ExitCode {
     quiet_decoders();
     let result = std::panic::catch_unwind(|| match &cli.command {
         Command::Run(args) => command::run::run(args, &output),
+        Command::Backfill(args) => command::backfill::run(args, &output),
+        Command::Diff(args) => command::diff::run(args, &output),
+        Command::Verify(args) => command::verify::run(args, &output),
+        Command::Clean(args) => command::clean::run(args, &output),
         Command::Plan(args) => command::plan::run(args, &output),
         Command::Check(args) => command::check::run(args, &output),
         Command::Generate(args) => command::generate::run(args, &output),

@@ -1,7 +1,11 @@
 //! The commands, one thin file each.
 
+pub mod backfill;
 pub mod check;
+pub mod clean;
+pub mod diff;
 pub mod generate;
 pub mod plan;
 pub mod run;
 pub mod schema;
+pub mod verify;

@@ -1,6 +1,11 @@
-//! `sesame plan`.
+//! `sesame plan`: what a run would do and why; nothing is written.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
+use serde_json::Value;
 
 use crate::cli::PlanArgs;
 use crate::exit::ExitStatus;
@@ -9,7 +14,15 @@ use crate::graph::Parameters;
 use crate::ingest::export::OpenFile;
 use crate::job::{self, Job};
 use crate::output::{Output, thousands};
+use crate::publish::hashes::Hash;
+use crate::runs::backfill::{Backfill, Fate};
+use crate::runs::folder::RunFolder;
+use crate::runs::house::output_of;
+use crate::runs::inputs::Memory;
+use crate::runs::run::identify;
 use crate::score::card::Origin;
+use crate::stages::key::{Key, Kind, keys};
+use crate::stages::shelf::Shelf;
 
 /// Shows what a run would do.
 ///
@@ -20,58 +33,127 @@ pub fn run(args: &PlanArgs, output: &Output) -> Result<ExitStatus> {
     if args.sql {
         output.data(&format!("{};\n", sql::features(&job.plan)))?;
     } else {
-        output.data(&text(&job))?;
+        output.data(&text(&job, output)?)?;
     }
     Ok(ExitStatus::Success)
 }
 
-/// The plan as text.
-#[must_use]
-pub fn text(job: &Job) -> String {
+/// The plan as text. Input files that are not remembered are hashed for it.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn text(job: &Job, log: &Output) -> Result<String> {
+    let folder = output_of(&job.pipeline);
+    let hashes = Memory::of(&folder).hashes(&job.exports, log, &AtomicBool::new(false))?;
+    let snapshot = &job.snapshot;
     let mut lines = vec![
         format!(
             "pipeline  {} as of {}, known by {}",
             job.pipeline.settings.name,
-            job.snapshot.calendar.as_of(),
-            job.snapshot.known_by
+            snapshot.calendar.as_of(),
+            snapshot.known_by
         ),
         format!("model     {}", job.model.label()),
-        format!("output    {}", job.pipeline.resolve(&job.pipeline.settings.output).display()),
+        format!("output    {}", folder.display()),
+        format!("run       {}", identify(job, &hashes).id),
         String::new(),
     ];
     for export in job.exports.iter() {
         let rows = export.files.iter().map(OpenFile::rows).sum();
         let bytes = export.files.iter().map(|f| f.bytes).sum();
         lines.push(format!(
-            "read      {:<18} {:>13} rows, {:>15} bytes, {} file(s)",
+            "input     {:<18} {:>13} rows, {:>15} bytes, {} file(s)",
             export.table.name,
             thousands(rows),
             thousands(bytes),
             export.files.len()
         ));
     }
-    for table in &job.plan.tables {
-        lines.push(format!(
-            "add up    {:<18} {:>13} conditions, {} values, {} groupings, {} sums",
-            table.table,
-            table.predicates.len(),
-            table.values.len(),
-            table.groupings.len(),
-            table.accumulators.len()
-        ));
+    let (stages, missing) = stages(job, &hashes, &folder)?;
+    lines.extend(stages);
+    lines.extend(scoring(job));
+    lines.push(expected(&folder, &job.pipeline.settings.name, &missing));
+    Ok(lines.join("\n") + "\n")
+}
+
+/// A line for each stage: reused, or why not; and the keys of those that would be made.
+fn stages(job: &Job, hashes: &[Vec<Hash>], folder: &Path) -> Result<(Vec<String>, Vec<Key>)> {
+    let shelf = Shelf::of(folder);
+    let (mut lines, mut missing) = (Vec::new(), Vec::new());
+    for key in keys(job, hashes)? {
+        let name = key.kind.name();
+        match shelf.find(&key) {
+            Some(_) => lines.push(format!("reuse     {name}")),
+            None => {
+                lines.push(format!("make      {name:<36} {}", shelf.missing(&key)));
+                missing.push(key);
+            }
+        }
     }
-    let of_friends = job.card.features.iter().filter(|f| matches!(f.origin, Origin::Friends(_))).count();
-    lines.push(format!("finish    {} features of a subject's own records", job.plan.features.len()));
+    Ok((lines, missing))
+}
+
+fn scoring(job: &Job) -> Vec<String> {
     let propagation = &job.model.card.propagation;
-    let linked = job.exports.iter().any(|e| e.table.name == "friend_links");
-    lines.push(match (propagation.enabled, linked) {
+    let of_friends = job.card.features.iter().filter(|f| matches!(f.origin, Origin::Friends(_))).count();
+    let friends = match (propagation.enabled, job.export("friend_links").is_some()) {
         (true, true) => {
             let rounds = Parameters::new(propagation).rounds;
             format!("propagate {rounds} rounds over the ties of friends, {of_friends} features")
         }
         (true, false) => "propagate nothing: no friend_links, so the relationship category is neutral".to_owned(),
         (false, _) => "propagate nothing: the model's propagation is off".to_owned(),
+    };
+    vec![friends, format!("score     {} features in {} segments", job.card.features.len(), job.card.weights.len())]
+}
+
+/// How long the work would take by what the latest runs of the pipeline took for the same.
+fn expected(folder: &Path, pipeline: &str, missing: &[Key]) -> String {
+    let mut took: BTreeMap<String, f64> = BTreeMap::new();
+    let audits = RunFolder::all(folder).into_iter().filter_map(|run| {
+        let audit: Value = serde_json::from_str(&fs_err::read_to_string(run.path("audit.json")).ok()?).ok()?;
+        (audit["provenance"]["pipeline"] == pipeline).then_some(audit)
     });
-    lines.push(format!("score     {} features in {} segments", job.card.features.len(), job.card.weights.len()));
-    lines.join("\n") + "\n"
+    for audit in audits {
+        for stage in audit["timings"]["stages"].as_array().into_iter().flatten() {
+            if let (Some(name), Some(seconds)) = (stage["stage"].as_str(), stage["seconds"].as_f64()) {
+                took.insert(name.to_owned(), seconds);
+            }
+        }
+    }
+    if took.is_empty() {
+        return "time      unknown: no run of this pipeline is kept".to_owned();
+    }
+    let reads = |table: &str| missing.iter().any(|k| k.parts.contains_key(&format!("inputs.{table}")));
+    let in_buckets = |k: &Key| matches!(k.kind, Kind::Subjects | Kind::Records(_) | Kind::Features(_));
+    let needed = |name: &str| match name.strip_prefix("read ") {
+        Some(table) => reads(table),
+        None if name == "measure" => missing.iter().any(in_buckets),
+        None => true,
+    };
+    let seconds: f64 = took.iter().filter(|(name, _)| needed(name)).map(|(_, s)| s).sum();
+    format!("time      about {seconds:.0} s, by what the latest runs took for the same stages")
+}
+
+/// The plan of a backfill: what each date would reuse and make.
+///
+/// # Errors
+/// When an input file cannot be read.
+pub fn of_backfill(backfill: &Backfill, jobs: &[Job], log: &Output) -> Result<String> {
+    let Some(first) = jobs.first() else { return Ok(String::new()) };
+    let folder = output_of(&first.pipeline);
+    let hashes = Memory::of(&folder).hashes(&first.exports, log, &AtomicBool::new(false))?;
+    let mut lines = vec![format!("backfill  {} with {}, into {}", backfill.pipeline, backfill.model, folder.display())];
+    for (slot, job) in backfill.slots.iter().zip(jobs) {
+        let (stages, missing) = stages(job, &hashes, &folder)?;
+        let state = match &slot.fate {
+            Fate::Pending => "pending",
+            Fate::Done { .. } => "done",
+            Fate::Failed { .. } => "failed",
+            Fate::Skipped { .. } => "skipped",
+        };
+        let kept = stages.len() - missing.len();
+        lines.push(format!("{}  {state:<8} {kept} of {} stages kept", slot.as_of, stages.len()));
+    }
+    Ok(lines.join("\n") + "\n")
 }

@@ -24,7 +24,7 @@ pub fn run(args: &RunArgs, output: &Output) -> Result<ExitStatus> {
     let started = Instant::now();
     let job = job::load(&args.pipeline)?;
     if args.plan {
-        output.data(&text(&job))?;
+        output.data(&text(&job, output)?)?;
         return Ok(ExitStatus::Success);
     }
     let accept = accepted(&args.accept, args.because.as_deref())?;
@@ -50,7 +50,6 @@ pub fn run(args: &RunArgs, output: &Output) -> Result<ExitStatus> {
             output.line(&format!("published {} (run {})", house.output.join(table).display(), run.id));
             Ok(ExitStatus::Success)
         }
-        Ended::NothingToDo { .. } => Ok(ExitStatus::Success),
         Ended::Refused { run, found } => {
             let folder = run.folder.display();
             Err(GateFailed(format!("{found}\nnothing was published; the result is kept in {folder}")).into())

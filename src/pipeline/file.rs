@@ -156,7 +156,19 @@ impl Pipeline {
     /// # Errors
     /// When the file cannot be read, is not a pipeline, or an override is malformed; the message names file and line.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
-        let mut source = Source::read(path)?;
+        Self::with_overrides(Source::read(path)?, overrides)
+    }
+
+    /// Reads a pipeline from its text, as if it stood in a file.
+    ///
+    /// # Errors
+    /// When the text is no pipeline.
+    pub fn parse(path: &Path, text: String) -> Result<Self> {
+        Self::with_overrides(Source { path: path.to_owned(), text }, &[])
+    }
+
+    fn with_overrides(mut source: Source, overrides: &[String]) -> Result<Self> {
+        let path = source.path.clone();
         if !overrides.is_empty() {
             let mut table: toml::Table = source.parse().map_err(anyhow::Error::msg)?;
             for text in overrides {
@@ -172,7 +184,7 @@ impl Pipeline {
             }
         })?;
         let overridden = !overrides.is_empty();
-        let mut pipeline = Self { path: path.to_owned(), text: source.text, overridden, settings };
+        let mut pipeline = Self { path, text: source.text, overridden, settings };
         pipeline.settings.inputs.retain(|_, input| !input.path.is_empty());
         Ok(pipeline)
     }

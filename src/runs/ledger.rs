@@ -25,6 +25,8 @@ pub enum Event {
     Published,
     /// A gate refused it; the table before it stayed.
     Refused,
+    /// Its folder was removed to make room; what it published stays.
+    Removed,
 }
 
 /// A gate that failed and was overridden.
@@ -242,10 +244,10 @@ impl Ledger {
         self.lines.iter().rev().find(|l| l.entry.event == Event::Published && l.entry.table == table)
     }
 
-    /// The last line about a run.
+    /// The line about how a run ended.
     #[must_use]
     pub fn of_run(&self, run: &str) -> Option<&Line> {
-        self.lines.iter().rev().find(|l| l.entry.run == run)
+        self.lines.iter().rev().find(|l| l.entry.run == run && l.entry.event != Event::Removed)
     }
 
     /// Writes the ledger with one more line beside the ledger.

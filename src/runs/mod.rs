@@ -4,11 +4,14 @@
 //! [`run`] scores one, asks the gates and has [`publication`] rename the table into its place and add a line to the
 //! [`ledger`]. [`folder`] says what state a run is in.
 
+pub mod backfill;
+pub mod compare;
 pub mod configuration;
 pub mod durable;
 pub mod folder;
 pub mod house;
 pub mod inputs;
+pub mod kept;
 pub mod ledger;
 pub mod lock;
 pub mod manifest;
@@ -17,3 +20,4 @@ pub mod previous;
 pub mod publication;
 pub mod run;
 pub mod step;
+pub mod verify;

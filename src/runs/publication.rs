@@ -32,7 +32,7 @@ pub fn conclude(run: &RunFolder, mut entry: Entry, key: Option<Key>) -> Result<(
         Event::Published => ledger
             .current(&entry.table)
             .map(|line| TableOf { run: line.entry.run.clone(), scores: line.entry.scores.clone() }),
-        Event::Refused => None,
+        Event::Refused | Event::Removed => None,
     };
     sync_folder(&run.folder)?;
     run.set(&State::Publishing { entry: Box::new(entry.clone()) })?;

@@ -53,11 +53,6 @@ pub enum Ended {
         /// The run.
         run: RunFolder,
     },
-    /// Nothing had changed: the published table is the one this run would make.
-    NothingToDo {
-        /// The run that made it.
-        run: String,
-    },
     /// Gates refused it.
     Refused {
         /// The run, which is kept.
@@ -359,7 +354,7 @@ fn inputs(job: &Job, hashes: &[Vec<Hash>]) -> Vec<Input> {
         for (file, hash) in export.files.iter().zip(files) {
             inputs.push(Input {
                 name: format!("{}/{}", export.table.name, file.file.label),
-                uri: file.file.path.clone(),
+                uri: std::path::absolute(&file.file.path).unwrap_or_else(|_| file.file.path.clone()),
                 digest: Digest { blake3: hash.clone() },
                 annotations: Annotations {
                     table: export.table.name.clone(),

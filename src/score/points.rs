@@ -3,7 +3,7 @@
 //! score = low + round-half-even(range · Σ_c weight_c · Σ_f importance·share / (1200 · Σ_f importance) / 10000).
 //! Parts get the floor of their exact contribution; what is left goes to the largest remainders, ties in order.
 
-use super::card::{Scorecard, WEIGHTS_ONE};
+use super::card::{CardFeature, Scorecard, WEIGHTS_ONE};
 use crate::graph::parameters::SHARE_ONE;
 use crate::pipeline::model::{FULL_SHARE, RELATIONSHIPS};
 
@@ -88,6 +88,14 @@ impl Scorecard {
         let neutral = of(self.neutral_share * self.importance[RELATIONSHIPS]);
         let numerator = of(self.sums(bins)[RELATIONSHIPS]) - neutral;
         Fraction { numerator, denominator: self.denominator() }.round_half_even()
+    }
+
+    /// The points that a bin of a feature gives in a segment, before the one rounding of the score.
+    #[must_use]
+    pub fn feature_points(&self, segment: usize, feature: &CardFeature, bin: u8) -> f64 {
+        let share = feature.importance * feature.shares[usize::from(bin)];
+        let all = FULL_SHARE * self.importance[feature.category].max(1);
+        (self.range * self.weights[segment][feature.category]) as f64 * share as f64 / all as f64 / WEIGHTS_ONE as f64
     }
 
     /// The score for the bins of a subject's features in a segment.

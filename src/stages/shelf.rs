@@ -1,7 +1,9 @@
 //! Where stages are kept, below the output folder: made under another name, renamed when whole, verified when reused.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -49,6 +51,12 @@ impl Stage {
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// The file that describes it; it is touched when the stage is used.
+    #[must_use]
+    pub fn label_path(&self) -> PathBuf {
+        self.folder.join(LABEL)
     }
 
     /// What was counted and quarantined when it was made.
@@ -118,13 +126,15 @@ impl Shelf {
                 return Ok(Err(Missing::Damaged));
             }
         }
+        // For `clean`, which goes by the time of the last use; a stage that cannot be touched is only removed sooner.
+        let _ = File::options().append(true).open(stage.label_path()).and_then(|f| f.set_modified(SystemTime::now()));
         Ok(Ok(stage))
     }
 
     /// Why there is no stage of a key: what differs from the latest of its kind and date.
     #[must_use]
     pub fn missing(&self, key: &Key) -> Missing {
-        let mut others: Vec<(std::time::SystemTime, Key)> = self
+        let mut others: Vec<(SystemTime, Key)> = self
             .stages_of(&key.kind)
             .into_iter()
             .filter(|stage| stage.label.key.as_of == key.as_of)

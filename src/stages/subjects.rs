@@ -75,6 +75,14 @@ impl Writer {
     }
 }
 
+/// Number of subjects of a stage.
+///
+/// # Errors
+/// When it is damaged.
+pub fn count(stage: &Stage) -> Result<usize> {
+    Ok(Blocks::open(&stage.path(IDS))?.rows())
+}
+
 /// The stage, opened: ids and consents of everyone, own columns block by block.
 #[derive(Debug)]
 pub struct Subjects {

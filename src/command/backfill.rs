@@ -1,0 +1,178 @@
+//! `sesame backfill`: many as-of dates, one after another, from stages that are made in one pass.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::plan;
+use super::run::accepted;
+use crate::cli::{BackfillArgs, PipelineArgs};
+use crate::contract::parse_day;
+use crate::exit::{self, ExitStatus, Interrupted, stop_on_signals};
+use crate::job::{Job, load_dates};
+use crate::machine::limits;
+use crate::output::Output;
+use crate::pipeline::Pipeline;
+use crate::publish::hashes::Hash;
+use crate::runs::backfill::{Backfill, Fate, Only};
+use crate::runs::house::{House, output_of};
+use crate::runs::inputs::Memory;
+use crate::runs::ledger::Ledger;
+use crate::runs::prepare::{Workshop, stages};
+use crate::runs::publication::table_path;
+use crate::runs::run::{Accept, Ended, Identity, identify, published, run as score};
+use crate::stages::shelf::Stage;
+
+/// Dates whose stages are made in one pass: as many as fit the memory beside the rows themselves.
+const AT_ONCE: usize = 12;
+
+/// Runs the dates of a backfill that are wanted; one that fails does not stop the others.
+///
+/// # Errors
+/// When the configuration or the inputs do not fit the contract, the output is locked, or the work is interrupted.
+pub fn run(args: &BackfillArgs, output: &Output) -> Result<ExitStatus> {
+    let range = (parse_day(&args.from).context("--from")?, parse_day(&args.to).context("--to")?, args.every);
+    let given = &args.pipeline;
+    let pipeline = Pipeline::load(&given.pipeline, &given.overrides)?;
+    let accept = accepted(&args.accept, args.because.as_deref())?;
+    let limits = limits(&args.engine, &pipeline)?;
+    // The model names the backfill, so it is read before the dates are known.
+    let first = load_dates(pipeline.clone(), given, &[range.0])?.pop().context("no date")?;
+    let (name, model, folder) = (first.pipeline.settings.name.clone(), first.model.label(), output_of(&pipeline));
+    let mut backfill = Backfill::open(&folder, &name, &model, range, given.known_by.as_deref())?;
+    let given = PipelineArgs { known_by: backfill.known_by.clone(), ..given.clone() };
+    let dates: Vec<_> = backfill.slots.iter().map(|s| s.as_of).collect();
+    let jobs = load_dates(pipeline, &given, &dates)?;
+    if args.plan {
+        output.data(&plan::of_backfill(&backfill, &jobs, output)?)?;
+        return Ok(ExitStatus::Success);
+    }
+    let stop = stop_on_signals()?;
+    let command = format!("backfill {}", given.pipeline.display());
+    let house = House::open(&first.pipeline, &command, output)?;
+    let shop = Workshop { house: &house, limits: &limits, fresh: false, stop: &stop, log: output };
+    let mut memory = Memory::of(&house.output);
+    let hashes = memory.hashes(&first.exports, output, &stop)?;
+    memory.save(&house.output)?;
+    let wanted = choose(&mut backfill, jobs, &hashes, args.only, &shop)?;
+    backfill.save(&house.output)?;
+    for some in wanted.chunks(AT_ONCE) {
+        let jobs: Vec<&Job> = some.iter().map(|(job, _)| job).collect();
+        let made = stages_of_each(&jobs, &hashes, &shop)?;
+        for ((job, identity), stages) in some.iter().zip(made) {
+            let fate = match stages.and_then(|stages| one(job, identity, &hashes, &stages, &accept, &shop)) {
+                Ok(fate) => fate,
+                Err(error) if error.downcast_ref::<Interrupted>().is_some() => return Err(error),
+                Err(error) => Fate::Failed { because: exit::message(&error) },
+            };
+            if let Fate::Failed { because } = &fate {
+                output.error(&format!("{}: {because}", identity.label.as_of));
+            }
+            backfill.note(job.snapshot.calendar.as_of(), fate);
+            backfill.save(&house.output)?;
+        }
+    }
+    output.line(&text(&backfill));
+    let failed = backfill.with(|f| matches!(f, Fate::Failed { .. })).count();
+    Ok(if failed == 0 { ExitStatus::Success } else { ExitStatus::Partly })
+}
+
+/// The jobs to run; of the others the state says why they are not.
+fn choose(
+    backfill: &mut Backfill,
+    jobs: Vec<Job>,
+    hashes: &[Vec<Hash>],
+    only: Only,
+    shop: &Workshop,
+) -> Result<Vec<(Job, Identity)>> {
+    let ledger = Ledger::open(&shop.house.output, shop.house.key.clone())?;
+    let mut wanted = Vec::new();
+    for job in jobs {
+        exit::check(shop.stop)?;
+        let as_of = job.snapshot.calendar.as_of();
+        let held = backfill.slots.iter().find(|s| s.as_of == as_of).map(|s| s.fate.clone());
+        let identity = identify(&job, hashes);
+        let table = table_path(&identity.label.as_of, &identity.label.model);
+        let there = ledger.current(&table).filter(|_| shop.house.output.join(&table).exists());
+        match (only, held) {
+            (Only::Failed, Some(Fate::Failed { .. })) | (Only::All, _) => {}
+            (Only::Failed, _) => continue,
+            (Only::Missing, held) => {
+                if let Some(line) = there {
+                    // What this backfill did itself stays done.
+                    if !matches!(held, Some(Fate::Done { .. })) {
+                        let because = format!("published by the run {}", line.entry.run);
+                        backfill.note(as_of, Fate::Skipped { because });
+                    }
+                    continue;
+                }
+            }
+        }
+        if let Some(run) = published(&identity, shop)? {
+            let because = format!("the run {run} is published, and nothing it depends on has changed");
+            backfill.note(as_of, Fate::Skipped { because });
+            continue;
+        }
+        backfill.note(as_of, Fate::Pending);
+        wanted.push((job, identity));
+    }
+    Ok(wanted)
+}
+
+/// The stages of every job. When making them together fails, each date is tried by itself, so that the others go on.
+fn stages_of_each(jobs: &[&Job], hashes: &[Vec<Hash>], shop: &Workshop) -> Result<Vec<Result<Vec<Stage>>>> {
+    match stages(jobs, hashes, shop) {
+        Ok(made) => Ok(made.into_iter().map(Ok).collect()),
+        Err(error) if error.downcast_ref::<Interrupted>().is_some() => Err(error),
+        Err(error) if jobs.len() == 1 => Ok(vec![Err(error)]),
+        Err(error) => {
+            shop.log.warn(&format!("the dates are tried one by one, for together: {}", exit::message(&error)));
+            let mut each = Vec::with_capacity(jobs.len());
+            for job in jobs {
+                exit::check(shop.stop)?;
+                each.push(stages(&[*job], hashes, shop).and_then(|mut s| s.pop().context("no stages")));
+            }
+            Ok(each)
+        }
+    }
+}
+
+fn one(
+    job: &Job,
+    identity: &Identity,
+    hashes: &[Vec<Hash>],
+    stages: &[Stage],
+    accept: &[Accept],
+    shop: &Workshop,
+) -> Result<Fate> {
+    if subjects(stages) == 0 {
+        return Ok(Fate::Skipped { because: "no subject is visible at this date".to_owned() });
+    }
+    Ok(match score(job, identity, hashes, stages, accept, shop, Instant::now())? {
+        Ended::Published { run } => {
+            shop.log.line(&format!("published {} (run {})", identity.label.as_of, run.id));
+            Fate::Done { run: run.id }
+        }
+        Ended::Refused { found, .. } => Fate::Failed { because: found },
+    })
+}
+
+/// Number of subjects that the stages' date sees.
+fn subjects(stages: &[Stage]) -> usize {
+    let of = stages.iter().find(|s| s.label.key.kind == crate::stages::key::Kind::Subjects);
+    of.and_then(|s| crate::stages::subjects::count(s).ok()).unwrap_or(0)
+}
+
+fn text(backfill: &Backfill) -> String {
+    let mut lines = vec![format!("\nbackfill of {} with {}", backfill.pipeline, backfill.model)];
+    for slot in &backfill.slots {
+        let fate = match &slot.fate {
+            Fate::Pending => "pending".to_owned(),
+            Fate::Done { run } => format!("done     {run}"),
+            Fate::Failed { because } => format!("failed   {}", because.replace('\n', "; ")),
+            Fate::Skipped { because } => format!("skipped  {because}"),
+        };
+        lines.push(format!("  {}  {fate}", slot.as_of));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,376 @@
+//! Two kept runs side by side: who is only in one, whose score moved, and what moved it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, RecordBatchReader};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Int16Type};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde::Serialize;
+
+use super::kept::KeptRun;
+use crate::features::plan::none_column;
+use crate::ingest::spine::Ids;
+use crate::pipeline::model::{CATEGORIES, RELATIONSHIPS};
+use crate::score::card::Origin;
+use crate::score::reasons::REASONS;
+
+/// Points in a cell of the histogram of moves.
+const CELL: i64 = 10;
+
+/// A column that only one table has, or that has another type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SchemaChange {
+    /// The column.
+    pub column: String,
+    /// Its type in A, if it is there.
+    pub a: Option<String>,
+    /// Its type in B, if it is there.
+    pub b: Option<String>,
+}
+
+/// Points that something moved scores by.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Contribution {
+    /// The category, or feature.
+    pub name: String,
+    /// Mean of the points moved, over everyone scored in both.
+    pub mean: f64,
+    /// Mean of their size.
+    pub mean_size: f64,
+    /// Subjects for whom it moved.
+    pub subjects: Option<u64>,
+}
+
+/// How often a reason is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReasonChange {
+    /// The code.
+    pub reason: String,
+    /// Subjects who have it in B and not in A.
+    pub gained: Option<u64>,
+    /// Subjects who have it in A and not in B.
+    pub lost: Option<u64>,
+}
+
+/// What differs between two runs. A count of subjects that is small enough to point at someone is null.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The runs' ids.
+    pub runs: [String; 2],
+    /// Columns that differ.
+    pub schema: Vec<SchemaChange>,
+    /// Subjects only in A.
+    pub only_a: Option<u64>,
+    /// Subjects only in B.
+    pub only_b: Option<u64>,
+    /// Subjects in both.
+    pub both: u64,
+    /// Subjects by status in A, then status in B, where they differ.
+    pub statuses: BTreeMap<String, BTreeMap<String, Option<u64>>>,
+    /// Subjects scored in both.
+    pub scored: u64,
+    /// Those whose score did not move.
+    pub unmoved: Option<u64>,
+    /// Mean of the moves in points, B less A.
+    pub mean: Option<f64>,
+    /// Mean of their size.
+    pub mean_size: Option<f64>,
+    /// Quantiles of the moves.
+    pub quantiles: BTreeMap<String, i64>,
+    /// Subjects by move, in cells of ten points; each cell by its lower end.
+    pub histogram: Vec<(i64, Option<u64>)>,
+    /// Subjects by band in A, then band in B.
+    pub bands: BTreeMap<String, BTreeMap<String, Option<u64>>>,
+    /// What each category moved, overrides last; together they are the move.
+    pub categories: Vec<Contribution>,
+    /// What each feature moved, the largest first; before the one rounding, so they add up to about the category's.
+    pub features: Vec<Contribution>,
+    /// Reasons by how many gained or lost them.
+    pub reasons: Vec<ReasonChange>,
+}
+
+/// A scored table in memory.
+struct Table {
+    ids: Ids,
+    columns: RecordBatch,
+}
+
+/// Compares two runs.
+///
+/// # Errors
+/// When a table cannot be read, or the ids of the two are written differently.
+pub fn compare(a: &KeptRun, b: &KeptRun) -> Result<Comparison> {
+    let (one, other) = (table(a)?, table(b)?);
+    let least = a.pipeline.settings.privacy.min_cell.max(b.pipeline.settings.privacy.min_cell);
+    let cell = |count: u64| if count > 0 && count < least { None } else { Some(count) };
+    let (pairs, only_a, only_b) = matched(&one.ids, &other.ids);
+    let score = |t: &Table| -> Result<Vec<Option<i16>>> { shorts(&t.columns, "score") };
+    let (sa, sb) = (score(&one)?, score(&other)?);
+    let scored: Vec<(usize, usize)> =
+        pairs.iter().copied().filter(|(i, j)| sa[*i].is_some() && sb[*j].is_some()).collect();
+    let value = |v: &[Option<i16>], at: usize| i64::from(v[at].unwrap_or(0));
+    let mut moves: Vec<i64> = scored.iter().map(|(i, j)| value(&sb, *j) - value(&sa, *i)).collect();
+    let enough = moves.len() as u64 >= least.max(1);
+    let count = moves.len().max(1) as f64;
+    let mean = moves.iter().sum::<i64>() as f64 / count;
+    let mean_size = moves.iter().map(|m| m.abs()).sum::<i64>() as f64 / count;
+    let categories = categories(&one, &other, &scored, &moves, &cell)?;
+    let features = if enough { features(a, b, &one, &other, &scored, &cell)? } else { Vec::new() };
+    moves.sort_unstable();
+    let quantile = |q: usize| moves.get(moves.len().saturating_sub(1) * q / 100).copied();
+    let names = [("p01", 1), ("p05", 5), ("p25", 25), ("p50", 50), ("p75", 75), ("p95", 95), ("p99", 99)];
+    let quantiles = names.into_iter().filter(|_| enough).filter_map(|(n, q)| Some((n.to_owned(), quantile(q)?)));
+    let cells = moves.chunk_by(|x, y| x.div_euclid(CELL) == y.div_euclid(CELL));
+    Ok(Comparison {
+        runs: [a.run.id.clone(), b.run.id.clone()],
+        schema: schema(&one.columns, &other.columns),
+        only_a: cell(only_a),
+        only_b: cell(only_b),
+        both: pairs.len() as u64,
+        statuses: {
+            let mut all = crosstab(&one, &other, &pairs, "status", &cell)?;
+            for (from, to) in &mut all {
+                to.remove(from);
+            }
+            all.retain(|_, to| !to.is_empty());
+            all
+        },
+        scored: scored.len() as u64,
+        unmoved: cell(moves.iter().filter(|m| **m == 0).count() as u64),
+        mean: enough.then_some(mean),
+        mean_size: enough.then_some(mean_size),
+        quantiles: quantiles.collect(),
+        histogram: cells.map(|c| (c[0].div_euclid(CELL) * CELL, cell(c.len() as u64))).collect(),
+        bands: crosstab(&one, &other, &scored, "band", &cell)?,
+        categories,
+        features,
+        reasons: reasons(&one, &other, &pairs, &cell)?,
+    })
+}
+
+fn table(run: &KeptRun) -> Result<Table> {
+    let columns = read(&run.scores(), None)?;
+    let ids = columns.column(0);
+    let mut all = Ids::default();
+    match ids.data_type() {
+        DataType::Utf8 => ids.as_string::<i32>().iter().for_each(|id| all.push(id.unwrap_or("").as_bytes())),
+        DataType::Int64 => {
+            let ids = ids.as_primitive::<arrow::datatypes::Int64Type>();
+            ids.values().iter().for_each(|id| all.push(&crate::ingest::spine::to_ordered(*id)));
+        }
+        DataType::FixedSizeBinary(_) => {
+            let ids = ids.as_fixed_size_binary();
+            (0..ids.len()).for_each(|n| all.push(ids.value(n)));
+        }
+        other => bail!("{}: subject ids are {other}", run.scores().display()),
+    }
+    Ok(Table { ids: all, columns })
+}
+
+/// All rows of a Parquet file, or chosen columns of them.
+fn read(path: &Path, columns: Option<&[String]>) -> Result<RecordBatch> {
+    let file = fs_err::File::open(path)?.into_parts().0;
+    let mut builder =
+        ParquetRecordBatchReaderBuilder::try_new(file).with_context(|| format!("{} is damaged", path.display()))?;
+    if let Some(columns) = columns {
+        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
+        builder = builder.with_projection(mask);
+    }
+    let reader = builder.build()?;
+    let schema = RecordBatchReader::schema(&reader);
+    let batches = reader.collect::<Result<Vec<_>, _>>()?;
+    Ok(concat_batches(&schema, &batches)?)
+}
+
+/// Rows of the same subject in two tables sorted by id, and how many are only in the one and the other.
+fn matched(a: &Ids, b: &Ids) -> (Vec<(usize, usize)>, u64, u64) {
+    let (mut i, mut j, mut pairs, mut only_a, mut only_b) = (0, 0, Vec::new(), 0, 0);
+    while i < a.len() || j < b.len() {
+        let order = match (i < a.len(), j < b.len()) {
+            (true, true) => a.get(i).cmp(b.get(j)),
+            (true, false) => std::cmp::Ordering::Less,
+            (false, _) => std::cmp::Ordering::Greater,
+        };
+        match order {
+            std::cmp::Ordering::Equal => {
+                pairs.push((i, j));
+                i += 1;
+                j += 1;
+            }
+            std::cmp::Ordering::Less => {
+                only_a += 1;
+                i += 1;
+            }
+            std::cmp::Ordering::Greater => {
+                only_b += 1;
+                j += 1;
+            }
+        }
+    }
+    (pairs, only_a, only_b)
+}
+
+fn named<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
+    batch.column_by_name(name).with_context(|| format!("the table has no column {name}"))
+}
+
+fn shorts(batch: &RecordBatch, name: &str) -> Result<Vec<Option<i16>>> {
+    Ok(cast(named(batch, name)?, &DataType::Int16)?.as_primitive::<Int16Type>().iter().collect())
+}
+
+fn texts(batch: &RecordBatch, name: &str) -> Result<arrow::array::StringArray> {
+    Ok(cast(named(batch, name)?, &DataType::Utf8)?.as_string::<i32>().clone())
+}
+
+fn schema(a: &RecordBatch, b: &RecordBatch) -> Vec<SchemaChange> {
+    let kind =
+        |batch: &RecordBatch, name: &str| batch.schema().field_with_name(name).ok().map(|f| f.data_type().to_string());
+    let (sa, sb) = (a.schema(), b.schema());
+    let mut names: Vec<&String> = sa.fields().iter().chain(sb.fields()).map(|f| f.name()).collect();
+    names.sort();
+    names.dedup();
+    let changes = names.into_iter().map(|n| SchemaChange { column: n.clone(), a: kind(a, n), b: kind(b, n) });
+    changes.filter(|c| c.a != c.b).collect()
+}
+
+/// Counts by a column's text in A and in B.
+fn crosstab(
+    a: &Table,
+    b: &Table,
+    pairs: &[(usize, usize)],
+    column: &str,
+    cell: &dyn Fn(u64) -> Option<u64>,
+) -> Result<BTreeMap<String, BTreeMap<String, Option<u64>>>> {
+    let (ta, tb) = (texts(&a.columns, column)?, texts(&b.columns, column)?);
+    let mut counts: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
+    for (i, j) in pairs {
+        *counts.entry(ta.value(*i)).or_default().entry(tb.value(*j)).or_default() += 1;
+    }
+    let row = |row: BTreeMap<&str, u64>| row.into_iter().map(|(to, n)| (to.to_owned(), cell(n))).collect();
+    Ok(counts.into_iter().map(|(from, to)| (from.to_owned(), row(to))).collect())
+}
+
+fn contribution(name: &str, moved: impl Iterator<Item = f64>, cell: &dyn Fn(u64) -> Option<u64>) -> Contribution {
+    let (mut n, mut sum, mut size, mut subjects) = (0_u64, 0.0, 0.0, 0);
+    for points in moved {
+        n += 1;
+        sum += points;
+        size += points.abs();
+        subjects += u64::from(points != 0.0);
+    }
+    let n = n.max(1) as f64;
+    Contribution { name: name.to_owned(), mean: sum / n, mean_size: size / n, subjects: cell(subjects) }
+}
+
+fn categories(
+    a: &Table,
+    b: &Table,
+    scored: &[(usize, usize)],
+    moves: &[i64],
+    cell: &dyn Fn(u64) -> Option<u64>,
+) -> Result<Vec<Contribution>> {
+    let mut rest: Vec<i64> = moves.to_vec();
+    let mut found = Vec::with_capacity(CATEGORIES.len() + 1);
+    for category in CATEGORIES {
+        let column = format!("points_{category}");
+        let (pa, pb) = (shorts(&a.columns, &column)?, shorts(&b.columns, &column)?);
+        let of = |v: &[Option<i16>], at: usize| i64::from(v[at].unwrap_or(0));
+        let moved: Vec<i64> = scored.iter().map(|(i, j)| of(&pb, *j) - of(&pa, *i)).collect();
+        rest.iter_mut().zip(&moved).for_each(|(rest, moved)| *rest -= moved);
+        found.push(contribution(category, moved.iter().map(|m| *m as f64), cell));
+    }
+    found.push(contribution("overrides", rest.iter().map(|m| *m as f64), cell));
+    Ok(found)
+}
+
+/// What each feature of a subject's own records moved. What the two models call differently is in one of them only.
+fn features(
+    a: &KeptRun,
+    b: &KeptRun,
+    one: &Table,
+    other: &Table,
+    scored: &[(usize, usize)],
+    cell: &dyn Fn(u64) -> Option<u64>,
+) -> Result<Vec<Contribution>> {
+    let mut names: Vec<(&str, usize)> = Vec::new();
+    for card in [&a.card, &b.card] {
+        for feature in card.features.iter().filter(|f| f.category != RELATIONSHIPS) {
+            if !names.contains(&(feature.name.as_str(), feature.category)) {
+                names.push((&feature.name, feature.category));
+            }
+        }
+    }
+    let (ga, gb) = (segments(a, one)?, segments(b, other)?);
+    let mut found = Vec::with_capacity(names.len());
+    for (name, category) in names {
+        let (pa, pb) = (points(a, name, category, &ga)?, points(b, name, category, &gb)?);
+        let of = |points: &Option<Vec<f64>>, at: usize| points.as_ref().map_or(0.0, |p| p[at]);
+        found.push(contribution(name, scored.iter().map(|(i, j)| of(&pb, *j) - of(&pa, *i)), cell));
+    }
+    found.sort_by(|x, y| y.mean_size.total_cmp(&x.mean_size).then_with(|| x.name.cmp(&y.name)));
+    Ok(found)
+}
+
+/// The position of each subject's segment in the model.
+fn segments(run: &KeptRun, table: &Table) -> Result<Vec<usize>> {
+    let names: Vec<&str> = run.model.card.segment.iter().map(|s| s.get_ref().name.as_str()).collect();
+    let texts = texts(&table.columns, "segment")?;
+    let position = |text: Option<&str>| names.iter().position(|n| Some(*n) == text).context("an unknown segment");
+    texts.iter().map(position).collect()
+}
+
+/// The points, before rounding, that a feature gives each subject; nothing when the model does not score it.
+fn points(run: &KeptRun, name: &str, category: usize, segments: &[usize]) -> Result<Option<Vec<f64>>> {
+    let Some(feature) = run.card.features.iter().find(|f| f.name == name && f.category == category) else {
+        return Ok(None);
+    };
+    let Origin::Plan(position) = feature.origin else { return Ok(None) };
+    let path = run.features(&run.plan.features[position].category);
+    if !path.exists() {
+        bail!("run {}: {} is missing; the moves of features cannot be told", run.run.id, path.display());
+    }
+    let none = none_column(name);
+    let batch = read(&path, Some(&[name.to_owned(), none.clone()]))?;
+    let values = named(&batch, name)?.as_any().downcast_ref::<Float64Array>().context("features are doubles")?;
+    let nones = named(&batch, &none)?.as_any().downcast_ref::<BooleanArray>().context("flags are Boolean")?;
+    let worth = |segment: usize, bin: u8| run.card.feature_points(segment, feature, bin);
+    let of = |(s, segment): (usize, &usize)| {
+        let value = if values.is_valid(s) { values.value(s) } else { f64::NAN };
+        worth(*segment, feature.bin(value, nones.value(s)))
+    };
+    Ok(Some(segments.iter().enumerate().map(of).collect()))
+}
+
+fn reasons(
+    a: &Table,
+    b: &Table,
+    pairs: &[(usize, usize)],
+    cell: &dyn Fn(u64) -> Option<u64>,
+) -> Result<Vec<ReasonChange>> {
+    let columns =
+        |t: &Table| (1..=REASONS).map(|n| texts(&t.columns, &format!("reason_{n}"))).collect::<Result<Vec<_>>>();
+    let (ra, rb) = (columns(a)?, columns(b)?);
+    let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for (i, j) in pairs {
+        let had = |code: &str| ra.iter().any(|r| r.is_valid(*i) && r.value(*i) == code);
+        let has = |code: &str| rb.iter().any(|r| r.is_valid(*j) && r.value(*j) == code);
+        for code in rb.iter().filter(|r| r.is_valid(*j)).map(|r| r.value(*j)).filter(|c| !had(c)) {
+            counts.entry(code).or_default().0 += 1;
+        }
+        for code in ra.iter().filter(|r| r.is_valid(*i)).map(|r| r.value(*i)).filter(|c| !has(c)) {
+            counts.entry(code).or_default().1 += 1;
+        }
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(code, (gained, lost))| (std::cmp::Reverse(gained + lost), *code));
+    let change = |(code, (gained, lost)): (&str, (u64, u64))| ReasonChange {
+        reason: code.to_owned(),
+        gained: cell(gained),
+        lost: cell(lost),
+    };
+    Ok(counts.into_iter().map(change).collect())
+}

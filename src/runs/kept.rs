@@ -1,0 +1,112 @@
+//! A run that is kept: found by folder, id or `latest`, and opened with the configuration it was made with.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::configuration::PIPELINE;
+use super::folder::RunFolder;
+use super::ledger::{Event, Key, Ledger};
+use super::manifest::Manifest;
+use super::publication::SCORES;
+use crate::contract::{Calendar, Contract, parse_day};
+use crate::features::{Plan, compile};
+use crate::pipeline::{Model, Pipeline};
+use crate::score::Scorecard;
+
+/// A run with what it was made with.
+pub struct KeptRun {
+    /// Its folder.
+    pub run: RunFolder,
+    /// What went in and came out.
+    pub manifest: Manifest,
+    /// The pipeline as it was used; paths are relative to where its file was.
+    pub pipeline: Pipeline,
+    /// The model as it was.
+    pub model: Model,
+    /// The features as they were compiled.
+    pub plan: Plan,
+    /// The scorecard as it was.
+    pub card: Scorecard,
+}
+
+/// The folder of a run that a user names: the folder itself, an id below `output`, or `latest`.
+///
+/// # Errors
+/// When there is no such run.
+pub fn find(name: &str, output: &Path) -> Result<RunFolder> {
+    let folder = Path::new(name);
+    if folder.join(super::manifest::MANIFEST).exists() {
+        let folder = std::path::absolute(folder)?;
+        let id = folder.file_name().context("a run's folder has a name")?.to_string_lossy().into_owned();
+        let output = folder.parent().and_then(Path::parent).unwrap_or_else(|| Path::new(".")).to_owned();
+        return Ok(RunFolder { output, id, folder });
+    }
+    let id = match name {
+        "latest" => latest(output)?,
+        id => id.to_owned(),
+    };
+    let run = RunFolder::of(output, &id);
+    if run.path(super::manifest::MANIFEST).exists() {
+        return Ok(run);
+    }
+    let known: Vec<String> = RunFolder::all(output).into_iter().map(|r| r.id).collect();
+    let hint = crate::expression::did_you_mean(&id, known.iter().map(String::as_str));
+    bail!("there is no run {id} in {}{hint}; name a run's folder, or give --output", output.join("runs").display())
+}
+
+/// The run published last.
+fn latest(output: &Path) -> Result<String> {
+    // Which run is the latest does not depend on the key; `verify` asks for it.
+    let ledger = Ledger::open(output, None)?;
+    let published = ledger.lines.iter().rev().find(|l| l.entry.event == Event::Published);
+    let line = published.with_context(|| format!("nothing was published in {} yet", output.display()))?;
+    Ok(line.entry.run.clone())
+}
+
+/// The key that a run's pipeline names for the ledger.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn key_of(run: &RunFolder) -> Result<Option<Key>> {
+    let manifest = Manifest::read(run)?;
+    super::house::key_of(&pipeline(run, &manifest)?)
+}
+
+fn pipeline(run: &RunFolder, manifest: &Manifest) -> Result<Pipeline> {
+    let text = fs_err::read_to_string(run.path(PIPELINE))?;
+    Pipeline::parse(&manifest.parameters().pipeline_file, text)
+}
+
+impl KeptRun {
+    /// Opens a run.
+    ///
+    /// # Errors
+    /// When its folder lacks a part, or its configuration is not one of this version.
+    pub fn open(run: RunFolder) -> Result<Self> {
+        let manifest = Manifest::read(&run)?;
+        let parameters = manifest.parameters();
+        let pipeline = pipeline(&run, &manifest)?;
+        let model = Model::load(&run.path(&parameters.model_file))?;
+        let contract = Contract::load()?;
+        let (first, last) = (parse_day(&contract.limits.first_date)?, parse_day(&contract.limits.last_date)?);
+        let calendar = Calendar::new(parse_day(&parameters.as_of)?, first, last)?;
+        let present: BTreeSet<String> = manifest.inputs().iter().map(|i| i.annotations.table.clone()).collect();
+        let plan = compile(&model.catalogue, &contract, &calendar, &present)?;
+        let card = Scorecard::new(&model, &plan, &pipeline.settings.currency)?;
+        Ok(Self { run, manifest, pipeline, model, plan, card })
+    }
+
+    /// Its scored table.
+    #[must_use]
+    pub fn scores(&self) -> PathBuf {
+        self.run.path(SCORES)
+    }
+
+    /// Its features of a category.
+    #[must_use]
+    pub fn features(&self, category: &str) -> PathBuf {
+        self.run.path(&format!("features/{category}.parquet"))
+    }
+}
