@@ -70,9 +70,17 @@ pub enum Command {
     #[command(after_help = "Examples:\n  sesame generate /tmp/population --subjects 100000 --seed 7\n  \
         sesame generate /tmp/population --subjects 1000 --seed 7 --as-of 2025-06-30 --months 12")]
     Generate(GenerateArgs),
-    /// Print the data contract.
-    #[command(after_help = "Examples:\n  sesame schema\n  sesame schema --format json")]
+    /// Print the data contract, or the JSON Schema of pipeline, model or feature files.
+    #[command(
+        after_help = "Examples:\n  sesame schema\n  sesame schema --format json\n  sesame schema pipeline > pipeline.json"
+    )]
     Schema(SchemaArgs),
+    /// Print completions for a shell.
+    #[command(after_help = "Example:\n  sesame completions bash > /etc/bash_completion.d/sesame")]
+    Completions(CompletionsArgs),
+    /// Print the man page.
+    #[command(after_help = "Example:\n  sesame man > /usr/local/share/man/man1/sesame.1")]
+    Man,
 }
 
 /// A pipeline and what is set on the command line.
@@ -286,10 +294,34 @@ pub enum SchemaFormat {
     Json,
 }
 
+/// What `schema` describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum SchemaOf {
+    /// The exports: tables, columns, rules.
+    #[default]
+    Contract,
+    /// The pipeline file, as JSON Schema.
+    Pipeline,
+    /// The model file, as JSON Schema.
+    Model,
+    /// A file of the feature catalogue, as JSON Schema.
+    Features,
+}
+
+/// Flags of `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
+
 /// Flags of `schema`.
 #[derive(Debug, Clone, Args)]
 pub struct SchemaArgs {
-    /// How to print.
+    /// Of what.
+    #[arg(value_enum, default_value_t)]
+    pub of: SchemaOf,
+    /// How to print the contract.
     #[arg(long, value_enum, default_value_t)]
     pub format: SchemaFormat,
 }

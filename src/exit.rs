@@ -83,15 +83,23 @@ impl ExitStatus {
     }
 }
 
+impl ExitStatus {
+    /// The number the shell sees.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Gate => 1,
+            Self::Error => 2,
+            Self::Locked => 3,
+            Self::Partly => 4,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
 impl From<ExitStatus> for ExitCode {
     fn from(status: ExitStatus) -> Self {
-        Self::from(match status {
-            ExitStatus::Success => 0,
-            ExitStatus::Gate => 1,
-            ExitStatus::Error => 2,
-            ExitStatus::Locked => 3,
-            ExitStatus::Partly => 4,
-            ExitStatus::Interrupted => 130,
-        })
+        Self::from(status.code())
     }
 }

@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         Command::Check(args) => command::check::run(args, &output),
         Command::Generate(args) => command::generate::run(args, &output),
         Command::Schema(args) => command::schema::run(args, &output),
+        Command::Completions(args) => command::manual::completions(args, &output),
+        Command::Man => command::manual::page(&output),
     });
     match result {
         Err(_) => ExitStatus::Error.into(),

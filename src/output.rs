@@ -5,8 +5,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the output module")]
 
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -31,16 +32,25 @@ pub struct Output {
     stages: Mutex<Vec<(String, f64)>>,
 }
 
+/// How often a stage that shows no bar says how far it is.
+const TICK: Duration = Duration::from_secs(10);
+
 /// A stage under way.
 pub struct Progress<'a> {
     output: &'a Output,
+    state: Arc<State>,
+    bar: Option<ProgressBar>,
+    started: Instant,
+    /// Ends the thread that tells how far the stage is, when it is dropped.
+    _ticking: Option<Sender<()>>,
+}
+
+/// How far a stage is.
+struct State {
     name: String,
     unit: &'static str,
     total: u64,
     done: AtomicU64,
-    bar: Option<ProgressBar>,
-    started: Instant,
-    last: Mutex<Instant>,
 }
 
 impl Output {
@@ -118,37 +128,24 @@ impl Output {
             bar.set_prefix(unit);
             bar
         });
-        let now = Instant::now();
-        Progress {
-            output: self,
-            name: name.to_owned(),
-            unit,
-            total,
-            done: AtomicU64::new(0),
-            bar,
-            started: now,
-            last: Mutex::new(now),
-        }
+        let state = Arc::new(State { name: name.to_owned(), unit, total, done: AtomicU64::new(0) });
+        let ticking = (!self.bars && !self.quiet).then(|| tick(Arc::clone(&state), self.json));
+        Progress { output: self, state, bar, started: Instant::now(), _ticking: ticking }
     }
 
-    /// The stages so far and the seconds each took.
+    /// The stages since this was last asked and the seconds each took: those of one run, when a process does several.
     #[must_use]
     pub fn timings(&self) -> Vec<(String, f64)> {
-        self.stages.lock().map(|s| s.clone()).unwrap_or_default()
+        self.stages.lock().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default()
     }
 }
 
 impl Progress<'_> {
     /// Counts work done.
     pub fn add(&self, units: u64) {
-        let done = self.done.fetch_add(units, Ordering::Relaxed) + units;
+        self.state.done.fetch_add(units, Ordering::Relaxed);
         if let Some(bar) = &self.bar {
             bar.inc(units);
-        } else if let Ok(mut last) = self.last.try_lock()
-            && last.elapsed() >= Duration::from_secs(10)
-        {
-            *last = Instant::now();
-            self.output.line(&format!("{}: {done} of {} {}", self.name, self.total, self.unit));
         }
     }
 
@@ -158,12 +155,38 @@ impl Progress<'_> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        let done = self.done.load(Ordering::Relaxed);
-        self.output.line(&format!("{:<24} {:>13} {:<8} {seconds:>7.1} s", self.name, thousands(done), self.unit));
+        let State { name, unit, .. } = self.state.as_ref();
+        let done = self.state.done.load(Ordering::Relaxed);
+        if self.output.json && !self.output.quiet {
+            tracing::info!(stage = name, done, unit, seconds, "stage done");
+        } else {
+            self.output.line(&format!("{name:<24} {:>13} {unit:<8} {seconds:>7.1} s", thousands(done)));
+        }
         if let Ok(mut stages) = self.output.stages.lock() {
-            stages.push((self.name.clone(), seconds));
+            stages.push((name.clone(), seconds));
         }
     }
+}
+
+/// Says every ten seconds how far a stage is, until the sender is dropped.
+fn tick(state: Arc<State>, json: bool) -> Sender<()> {
+    let (sender, ended) = channel();
+    let started = Instant::now();
+    std::thread::spawn(move || {
+        while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            let State { name, unit, total, done } = state.as_ref();
+            let (done, seconds) = (done.load(Ordering::Relaxed), started.elapsed().as_secs_f64());
+            // By the rate so far; nothing is known before the first unit is done.
+            let left = (done > 0).then(|| seconds * (total.saturating_sub(done)) as f64 / done as f64);
+            if json {
+                tracing::info!(stage = name, done, total, unit, seconds, seconds_left = left, "stage under way");
+            } else {
+                let left = left.map_or_else(String::new, |s| format!(", about {s:.0} s left"));
+                eprintln!("{name}: {} of {} {unit}{left}", thousands(done), thousands(*total));
+            }
+        }
+    });
+    sender
 }
 
 /// A count with separators: 1,234,567.

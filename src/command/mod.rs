@@ -5,6 +5,7 @@ pub mod check;
 pub mod clean;
 pub mod diff;
 pub mod generate;
+pub mod manual;
 pub mod plan;
 pub mod run;
 pub mod schema;

@@ -7,14 +7,18 @@ use anyhow::{Context, Result};
 use super::plan::text;
 use crate::cli::RunArgs;
 use crate::exit::{ExitStatus, GateFailed, stop_on_signals};
-use crate::job;
+use crate::job::{self, Job};
 use crate::machine::limits;
 use crate::output::Output;
 use crate::publish::gates::GATES;
+use crate::publish::hashes::Hash;
 use crate::runs::house::House;
 use crate::runs::inputs::Memory;
+use crate::runs::metrics::{self, Outcome};
 use crate::runs::prepare::{Workshop, stages};
-use crate::runs::run::{Accept, Ended, identify, published, run as score};
+use crate::runs::publication::table_path;
+use crate::runs::run::{Accept, Ended, Identity, identify, published, run as score};
+use crate::stages::shelf::Stage;
 
 /// Scores a population and publishes the table.
 ///
@@ -33,20 +37,17 @@ pub fn run(args: &RunArgs, output: &Output) -> Result<ExitStatus> {
     let command = format!("run {}", args.pipeline.pipeline.display());
     let house = House::open(&job.pipeline, &command, output)?;
     let shop = Workshop { house: &house, limits: &limits, fresh: args.fresh, stop: &stop, log: output };
-    let mut memory = Memory::of(&house.output);
-    let hashes = memory.hashes(&job.exports, output, &stop)?;
-    memory.save(&house.output)?;
-    let identity = identify(&job, &hashes);
-    if !args.fresh
-        && let Some(run) = published(&identity, &shop)?
-    {
-        output.line(&format!("nothing to do: the run {run} is published, and nothing it depends on has changed"));
-        return Ok(ExitStatus::Success);
-    }
-    let stages = stages(&[&job], &hashes, &shop)?.pop().context("no stages")?;
-    match score(&job, &identity, &hashes, &stages, &accept, &shop, started)? {
+    let ready = match ready(&job, &shop) {
+        Ok(Some(ready)) => ready,
+        // A run that scores tells its end itself.
+        ended => {
+            tell(&job, ended.as_ref().err(), &shop, started);
+            return ended.map(|_| ExitStatus::Success);
+        }
+    };
+    match score(&job, &ready.identity, &ready.hashes, &ready.stages, &accept, &shop, started)? {
         Ended::Published { run } => {
-            let table = crate::runs::publication::table_path(&identity.label.as_of, &identity.label.model);
+            let table = table_path(&ready.identity.label.as_of, &ready.identity.label.model);
             output.line(&format!("published {} (run {})", house.output.join(table).display(), run.id));
             Ok(ExitStatus::Success)
         }
@@ -54,6 +55,39 @@ pub fn run(args: &RunArgs, output: &Output) -> Result<ExitStatus> {
             let folder = run.folder.display();
             Err(GateFailed(format!("{found}\nnothing was published; the result is kept in {folder}")).into())
         }
+    }
+}
+
+/// All that scoring needs.
+struct Ready {
+    identity: Identity,
+    hashes: Vec<Vec<Hash>>,
+    stages: Vec<Stage>,
+}
+
+/// Hashes the inputs and finds or makes the stages; nothing when the table is published already.
+fn ready(job: &Job, shop: &Workshop) -> Result<Option<Ready>> {
+    let folder = &shop.house.output;
+    let mut memory = Memory::of(folder);
+    let hashes = memory.hashes(&job.exports, shop.log, shop.stop)?;
+    memory.save(folder)?;
+    let identity = identify(job, &hashes);
+    if !shop.fresh
+        && let Some(run) = published(&identity, shop)?
+    {
+        shop.log.line(&format!("nothing to do: the run {run} is published, and nothing it depends on has changed"));
+        return Ok(None);
+    }
+    let stages = stages(&[job], &hashes, shop)?.pop().context("no stages")?;
+    Ok(Some(Ready { identity, hashes, stages }))
+}
+
+fn tell(job: &Job, error: Option<&anyhow::Error>, shop: &Workshop, started: Instant) {
+    let exit = error.map_or(ExitStatus::Success, ExitStatus::of).code();
+    let pipeline = job.pipeline.settings.name.as_str();
+    let outcome = Outcome { pipeline, exit, seconds: started.elapsed().as_secs_f64(), audit: None };
+    if let Err(error) = metrics::write(&shop.house.output, &outcome) {
+        shop.log.warn(&format!("the run's metrics could not be written: {error:#}"));
     }
 }
 

@@ -4,16 +4,29 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
-use crate::cli::{SchemaArgs, SchemaFormat};
+use crate::cli::{SchemaArgs, SchemaFormat, SchemaOf};
 use crate::contract::{CONTRACT_TOML, Contract};
 use crate::exit::ExitStatus;
 use crate::output::Output;
+use crate::pipeline::catalogue::CatalogueFile;
+use crate::pipeline::file::Settings;
+use crate::pipeline::model::Card;
 
-/// Prints the data contract.
+/// Prints the data contract, or the JSON Schema of a file that users write.
 ///
 /// # Errors
 /// When the embedded contract is faulty.
 pub fn run(args: &SchemaArgs, output: &Output) -> Result<ExitStatus> {
+    let schema = match args.of {
+        SchemaOf::Contract => None,
+        SchemaOf::Pipeline => Some(schemars::schema_for!(Settings)),
+        SchemaOf::Model => Some(schemars::schema_for!(Card)),
+        SchemaOf::Features => Some(schemars::schema_for!(CatalogueFile)),
+    };
+    if let Some(schema) = schema {
+        output.data(&(serde_json::to_string_pretty(&schema)? + "\n"))?;
+        return Ok(ExitStatus::Success);
+    }
     let contract = Contract::load()?;
     match args.format {
         SchemaFormat::Toml => output.data(CONTRACT_TOML)?,

@@ -91,8 +91,8 @@ pub struct Checked {
     pub columns: Columns,
     /// The rows' positions in the batch.
     pub kept: Vec<u32>,
-    /// The positions of rows that are not visible yet.
-    pub hidden: Vec<u32>,
+    /// The positions of rows that are not kept and not visible yet, with the dates, one bit each, that do not see them.
+    pub hidden: Vec<(u32, u64)>,
     /// The dates, one bit each, at which a row breaks a rule; empty when none does.
     pub faulty: Vec<i64>,
     /// Numbers in the spine per owner column, when a spine was given.
@@ -106,8 +106,8 @@ pub struct Checked {
 struct Decoded {
     columns: Columns,
     faults: Vec<Fault>,
-    /// Rows of subjects that no date sees yet.
-    early: Vec<bool>,
+    /// For rows of subjects whom no date sees, the dates, one bit each, that do not see them yet.
+    early: Vec<u64>,
     owners: Owners,
     owner_ids: OwnerIds,
 }
@@ -177,8 +177,8 @@ impl<'a> Scan<'a> {
         if self.setting.snapshots.len() == 1 {
             return self.check_at(batch, decoded, spine, 0);
         }
-        let widest = &self.setting.widest;
-        let visible = self.examine(&mut decoded, batch.len, widest);
+        let every = self.every_date();
+        let visible = self.examine(&mut decoded, batch.len, &self.setting.widest, every);
         let mut suspects: Vec<usize> = decoded.faults.iter().map(|f| f.row).collect();
         suspects.sort_unstable();
         suspects.dedup();
@@ -192,8 +192,13 @@ impl<'a> Scan<'a> {
             found.iter_mut().for_each(|f| f.tally.add(batch.file, Class::NotVisible, hidden));
         }
         found.iter_mut().for_each(|f| f.tally.add(batch.file, Class::LeftOut, batch.left_out));
+        let mut hidden: Vec<(u32, u64)> = Vec::new();
         for (row, fates) in suspects.iter().zip(self.fates(&decoded, &suspects, spine)) {
             kept[*row] = fates.contains(&Fate::Good);
+            let not_yet = fates.iter().enumerate().filter(|(_, f)| **f == Fate::Hidden).fold(0, |d, (n, _)| d | 1 << n);
+            if !kept[*row] && not_yet != 0 {
+                hidden.push((u32::try_from(*row)?, not_yet));
+            }
             for (date, fate) in fates.iter().enumerate() {
                 match fate {
                     Fate::Faulty(fault) => {
@@ -208,8 +213,14 @@ impl<'a> Scan<'a> {
         }
         self.add(found)?;
         let last = u32::try_from(batch.len)?;
+        hidden.extend((0..last).filter(|r| visible.as_ref().is_some_and(|v| !v[*r as usize])).map(|r| (r, every)));
         let kept = (0..last).filter(|r| kept[*r as usize]).collect();
-        self.checked(batch, decoded, kept, visible.as_deref(), &faulty)
+        self.checked(batch, decoded, kept, hidden, &faulty)
+    }
+
+    /// One bit for each date.
+    const fn every_date(&self) -> u64 {
+        u64::MAX >> (u64::BITS as usize - self.setting.snapshots.len())
     }
 
     /// What becomes of some rows at each date.
@@ -221,7 +232,7 @@ impl<'a> Scan<'a> {
         let some = decoded.pick(rows);
         for (date, snapshot) in self.setting.snapshots.iter().enumerate() {
             let mut here = some.clone();
-            let mut visible = self.examine(&mut here, rows.len(), snapshot);
+            let mut visible = self.examine(&mut here, rows.len(), snapshot, 1 << date);
             self.place(&mut here, &mut visible, rows.len(), spine, date);
             let first = first_faults(here.faults);
             for (at, fates) in fates.iter_mut().enumerate() {
@@ -238,7 +249,7 @@ impl<'a> Scan<'a> {
 
     /// Checks a batch for one date.
     fn check_at(&self, batch: &Batch, mut decoded: Decoded, spine: Option<&Spine>, date: usize) -> Result<Checked> {
-        let mut visible = self.examine(&mut decoded, batch.len, &self.setting.snapshots[date]);
+        let mut visible = self.examine(&mut decoded, batch.len, &self.setting.snapshots[date], 1 << date);
         self.place(&mut decoded, &mut visible, batch.len, spine, date);
         let seen = |row: usize| visible.as_ref().is_none_or(|v| v[row]);
         let mut lost: Vec<bool> = Vec::new();
@@ -254,15 +265,17 @@ impl<'a> Scan<'a> {
         self.findings()?[date].merge(&mut found);
         let last = u32::try_from(batch.len)?;
         let kept = (0..last).filter(|r| seen(*r as usize) && !lost.get(*r as usize).is_some_and(|l| *l)).collect();
-        self.checked(batch, decoded, kept, visible.as_deref(), &[])
+        let hidden = (0..last).filter(|r| !seen(*r as usize)).map(|r| (r, 1 << date)).collect();
+        self.checked(batch, decoded, kept, hidden, &[])
     }
 
     /// Turns rows back to a date and adds what is wrong with them then; which of them are visible, `None` when all are.
-    fn examine(&self, decoded: &mut Decoded, rows: usize, snapshot: &Snapshot) -> Option<Vec<bool>> {
+    /// Rows of subjects whom none of the given dates sees are not.
+    fn examine(&self, decoded: &mut Decoded, rows: usize, snapshot: &Snapshot, dates: u64) -> Option<Vec<bool>> {
         let mut visible = self.checks.visible(&decoded.columns, snapshot);
         self.checks.turn_back(&mut decoded.columns, rows, snapshot, &mut decoded.faults);
         self.checks.faults(&decoded.columns, rows, &snapshot.calendar, &mut decoded.faults);
-        for row in (0..decoded.early.len()).filter(|row| decoded.early[*row]) {
+        for row in (0..decoded.early.len()).filter(|row| decoded.early[*row] & dates == dates) {
             visible.get_or_insert_with(|| vec![true; rows])[row] = false;
         }
         visible
@@ -300,7 +313,7 @@ impl<'a> Scan<'a> {
         batch: &Batch,
         decoded: Decoded,
         kept: Vec<u32>,
-        visible: Option<&[bool]>,
+        hidden: Vec<(u32, u64)>,
         faulty: &[i64],
     ) -> Result<Checked> {
         let Decoded { mut columns, owners, owner_ids, .. } = decoded;
@@ -323,8 +336,6 @@ impl<'a> Scan<'a> {
         let faulty: Vec<i64> =
             if faulty.is_empty() { Vec::new() } else { kept.iter().map(|r| faulty[*r as usize]).collect() };
         let faulty = if faulty.iter().all(|f| *f == 0) { Vec::new() } else { faulty };
-        let last = u32::try_from(batch.len)?;
-        let hidden = visible.map_or_else(Vec::new, |v| (0..last).filter(|r| !v[*r as usize]).collect());
         Ok(Checked { file: batch.file, rows, columns, kept, hidden, faulty, owners, owner_ids })
     }
 
@@ -375,10 +386,15 @@ impl<'a> Scan<'a> {
                 let Some(id) = column.as_ref().and_then(|c| c.get(row)) else { continue };
                 if matches!(column, Some(IdColumn::Text(_))) && looks_personal(id) {
                     decoded.faults.push(Fault { row, column: *at, rule: Rule::PiiSuspect });
-                } else if spine.is_some_and(|s| s.is_later(id)) {
-                    decoded.early.resize(batch.len, false);
-                    decoded.early[row] = true;
-                } else if spine.is_some() && self.owners.len() == 1 {
+                    continue;
+                }
+                let later = spine.map_or(0, |s| s.later(id));
+                if later != 0 {
+                    decoded.early.resize(batch.len, 0);
+                    decoded.early[row] |= later;
+                }
+                // At dates that see neither the subject nor that it comes later, the row is nobody's.
+                if spine.is_some() && self.owners.len() == 1 && later != self.every_date() {
                     decoded.faults.push(Fault { row, column: *at, rule: Rule::UnknownSubject });
                 }
             }

@@ -126,8 +126,8 @@ pub struct Spine {
     pub ids: Ids,
     /// How they are written.
     pub form: IdForm,
-    /// Subjects of the export that no date sees yet.
-    later: Option<Box<Self>>,
+    /// Subjects of the export that some dates do not see yet and no date sees, with those dates, one bit each.
+    later: Option<Box<(Self, Vec<u64>)>>,
     lookup: Lookup,
     /// Who of them each date sees.
     members: Vec<Members>,
@@ -179,23 +179,31 @@ impl Spine {
         SubjectIds { ids, form: self.form }
     }
 
-    /// Remembers subjects of the export that are not visible yet, as far as no visible version of theirs is there.
+    /// Remembers subjects of the export whom no date sees, with the dates that do not see them yet.
     ///
     /// # Errors
     /// When there are too many.
-    pub fn with_later(mut self, ids: &Ids) -> anyhow::Result<Self> {
+    pub fn with_later(mut self, ids: &Ids, dates: &[u64]) -> anyhow::Result<Self> {
         let mut later = Ids::default();
         (0..ids.len()).map(|n| ids.get(n)).filter(|id| self.find(id) == UNKNOWN).for_each(|id| later.push(id));
         if !later.is_empty() {
-            self.later = Some(Box::new(Self::build(&later, self.form)?));
+            let spine = Self::build(&later, self.form)?;
+            let mut hidden = vec![0; spine.len()];
+            for (n, dates) in dates.iter().enumerate() {
+                if let Some(hidden) = hidden.get_mut(spine.find(ids.get(n)) as usize) {
+                    *hidden |= dates;
+                }
+            }
+            self.later = Some(Box::new((spine, hidden)));
         }
         Ok(self)
     }
 
-    /// Whether an id is that of a subject who is not visible yet.
+    /// The dates, one bit each, that do not see the subject of an id yet; none for an unknown one.
     #[must_use]
-    pub fn is_later(&self, id: &[u8]) -> bool {
-        self.later.as_ref().is_some_and(|later| later.find(id) != UNKNOWN)
+    pub fn later(&self, id: &[u8]) -> u64 {
+        let Some(later) = &self.later else { return 0 };
+        later.1.get(later.0.find(id) as usize).copied().unwrap_or(0)
     }
 
     /// Number of subjects.

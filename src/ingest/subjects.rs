@@ -11,7 +11,7 @@ use super::members::Members;
 use super::pack::{Unpacker, pack};
 use super::resolve::{DISPUTED, Layout, ROW};
 use super::scan::{Checked, Findings, Scan};
-use super::spine::{IdForm, Ids, Spine, UNKNOWN};
+use super::spine::{IdForm, Ids, Spine};
 use super::store::{BucketRows, Rows, Store};
 use crate::contract::Snapshot;
 use crate::pipeline::{Finding, Findings as Report};
@@ -36,8 +36,9 @@ pub struct Subjects {
 struct Collected {
     parts: Vec<Held>,
     form: IdForm,
-    /// Ids of rows that no date sees yet.
+    /// Ids of rows that no date sees, and the dates, one bit each, that do not see them yet.
     later: Ids,
+    later_dates: Vec<u64>,
 }
 
 /// The dates, one bit each, that see a row, and those that do not see it yet.
@@ -70,7 +71,12 @@ impl Subjects {
         let mut all = self.held.lock().map_err(|_| anyhow!("another thread failed"))?;
         all.form = IdColumn::form(column);
         all.parts.push(held);
-        checked.hidden.iter().filter_map(|row| column.get(*row as usize)).for_each(|id| all.later.push(id));
+        for (row, dates) in &checked.hidden {
+            if let Some(id) = column.get(*row as usize) {
+                all.later.push(id);
+                all.later_dates.push(*dates);
+            }
+        }
         Ok(())
     }
 
@@ -79,14 +85,18 @@ impl Subjects {
     /// # Errors
     /// When there are too many subjects.
     pub fn number(self, dates: usize) -> Result<(Spine, Numbered)> {
-        let Collected { parts, form, later } = self.held.into_inner().map_err(|_| anyhow!("another thread failed"))?;
+        let Collected { parts, form, later, later_dates } =
+            self.held.into_inner().map_err(|_| anyhow!("another thread failed"))?;
         let mut all = Ids::default();
         for part in &parts {
             all.append(&part.ids);
         }
         let spine = Spine::build(&all, form)?;
-        let members = if dates > 1 { members(&spine, &parts, &later, dates) } else { vec![Members::all(spine.len())] };
-        let spine = spine.with_later(&later)?.with_members(members);
+        let members = match dates {
+            1 => vec![Members::all(spine.len())],
+            _ => members(&spine, &parts, (&later, &later_dates), dates),
+        };
+        let spine = spine.with_later(&later, &later_dates)?.with_members(members);
         Ok((spine, Numbered { held: parts }))
     }
 }
@@ -105,7 +115,7 @@ fn sights(scan: &Scan, rows: &Checked) -> Vec<Sight> {
     (0..rows.rows.len()).map(sight).collect()
 }
 
-fn members(spine: &Spine, parts: &[Held], later: &Ids, dates: usize) -> Vec<Members> {
+fn members(spine: &Spine, parts: &[Held], (later, not_yet): (&Ids, &[u64]), dates: usize) -> Vec<Members> {
     let (mut visible, mut hidden) = (vec![0_u64; spine.len()], vec![0_u64; spine.len()]);
     let mut numbers = Vec::new();
     for part in parts {
@@ -116,8 +126,10 @@ fn members(spine: &Spine, parts: &[Held], later: &Ids, dates: usize) -> Vec<Memb
             hidden[*s as usize] |= sight.hidden;
         }
     }
-    for s in (0..later.len()).map(|n| spine.find(later.get(n))).filter(|s| *s != UNKNOWN) {
-        hidden[s as usize] = u64::MAX;
+    for (n, dates) in not_yet.iter().enumerate() {
+        if let Some(hidden) = hidden.get_mut(spine.find(later.get(n)) as usize) {
+            *hidden |= dates;
+        }
     }
     (0..dates).map(|date| Members::at(date, &visible, &hidden)).collect()
 }

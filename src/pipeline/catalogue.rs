@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -33,15 +34,19 @@ pub struct Feature {
     pub span: std::ops::Range<usize>,
 }
 
-#[derive(Deserialize)]
+/// A file of the catalogue.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct CatalogueFile {
+pub struct CatalogueFile {
+    /// The category all of its features count for, or `evidence`.
     category: String,
+    /// The features.
+    #[schemars(with = "Vec<Declaration>")]
     feature: Vec<Spanned<Declaration>>,
 }
 
 /// A feature as written in the catalogue.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Declaration {
     /// Its name, in lower case with underscores.
@@ -61,18 +66,23 @@ pub struct Declaration {
     pub table: Option<String>,
     /// Which rows count: the opportunities.
     #[serde(rename = "where")]
+    #[schemars(with = "Option<String>")]
     pub condition: Option<Spanned<String>>,
     /// The value of a row; for `share` the condition that makes a row count as good (or late).
+    #[schemars(with = "Option<String>")]
     pub of: Option<Spanned<String>>,
     /// How far back: "12 months", "90 days", "26 weeks".
+    #[schemars(with = "Option<String>")]
     pub window: Option<Spanned<String>>,
     /// After how many months a row weighs half: "6 months".
+    #[schemars(with = "Option<String>")]
     pub half_life: Option<Spanned<String>>,
     /// What a rate is shrunk towards.
     pub prior: Option<f64>,
     /// How many rows the prior weighs.
     pub prior_strength: Option<f64>,
     /// What rows are grouped by first: "month", "week", or a column holding an id.
+    #[schemars(with = "Option<String>")]
     pub per: Option<Spanned<String>>,
     /// Whether months or weeks without a row count as 0.
     #[serde(default)]
@@ -80,6 +90,7 @@ pub struct Declaration {
     /// For `months_since_last` and `_first`: the value when there were rows but never the event.
     pub never: Option<i64>,
     /// For `overlap`: the condition that splits rows into two halves.
+    #[schemars(with = "Option<String>")]
     pub split: Option<Spanned<String>>,
     /// For `ratio`: parts that are added up above the line.
     #[serde(default)]
@@ -91,6 +102,7 @@ pub struct Declaration {
     /// makes the ratio one over their mean.
     pub scale: Option<Scale>,
     /// A condition on the subject; where it fails the feature is `none`.
+    #[schemars(with = "Option<String>")]
     pub applies: Option<Spanned<String>>,
     /// Why this feature may compare merchant or category codes with literals; it is copied to the audit.
     pub names_codes: Option<String>,
@@ -99,7 +111,7 @@ pub struct Declaration {
 }
 
 /// One sum of a ratio.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
     /// The table it reads.
@@ -107,15 +119,18 @@ pub struct Part {
     pub table: String,
     /// Which rows count.
     #[serde(rename = "where")]
+    #[schemars(with = "Option<String>")]
     pub condition: Option<Spanned<String>>,
     /// The value of a row.
+    #[schemars(with = "String")]
     pub of: Spanned<String>,
     /// How far back.
+    #[schemars(with = "Option<String>")]
     pub window: Option<Spanned<String>>,
 }
 
 /// The factor of a ratio.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Scale {
     /// A number.
@@ -125,7 +140,7 @@ pub enum Scale {
 }
 
 /// The word for the rows below the line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rowwise {
     /// Their number.
@@ -133,7 +148,7 @@ pub enum Rowwise {
 }
 
 /// What a feature's numbers are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// 0 to 1.
@@ -175,7 +190,7 @@ impl Unit {
 }
 
 /// Which way is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// More is better: shares must not fall from bin to bin.
@@ -187,7 +202,7 @@ pub enum Direction {
 }
 
 /// How rows become a number. `S` stands for the sum, `n` for the number of rows or groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Aggregate {
     /// The subject's own value, from `subjects`.

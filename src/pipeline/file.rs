@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use jiff::civil::Date;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::finding::{Finding, Source};
@@ -25,7 +26,7 @@ pub struct Pipeline {
 }
 
 /// The keys of a pipeline file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The pipeline's name; drift is measured against earlier runs of the same name.
@@ -42,6 +43,7 @@ pub struct Settings {
     /// Why every subject may be scored, when there is no `consents` input.
     pub consent_statement: Option<String>,
     /// The exports, by table.
+    #[schemars(with = "BTreeMap<String, InputShape>")]
     pub inputs: BTreeMap<String, Input>,
     /// Conditions on the staged result.
     #[serde(default)]
@@ -62,6 +64,22 @@ pub struct Input {
     pub path: String,
     /// Row-wise SQL.
     pub select: Option<String>,
+}
+
+/// How an input may be written.
+#[derive(JsonSchema)]
+#[schemars(untagged, deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is wanted")]
+enum InputShape {
+    /// A file, folder or pattern.
+    Path(String),
+    /// The same with row-wise SQL over the table `export` that yields the contract's columns.
+    Selected {
+        /// A file, folder or pattern.
+        path: String,
+        /// Row-wise SQL.
+        select: Option<String>,
+    },
 }
 
 impl TryFrom<toml::Value> for Input {
@@ -99,7 +117,7 @@ fn date_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String
 }
 
 /// Conditions that a staged result must meet before it is published. A gate that is not set is not checked.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gates {
     /// Largest share of quarantined rows among the visible rows of any table.
@@ -117,7 +135,7 @@ pub struct Gates {
 }
 
 /// What may be shown.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Privacy {
     /// Smallest count of subjects shown anywhere.
@@ -138,7 +156,7 @@ impl Default for Privacy {
 }
 
 /// How much of the machine a run may use.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Engine {
     /// Threads; all cores when not set.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -37,7 +38,7 @@ pub struct Model {
 }
 
 /// Where a number comes from. Every part of a model file that holds numbers says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Basis {
     /// Stated in public descriptions of the score.
     #[serde(rename = "published fact")]
@@ -48,7 +49,7 @@ pub enum Basis {
 }
 
 /// The keys of a model file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Card {
     /// The model's name.
@@ -64,31 +65,39 @@ pub struct Card {
     /// What money bins mean in other currencies.
     pub money: Money,
     /// The categories, with what makes a subject's evidence.
+    #[schemars(with = "Vec<Category>")]
     pub category: Vec<Spanned<Category>>,
     /// Whose score is weighted how; the first whose rule holds.
+    #[schemars(with = "Vec<Segment>")]
     pub segment: Vec<Spanned<Segment>>,
     /// Names for ranges of the score.
+    #[schemars(with = "Vec<Band>")]
     pub band: Vec<Spanned<Band>>,
     /// What a score opens.
     #[serde(default)]
+    #[schemars(with = "Vec<Privilege>")]
     pub privilege: Vec<Spanned<Privilege>>,
     /// Who is scored; the first whose rule holds.
+    #[schemars(with = "Vec<Status>")]
     pub status: Vec<Spanned<Status>>,
     /// What moves a score after the points.
     #[serde(default)]
+    #[schemars(with = "Vec<Policy>")]
     pub policy: Vec<Spanned<Policy>>,
     /// How reasons are chosen.
     pub reasons: Reasons,
     /// The texts of the reason codes.
+    #[schemars(with = "Vec<Reason>")]
     pub reason: Vec<Spanned<Reason>>,
     /// How friends' scores are propagated.
     pub propagation: Propagation,
     /// The scorecard.
+    #[schemars(with = "Vec<ScoredFeature>")]
     pub feature: Vec<Spanned<ScoredFeature>>,
 }
 
 /// The range of the score.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scale {
     /// Lowest score.
@@ -102,7 +111,7 @@ pub struct Scale {
 }
 
 /// What money bins mean in other currencies.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Money {
     /// The currency whose minor units money bins are written in.
@@ -114,7 +123,7 @@ pub struct Money {
 }
 
 /// A category and its evidence.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Category {
     /// Its name, one of the five.
@@ -122,6 +131,7 @@ pub struct Category {
     /// What reports call it.
     pub title: String,
     /// The evidence mass n: SQL over the features.
+    #[schemars(with = "Option<String>")]
     pub evidence: Option<Spanned<String>>,
     /// k in the confidence n / (n + k).
     pub evidence_strength: Option<f64>,
@@ -130,12 +140,13 @@ pub struct Category {
 }
 
 /// Whose score is weighted how.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Segment {
     /// Its name.
     pub name: String,
     /// The condition: SQL over `kind` and the features; without one everyone else is in it.
+    #[schemars(with = "Option<String>")]
     pub when: Option<Spanned<String>>,
     /// Percent per category.
     pub weights: BTreeMap<String, i64>,
@@ -144,7 +155,7 @@ pub struct Segment {
 }
 
 /// A named range of the score, up to the next band.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Band {
     /// Its name.
@@ -156,7 +167,7 @@ pub struct Band {
 }
 
 /// What a score opens.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Privilege {
     /// Its name.
@@ -168,12 +179,13 @@ pub struct Privilege {
 }
 
 /// Who is scored.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Status {
     /// Its name.
     pub name: String,
     /// The condition; without one everyone else has it.
+    #[schemars(with = "Option<String>")]
     pub when: Option<Spanned<String>>,
     /// Whether it has a score.
     #[serde(default)]
@@ -185,7 +197,7 @@ pub struct Status {
 }
 
 /// A rule over records that caps a score.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Its code, recorded beside the score.
@@ -197,6 +209,7 @@ pub struct Policy {
     pub table: String,
     /// Which records do.
     #[serde(rename = "where")]
+    #[schemars(with = "String")]
     pub condition: Spanned<String>,
     /// The highest score left.
     pub cap: i64,
@@ -207,7 +220,7 @@ pub struct Policy {
 }
 
 /// How reasons are chosen.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reasons {
     /// What a feature's share is compared with.
@@ -221,7 +234,7 @@ pub struct Reasons {
 }
 
 /// What a feature's share is compared with to find what cost points.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Baseline {
     /// The mean over the segment's scored subjects.
@@ -235,7 +248,7 @@ pub enum Baseline {
 }
 
 /// How friends' scores are propagated; see `graph::propagate` for the formula.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Propagation {
     /// Whether the relationship category is on.
@@ -263,8 +276,10 @@ pub struct Propagation {
     /// The largest error of a share after the last round; the number of rounds follows from it.
     pub precision: f64,
     /// Whose identity is verified: SQL over the subject and its features.
+    #[schemars(with = "String")]
     pub verified: Spanned<String>,
     /// Who is in default: SQL over the subject and its features.
+    #[schemars(with = "String")]
     pub in_default: Spanned<String>,
     /// The trust gate.
     pub trust: Trust,
@@ -273,7 +288,7 @@ pub struct Propagation {
 }
 
 /// The trust gate; see `graph::trust`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trust {
     /// Whether it is on.
@@ -287,7 +302,7 @@ pub struct Trust {
 }
 
 /// The text of a reason code.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reason {
     /// The code.
@@ -297,7 +312,7 @@ pub struct Reason {
 }
 
 /// A feature's place in the scorecard.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScoredFeature {
     /// The feature's name in the catalogue.
@@ -309,13 +324,14 @@ pub struct ScoredFeature {
     /// Share where it was not told; the neutral share when not given.
     pub unknown: Option<i64>,
     /// The bins, in order.
+    #[schemars(with = "Vec<Bin>")]
     pub bins: Vec<Spanned<Bin>>,
     /// Where the numbers come from.
     pub basis: Basis,
 }
 
 /// The values `[from, below)`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bin {
     /// Lowest value; the first bin has none.

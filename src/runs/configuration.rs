@@ -43,7 +43,8 @@ pub fn keep(run: &RunFolder, job: &Job) -> Result<Vec<String>> {
 }
 
 /// An absolute path without `.` and `..`.
-fn plain(path: &Path) -> PathBuf {
+#[must_use]
+pub fn plain(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut plain = PathBuf::new();
     for component in absolute.components() {

@@ -50,7 +50,7 @@ impl House {
         let lock = Lock::take(&output, command)?;
         step("locked");
         let key = key_of(pipeline)?;
-        recover(&output, key.clone(), log).context("nothing was run")?;
+        recover(&output, key.as_ref(), log).context("nothing was run")?;
         let shelf = Shelf::of(&output);
         shelf.sweep()?;
         Ok(Self { output, shelf, key, _lock: lock })

@@ -10,6 +10,7 @@ use super::folder::RunFolder;
 use super::ledger::{Event, Key, Ledger};
 use super::manifest::Manifest;
 use super::publication::SCORES;
+use super::verify::Mismatch;
 use crate::contract::{Calendar, Contract, parse_day};
 use crate::features::{Plan, compile};
 use crate::pipeline::{Model, Pipeline};
@@ -70,8 +71,12 @@ fn latest(output: &Path) -> Result<String> {
 /// # Errors
 /// When it cannot be read.
 pub fn key_of(run: &RunFolder) -> Result<Option<Key>> {
-    let manifest = Manifest::read(run)?;
-    super::house::key_of(&pipeline(run, &manifest)?)
+    let read = || pipeline(run, &Manifest::read(run)?);
+    match read() {
+        Ok(pipeline) => super::house::key_of(&pipeline),
+        // What cannot be read is not what was written.
+        Err(error) => Err(Mismatch(format!("run {}: {error:#}", run.id)).into()),
+    }
 }
 
 fn pipeline(run: &RunFolder, manifest: &Manifest) -> Result<Pipeline> {

@@ -342,10 +342,10 @@ mod tests {
         Some(Key([7; 32]))
     }
 
-    fn of(runs: &[&str], key: Option<Key>) -> tempfile::TempDir {
+    fn of(runs: &[&str], key: Option<&Key>) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for run in runs {
-            Ledger::open(folder.path(), key.clone()).unwrap().prepare(entry(run)).unwrap().commit().unwrap();
+            Ledger::open(folder.path(), key.cloned()).unwrap().prepare(entry(run)).unwrap().commit().unwrap();
         }
         folder
     }
@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn a_ledger_comes_back_as_it_was_written() {
         for key in [None, key()] {
-            let folder = of(&["a", "b", "c"], key.clone());
+            let folder = of(&["a", "b", "c"], key.as_ref());
             let ledger = Ledger::open(folder.path(), key).unwrap();
             let runs: Vec<&str> = ledger.lines.iter().map(|l| l.entry.run.as_str()).collect();
             assert_eq!((runs, ledger.behind), (vec!["a", "b", "c"], false));
@@ -413,7 +413,7 @@ mod tests {
             (|_| Vec::new(), "it has 0 lines and had 3"),
         ];
         for (change, says) in changes {
-            let folder = of(&["a", "b", "c"], key());
+            let folder = of(&["a", "b", "c"], key().as_ref());
             edit(folder.path(), change);
             assert!(broken(folder.path(), key()).contains(says), "{says}: {}", broken(folder.path(), key()));
         }
@@ -422,7 +422,7 @@ mod tests {
     #[test]
     fn lines_put_in_place_of_removed_ones_are_found() {
         // Whoever has no key can write neither a line nor the head.
-        let folder = of(&["a", "b", "c"], key());
+        let folder = of(&["a", "b", "c"], key().as_ref());
         edit(folder.path(), |mut l| {
             l.truncate(2);
             l
@@ -435,7 +435,7 @@ mod tests {
         }
         assert!(broken(folder.path(), key()).contains("line 1 (run a): it was written without a key"));
         // Cut off, and added to by a program that has the key but saw neither: the head it read does not fit.
-        let folder = of(&["a", "b", "c"], key());
+        let folder = of(&["a", "b", "c"], key().as_ref());
         edit(folder.path(), |mut l| {
             l.truncate(1);
             l
@@ -456,7 +456,7 @@ mod tests {
 
     #[test]
     fn a_head_that_a_crash_left_behind_is_mended() {
-        let folder = of(&["a"], key());
+        let folder = of(&["a"], key().as_ref());
         let head = fs_err::read(folder.path().join(HEAD)).unwrap();
         Ledger::open(folder.path(), key()).unwrap().prepare(entry("b")).unwrap().commit().unwrap();
         fs_err::write(folder.path().join(HEAD), head).unwrap();

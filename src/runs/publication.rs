@@ -92,8 +92,8 @@ fn incoming(run: &RunFolder, parent: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the ledger does not hold, a publication cannot be finished, or a folder cannot be removed.
-pub fn recover(output: &Path, key: Option<Key>, log: &Output) -> Result<()> {
-    let ledger = Ledger::open(output, key.clone())?;
+pub fn recover(output: &Path, key: Option<&Key>, log: &Output) -> Result<()> {
+    let ledger = Ledger::open(output, key.cloned())?;
     if ledger.behind {
         ledger.mend()?;
     }
@@ -107,7 +107,7 @@ pub fn recover(output: &Path, key: Option<Key>, log: &Output) -> Result<()> {
                     continue;
                 }
                 let what = if entry.event == Event::Published { "publication" } else { "record" };
-                commit(&run, *entry, &Ledger::open(output, key.clone())?)?;
+                commit(&run, *entry, &Ledger::open(output, key.cloned())?)?;
                 log.line(&format!("finished the {what} of the earlier run {}", run.id));
             }
             Some(state) if state.is_final() => {}

@@ -8,13 +8,15 @@ use anyhow::Result;
 use super::configuration;
 use super::folder::RunFolder;
 use super::ledger::{Accepted, Entry, Event, Ledger};
+use super::lineage::{self, Transition};
 use super::manifest::{Annotations, Digest, Input, Manifest, Parameters, Subject, subject};
+use super::metrics;
 use super::prepare::Workshop;
 use super::previous;
 use super::publication::{SCORES, conclude, note_failure, table_path};
 use super::step::step;
 use crate::audit::summary::{Facts, Summary, summary};
-use crate::exit;
+use crate::exit::{self, ExitStatus};
 use crate::ingest::conservation::Class;
 use crate::ingest::scan::Findings;
 use crate::ingest::store::Budget;
@@ -128,11 +130,48 @@ pub fn run(
 ) -> Result<Ended> {
     let run = RunFolder::create(&shop.house.output, &identity.id)?;
     step("run folder");
+    lineage::emit(&run, job, identity, &Transition::Start)?;
     let result = stage_and_conclude(&run, job, identity, hashes, stages, accept, shop, started);
     if let Err(error) = &result {
         note_failure(&run, error);
     }
+    if let Err(error) = tell(&run, job, identity, &result, shop, started) {
+        // The table is published, or the reason why not is on its way: this is not worth another ending.
+        shop.log.warn(&format!("the run's metrics or lineage could not be written: {error:#}"));
+    }
     result
+}
+
+/// Tells monitoring and lineage how the run ended.
+fn tell(
+    run: &RunFolder,
+    job: &Job,
+    identity: &Identity,
+    result: &Result<Ended>,
+    shop: &Workshop,
+    started: Instant,
+) -> Result<()> {
+    let audit = fs_err::read_to_string(run.path("audit.json")).ok().and_then(|t| serde_json::from_str(&t).ok());
+    let (transition, exit) = match result {
+        Ok(Ended::Published { .. }) => {
+            let bytes = fs_err::metadata(run.path(SCORES))?.len();
+            let rows = audit.as_ref().and_then(|a: &serde_json::Value| a["coverage"]["subjects"].as_u64());
+            (Transition::Complete { rows: rows.unwrap_or(0), bytes }, ExitStatus::Success)
+        }
+        Ok(Ended::Refused { found, .. }) => (Transition::Fail { because: found.clone() }, ExitStatus::Gate),
+        Err(error) => match ExitStatus::of(error) {
+            ExitStatus::Interrupted => (Transition::Abort, ExitStatus::Interrupted),
+            status => (Transition::Fail { because: exit::message(error) }, status),
+        },
+    };
+    let outcome = metrics::Outcome {
+        pipeline: &job.pipeline.settings.name,
+        exit: exit.code(),
+        seconds: started.elapsed().as_secs_f64(),
+        audit: audit.as_ref(),
+    };
+    metrics::write(&shop.house.output, &outcome)?;
+    lineage::emit(run, job, identity, &transition)
 }
 
 #[allow(clippy::too_many_arguments, reason = "one call, from `run`, which adds the folder")]

@@ -1,14 +1,19 @@
 //! The steps of a run, by name.
 
-/// The environment variable that names a step at which the process kills itself. It is there for the tests, which then
-/// look at what is published and run again; nothing else sets it.
-const KILL: &str = "SESAME_KILL_AT";
+use signal_hook::consts::{SIGKILL, SIGSTOP};
+use signal_hook::low_level::raise;
+
+/// Environment variables that name a step at which the process kills or stops itself. They are there for the tests, which
+/// then look at what is published, do something to it, and go on or run again; nothing else sets them.
+const SIGNALS: [(&str, i32); 2] = [("SESAME_KILL_AT", SIGKILL), ("SESAME_STOP_AT", SIGSTOP)];
 
 /// Marks a step.
 pub fn step(name: &str) {
     tracing::debug!(step = name);
-    if std::env::var_os(KILL).is_some_and(|at| at == name) {
-        // Without any of the usual endings, as when the machine fails.
-        let _ = signal_hook::low_level::raise(signal_hook::consts::SIGKILL);
+    for (variable, signal) in SIGNALS {
+        if std::env::var_os(variable).is_some_and(|at| at == name) {
+            // A kill is without any of the usual endings, as when the machine fails.
+            let _ = raise(signal);
+        }
     }
 }

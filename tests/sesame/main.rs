@@ -12,15 +12,21 @@
     reason = "a test fails by panicking"
 )]
 
+mod backfill;
 mod broken;
 mod cli;
 mod determinism;
 mod exports;
+mod gates;
 mod graph;
 mod meaning;
 mod oracle;
+mod proof;
 mod properties;
 mod real_data;
 mod relationships;
+mod reuse;
 mod run;
+mod safety;
+mod schema;
 mod workdir;

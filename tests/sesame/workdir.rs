@@ -1,5 +1,6 @@
 //! A folder to run the program in; a failure prints what was run and what it said.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -28,8 +29,18 @@ impl Workdir {
 
     /// Runs the program with arguments.
     pub fn sesame<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ended {
+        self.ended(&mut self.command(args))
+    }
+
+    /// The program with arguments, not started yet.
+    pub fn command<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sesame"));
         command.current_dir(self.folder.path()).args(args).env("NO_COLOR", "1");
+        command
+    }
+
+    /// Runs a command to its end; a signal is the code -1.
+    pub fn ended(&self, command: &mut Command) -> Ended {
         let Output { status, stdout, stderr } = command.output().unwrap();
         Ended {
             code: status.code().unwrap_or(-1),
@@ -39,13 +50,24 @@ impl Workdir {
         }
     }
 
+    /// Copies a file or folder into this one, times and all.
+    pub fn copy(&self, from: &Path, to: &str) {
+        let status = Command::new("cp").arg("-a").arg(from).arg(self.path(to)).status().unwrap();
+        assert!(status.success(), "copying {}", from.display());
+    }
+
     /// Runs a pipeline of the repository over an export, with further arguments.
     pub fn run(&self, export: &Path, output: &str, more: &[&str]) -> Ended {
-        let mut args = vec!["run".to_owned(), repository("pipelines/nightly.toml").display().to_string()];
+        self.sesame(self.arguments("run", export, output, more))
+    }
+
+    /// The arguments of a command on the nightly pipeline over an export.
+    pub fn arguments(&self, command: &str, export: &Path, output: &str, more: &[&str]) -> Vec<String> {
+        let mut args = vec![command.to_owned(), repository("pipelines/nightly.toml").display().to_string()];
         args.extend(inputs(export));
         args.extend(["--set".to_owned(), format!("output=\"{}\"", self.path(output).display())]);
         args.extend(more.iter().map(ToString::to_string));
-        self.sesame(args)
+        args
     }
 
     /// Runs the nightly pipeline over a small export as of 2025-01-31, with everyone's consent and gates that let all pass.
@@ -69,6 +91,19 @@ impl Workdir {
         let found: Vec<_> = glob::glob(pattern.to_str().unwrap()).unwrap().collect::<Result<_, _>>().unwrap();
         assert_eq!(found.len(), 1, "published tables: {found:?}");
         found.into_iter().next().unwrap()
+    }
+
+    /// Every published table below an output folder, by its path there.
+    pub fn published(&self, output: &str) -> BTreeMap<String, Vec<u8>> {
+        let folder = self.path(output);
+        let pattern = folder.join("scores/as_of=*/model=*/*");
+        let found = glob::glob(pattern.to_str().unwrap()).unwrap().map(Result::unwrap);
+        found
+            .map(|path| {
+                let name = path.strip_prefix(&folder).unwrap().display().to_string();
+                (name, std::fs::read(&path).unwrap())
+            })
+            .collect()
     }
 
     /// The audit of the one run.

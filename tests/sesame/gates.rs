@@ -1,0 +1,88 @@
+//! Gates: what stops a publication, what it says, and how it is overridden.
+
+use serde_json::Value;
+
+use crate::workdir::{Ended, Workdir, repository};
+
+/// A population on which shares are steady, published as of 2025-09-30; October is what a gate looks at.
+fn published() -> Workdir {
+    let work = Workdir::new();
+    let args = ["generate", "export", "--subjects", "3000", "--seed", "5", "--as-of", "2025-10-31", "-q"];
+    work.sesame(args).expect(0);
+    october(&work, &["--as-of", "2025-09-30"]).expect(0);
+    work
+}
+
+fn october(work: &Workdir, more: &[&str]) -> Ended {
+    work.run(&work.path("export"), "out", more)
+}
+
+/// Reads an input through a `select` that changes it.
+fn through(work: &Workdir, table: &str, columns: &str) -> String {
+    let folder = work.path(&format!("export/{table}"));
+    let path = if folder.is_dir() { folder } else { folder.with_extension("parquet") };
+    format!("inputs.{table}={{ path = \"{}\", select = \"SELECT {columns} FROM export\" }}", path.display())
+}
+
+fn refused(work: &Workdir, ended: Ended, gate: &str, look: &str) {
+    let published = work.published("out");
+    ended.expect(1).says(&format!("gate {gate}")).says(look).says("nothing was published; the result is kept in");
+    assert!(!published.keys().any(|name| name.contains("2025-10-31")), "October was published");
+}
+
+const REPAYMENTS: &str = "record_id, subject_id, account_id, product, opened_on, due_on, amount_due_minor, balance_minor, \
+    limit_minor, known_at, source_id";
+
+#[test]
+fn an_ordinary_next_month_passes_every_gate() {
+    let work = published();
+    october(&work, &[]).expect(0).says("gate max_psi passed").says("gate max_quarantined_growth passed");
+}
+
+#[test]
+fn doubling_the_quarantined_rows_stops_publication() {
+    let work = published();
+    // One row in five hundred becomes foreign: far below the largest share, but many times the usual.
+    let foreign = "CASE WHEN MOD(amount_due_minor, 500) = 7 THEN 'EUR' ELSE currency END AS currency";
+    let select = through(&work, "repayments", &format!("{REPAYMENTS}, amount_paid_minor, paid_on, {foreign}"));
+    let ended = october(&work, &["--set", &select]);
+    refused(&work, ended, "max_quarantined_growth", "quarantine/repayments.parquet");
+}
+
+#[test]
+fn halving_the_scored_share_stops_publication() {
+    let work = published();
+    let columns = "subject_id, purpose, partner_id, granted_at, revoked_at, expires_at";
+    let half =
+        through(&work, "consents", columns).replace("FROM export", "FROM export WHERE SUBSTR(subject_id, 16, 1) < '8'");
+    let ended = october(&work, &["--set", &half]);
+    refused(&work, ended, "min_scored_share", "see coverage in audit.json");
+}
+
+#[test]
+fn shifted_scores_stop_publication_until_someone_says_why_it_is_right() {
+    let work = published();
+    // The export forgot every payment: nobody seems to have paid anything.
+    let unpaid = "CAST(0 AS BIGINT) AS amount_paid_minor, CAST(NULL AS DATE) AS paid_on, currency";
+    let select = through(&work, "repayments", &format!("{REPAYMENTS}, {unpaid}"));
+    let ended = october(&work, &["--set", &select]);
+    assert!(ended.err.contains("scores moved by a PSI of"), "{}", ended.err);
+    refused(&work, ended, "max_psi", "drift");
+    let because = "the bank forgot to export payments";
+    let accept = ["--set", &select, "--accept", "max_psi", "--accept", "max_band_jump", "--because", because];
+    october(&work, &accept).expect(0).says("FAILED, accepted");
+    let ledger = std::fs::read_to_string(work.path("out/ledger.ndjson")).unwrap();
+    let last: Value = serde_json::from_str(ledger.lines().last().unwrap()).unwrap();
+    assert_eq!(last["event"], "published");
+    assert_eq!(last["accepted"][0]["because"], because);
+    assert!(last["accepted"][0]["found"].as_str().unwrap().contains("PSI"));
+}
+
+#[test]
+fn an_override_names_a_gate_and_a_reason() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    work.run(&small, "out", &["--accept", "max_pis", "--because", "x"]).expect(2).says("did you mean `max_psi`");
+    work.run(&small, "out", &["--accept", "max_psi"]).expect(2).says("--because");
+    work.run(&small, "out", &["--accept", "max_psi", "--because", " "]).expect(2).says("--because TEXT");
+}

@@ -1,0 +1,265 @@
+//! What may happen at night: killed anywhere, no space, no permission, no folder, two at once. The published table is always
+//! whole, and running again does the rest.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use crate::workdir::{Workdir, repository};
+
+/// Every step that `sesame::runs::step` marks in a run.
+const STEPS: [&str; 12] = [
+    "locked",
+    "run folder",
+    "scores written",
+    "audit written",
+    "staged",
+    "publishing",
+    "ledger prepared",
+    "table beside its place",
+    "table in its place",
+    "ledger line",
+    "ledger head",
+    "concluded",
+];
+
+/// Where a run is killed.
+#[derive(Debug, Clone, Copy)]
+enum Kill {
+    Step(&'static str),
+    After(Duration),
+}
+
+/// Kills a command; whether it was killed, and did not end before.
+fn kill(work: &Workdir, args: &[String], at: Kill) -> bool {
+    let mut command = work.command(args);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    match at {
+        Kill::Step(step) => command.env("SESAME_KILL_AT", step).status().unwrap().code().is_none(),
+        Kill::After(time) => {
+            let mut child = command.spawn().unwrap();
+            std::thread::sleep(time);
+            child.kill().unwrap();
+            child.wait().unwrap().code().is_none()
+        }
+    }
+}
+
+/// An output folder with an older table, a job that replaces it, and what the job publishes when nothing disturbs it.
+struct Scene {
+    work: Workdir,
+    args: Vec<String>,
+    old: BTreeMap<String, Vec<u8>>,
+    new: BTreeMap<String, Vec<u8>>,
+    takes: Duration,
+}
+
+impl Scene {
+    /// Tables of the sample without its disputes are replaced by those with them.
+    fn of(command: &str, more: &[&str]) -> Self {
+        let work = Workdir::new();
+        let small = repository("data-samples/small");
+        let without: Vec<&str> = more.iter().copied().chain(["--set", "inputs.disputes=\"\""]).collect();
+        work.sesame(work.arguments(command, &small, "before", &without)).expect(0);
+        let old = work.published("before");
+        let args = |output: &str| {
+            let only: &[&str] = if command == "backfill" { &["--only", "all"] } else { &[] };
+            work.arguments(command, &small, output, &[more, only].concat())
+        };
+        work.copy(&work.path("before"), "undisturbed");
+        let started = Instant::now();
+        work.sesame(args("undisturbed")).expect(0);
+        let takes = started.elapsed();
+        let new = work.published("undisturbed");
+        assert!(!old.is_empty() && old.keys().eq(new.keys()) && old.values().ne(new.values()));
+        let args = args("out");
+        Self { work, args, old, new, takes }
+    }
+
+    fn fresh(&self) {
+        let _ = std::fs::remove_dir_all(self.work.path("out"));
+        self.work.copy(&self.work.path("before"), "out");
+    }
+
+    /// After a kill every table is the old one or the new one; running again gives what an undisturbed run gives.
+    fn holds_after(&self, at: Kill) -> bool {
+        self.fresh();
+        let killed = kill(&self.work, &self.args, at);
+        for (name, bytes) in self.work.published("out").iter().filter(|(name, _)| !name.ends_with(".incoming")) {
+            assert!(self.old[name] == *bytes || self.new[name] == *bytes, "{at:?}: {name} is neither old nor new");
+        }
+        self.work.sesame(&self.args).expect(0);
+        assert!(self.work.published("out") == self.new, "{at:?}: running again publishes something else");
+        self.work.sesame(["verify", "--all", "--output", self.work.path("out").to_str().unwrap()]).expect(0);
+        killed
+    }
+
+    fn holds_after_random_kills(&self, kills: usize, seed: u64) {
+        let mut rng = Rng::with_seed(seed);
+        let mut killed = 0;
+        for _ in 0..kills {
+            killed += usize::from(self.holds_after(Kill::After(self.takes.mul_f64(rng.f64()))));
+        }
+        assert!(killed * 2 >= kills, "only {killed} of {kills} were killed before they ended");
+    }
+}
+
+const THREE_MONTHS: [&str; 6] = ["--from", "2025-08-31", "--to", "2025-10-31", "--every", "month"];
+
+#[test]
+fn a_run_killed_at_any_step_leaves_a_whole_table_and_is_finished_by_the_next() {
+    let scene = Scene::of("run", &[]);
+    for step in STEPS {
+        assert!(scene.holds_after(Kill::Step(step)), "the step {step} was not reached");
+    }
+}
+
+#[test]
+fn a_backfill_killed_at_any_step_leaves_whole_tables_and_is_finished_by_the_next() {
+    let scene = Scene::of("backfill", &THREE_MONTHS);
+    for step in STEPS {
+        assert!(scene.holds_after(Kill::Step(step)), "the step {step} was not reached");
+    }
+}
+
+#[test]
+fn kills_at_random_instants_never_leave_half_a_table() {
+    Scene::of("run", &[]).holds_after_random_kills(6, 1);
+    Scene::of("backfill", &THREE_MONTHS).holds_after_random_kills(4, 2);
+}
+
+#[test]
+#[ignore = "takes minutes: cargo test --release --test sesame -- --ignored two_hundred"]
+fn two_hundred_kills_at_random_instants_never_leave_half_a_table() {
+    Scene::of("run", &[]).holds_after_random_kills(200, 3);
+    Scene::of("backfill", &THREE_MONTHS).holds_after_random_kills(200, 4);
+}
+
+#[test]
+fn of_two_runs_at_once_one_does_the_work_and_the_other_names_it() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    let args = work.arguments("run", &small, "out", &[]);
+    // The first one stops with the lock in its hands, so that the second surely comes while it is held.
+    let mut first = work.command(&args);
+    let mut first = first.env("SESAME_STOP_AT", "locked").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let lock = work.path("out/.lock");
+    while std::fs::read_to_string(&lock).map_or(true, |text| text.is_empty()) {
+        std::thread::yield_now();
+    }
+    let said = work.sesame(&args).expect(3).says("is locked by process");
+    assert!(said.err.contains(&format!("process {}", first.id())), "{}", said.err);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    work.sesame(&args).expect(0).says("published");
+}
+
+/// Runs the sample under a shell's limit of so many kilobytes a file, which a full disk looks like to the program.
+fn limited(work: &Workdir, args: &[String], kilobytes: u32) -> crate::workdir::Ended {
+    let mut command = Command::new("sh");
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kilobytes * 2);
+    command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_sesame")]).args(args).env("NO_COLOR", "1");
+    work.ended(&mut command)
+}
+
+#[test]
+fn a_disk_without_space_leaves_the_old_table_and_says_so() {
+    let scene = Scene::of("run", &[]);
+    let mut failed = 0;
+    for kilobytes in [0, 1, 4, 16, 40, 64] {
+        scene.fresh();
+        let ended = limited(&scene.work, &scene.args, kilobytes);
+        if ended.code == 0 {
+            continue;
+        }
+        failed += 1;
+        let ended = ended.expect(2);
+        assert!(ended.err.contains("File too large") || ended.err.contains("is the disk full?"), "{}", ended.err);
+        assert!(scene.work.published("out") == scene.old, "at {kilobytes} KB");
+        scene.work.sesame(&scene.args).expect(0);
+        assert!(scene.work.published("out") == scene.new, "after {kilobytes} KB");
+    }
+    assert!(failed >= 4, "only {failed} limits stopped the run");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_ends_with_an_error_that_names_it() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    // A file stands where the folder should be: no permission helps, not even the superuser's.
+    std::fs::write(work.path("out"), "in the way").unwrap();
+    work.run(&small, "out", &[]).expect(2).says(work.path("out").to_str().unwrap());
+    std::fs::remove_file(work.path("out")).unwrap();
+    std::fs::create_dir_all(work.path("out")).unwrap();
+    std::fs::write(work.path("out/runs"), "in the way").unwrap();
+    work.run(&small, "out", &[]).expect(2).says("runs");
+    assert!(work.published("out").is_empty());
+}
+
+#[test]
+fn an_output_folder_that_vanishes_meanwhile_ends_the_run_with_an_error() {
+    let work = Workdir::new();
+    let args = work.arguments("run", &repository("data-samples/small"), "out", &[]);
+    let mut run = work.command(&args);
+    let run = run.env("SESAME_STOP_AT", "staged").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let staged = || glob::glob(work.path("out/runs/*/manifest.json").to_str().unwrap()).unwrap().count() == 1;
+    while !staged() {
+        std::thread::yield_now();
+    }
+    std::fs::rename(work.path("out"), work.path("elsewhere")).unwrap();
+    Command::new("kill").args(["-CONT", &run.id().to_string()]).status().unwrap();
+    let ended = run.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(work.published("out").is_empty() && work.published("elsewhere").is_empty());
+    // Found again, it goes on as if nothing had been.
+    let _ = std::fs::remove_dir_all(work.path("out"));
+    std::fs::rename(work.path("elsewhere"), work.path("out")).unwrap();
+    work.sesame(&args).expect(0);
+}
+
+#[test]
+fn an_interrupted_run_is_resumed_from_the_stages_it_made() {
+    let scene = Scene::of("run", &[]);
+    scene.fresh();
+    let mut run = scene.work.command(&scene.args);
+    let run = run.env("SESAME_STOP_AT", "run folder").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let under_way = || glob::glob(scene.work.path("out/runs/*").to_str().unwrap()).unwrap().count() == 2;
+    while !under_way() {
+        std::thread::yield_now();
+    }
+    for signal in ["-INT", "-CONT"] {
+        Command::new("kill").args([signal, &run.id().to_string()]).status().unwrap();
+    }
+    let ended = run.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("running it again goes on"));
+    assert!(scene.work.published("out") == scene.old);
+    let again = scene.work.sesame(&scene.args).expect(0).says("reused as of 2025-10-31: subjects");
+    assert!(!again.err.contains("read repayments"), "{}", again.err);
+    assert!(scene.work.published("out") == scene.new);
+}
+
+#[test]
+fn a_file_changed_behind_its_times_is_noticed() {
+    let work = Workdir::new();
+    work.copy(&repository("data-samples/small"), "export");
+    let file: PathBuf = work.path("export/public_records.parquet");
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let set = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        std::fs::File::options().append(true).open(&file).unwrap().set_modified(long_ago).unwrap();
+    };
+    let mut bytes = std::fs::read(&file).unwrap();
+    set(&bytes);
+    work.run(&work.path("export"), "out", &[]).expect(0);
+    work.run(&work.path("export"), "out", &[]).expect(0).says("nothing to do");
+    // The same size and the same time of modification, as after a clock was set back: another byte in the footer's text.
+    let at = bytes.windows(7).rposition(|w| w == b"parquet").unwrap();
+    bytes[at] = b'P';
+    set(&bytes);
+    let again = work.run(&work.path("export"), "out", &[]).expect(0);
+    assert!(!again.err.contains("nothing to do"), "{}", again.err);
+}
