@@ -5,6 +5,7 @@ use polars::prelude::{
     Column, DataFrame, DataType, Expr, Float64Chunked, Int64Chunked, IntoLazy, IntoSeries, NewChunkedArray, PlSmallStr,
 };
 use polars::sql::sql_expr;
+use polars_arrow::bitmap::Bitmap;
 
 use crate::NULL;
 
@@ -146,8 +147,8 @@ impl Evaluated {
         let mut out = Vec::with_capacity(self.height);
         for chunk in flags.downcast_iter() {
             match chunk.validity() {
-                None => out.extend(chunk.values().iter().map(u8::from)),
-                Some(valid) => out.extend(chunk.values().iter().zip(valid.iter()).map(|(v, ok)| u8::from(v && ok))),
+                None => spread(chunk.values(), &mut out),
+                Some(valid) => spread(&(chunk.values() & valid), &mut out),
             }
         }
         Ok(out)
@@ -229,8 +230,31 @@ impl Frame {
     }
 }
 
+/// Adds a byte of 0 or 1 for every bit.
+fn spread(bits: &Bitmap, out: &mut Vec<u8>) {
+    let (bytes, offset, len) = bits.as_slice();
+    if offset != 0 {
+        out.extend(bits.iter().map(u8::from));
+        return;
+    }
+    let first = out.len();
+    out.extend(bytes.iter().flat_map(|byte| std::array::from_fn::<u8, 8, _>(|bit| byte >> bit & 1)));
+    out.truncate(first + len);
+}
+
+/// One bit for every value: whether it is not null.
+fn known(values: &[i64]) -> Bitmap {
+    let bits = |some: &[i64]| some.iter().enumerate().fold(0, |bits, (n, v)| bits | u8::from(*v != NULL) << n);
+    let (whole, rest) = values.as_chunks::<8>();
+    let mut bytes: Vec<u8> = whole.iter().map(|some| bits(some)).collect();
+    if !rest.is_empty() {
+        bytes.push(bits(rest));
+    }
+    Bitmap::from_u8_vec(bytes, values.len())
+}
+
 /// A column of integers, null where [`NULL`].
 fn integers(name: &str, values: Vec<i64>) -> Column {
-    let valid = values.contains(&NULL).then(|| values.iter().map(|v| *v != NULL).collect());
+    let valid = values.contains(&NULL).then(|| known(&values));
     Int64Chunked::from_vec_validity(PlSmallStr::from_str(name), values, valid).into_series().into()
 }

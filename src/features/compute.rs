@@ -15,7 +15,7 @@ use crate::ingest::resolve::Layout;
 use crate::ingest::store::BucketRows;
 
 /// Rows evaluated at a time: few enough that their columns stay in the cache.
-const RUN_ROWS: usize = 32_768;
+pub const RUN_ROWS: usize = 32_768;
 
 /// A plan made ready to run.
 pub struct Computer<'a> {

@@ -30,9 +30,19 @@ pub struct Evaluated<'a> {
 /// Scratch space for one subject's groups.
 #[derive(Default)]
 pub struct Kernel {
-    order: Vec<(i64, u32)>,
+    /// The rows that pass the filter, and the group of each, numbered as they appear.
+    rows: Vec<u32>,
+    groups: Vec<u32>,
+    /// The key of each group.
+    keys: Vec<i64>,
+    /// Open addressing from key to group.
+    slots: Vec<u32>,
+    /// One number per group, or two.
     sums: Vec<i64>,
+    others: Vec<i64>,
 }
+
+const FREE: u32 = u32::MAX;
 
 /// The weight of each row: recency in millionths times reliability in thousandths.
 #[must_use]
@@ -110,63 +120,113 @@ impl Kernel {
         }
     }
 
-    /// Sorts a subject's rows that pass the filter by group.
+    /// Numbers the groups of a subject's rows that pass the filter.
+    #[allow(clippy::cast_possible_truncation, reason = "a bucket holds fewer than 2^32 rows")]
     fn group(&mut self, filter: &[u8], keys: &[i64], range: Range<usize>) {
-        self.order.clear();
-        #[allow(clippy::cast_possible_truncation, reason = "a bucket holds fewer than 2^32 rows")]
-        self.order.extend(range.filter(|r| filter[*r] != 0).map(|r| (keys[r], r as u32)));
-        if !self.order.is_sorted() {
-            self.order.sort_unstable();
+        self.rows.clear();
+        self.groups.clear();
+        self.keys.clear();
+        let size = (2 * range.len()).next_power_of_two();
+        self.slots.clear();
+        self.slots.resize(size, FREE);
+        let mut last = FREE;
+        for row in range.filter(|r| filter[*r] != 0) {
+            let key = keys[row];
+            // Rows often come in runs of one group: by time, by account.
+            if last == FREE || self.keys[last as usize] != key {
+                last = self.find(key, size);
+            }
+            self.rows.push(row as u32);
+            self.groups.push(last);
+        }
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "masked to the table's size")]
+    fn find(&mut self, key: i64, size: usize) -> u32 {
+        let mut slot = (key.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & (size - 1);
+        loop {
+            match self.slots[slot] {
+                FREE => {
+                    let group = self.keys.len() as u32;
+                    self.slots[slot] = group;
+                    self.keys.push(key);
+                    return group;
+                }
+                group if self.keys[group as usize] == key => return group,
+                _ => slot = (slot + 1) & (size - 1),
+            }
+        }
+    }
+
+    /// Adds up a number per row, by group, into `sums`.
+    fn sum(&mut self, of: impl Fn(usize) -> i64) {
+        self.sums.clear();
+        self.sums.resize(self.keys.len(), 0);
+        for (row, group) in self.rows.iter().zip(&self.groups) {
+            self.sums[*group as usize] += of(*row as usize);
+        }
+    }
+
+    /// Adds up values, or counts rows.
+    fn total(&mut self, value: Option<usize>, rows: &Evaluated) {
+        match value {
+            Some(value) => {
+                let values = &rows.values[value];
+                self.sum(|row| if values[row] == NULL { 0 } else { values[row] });
+            }
+            None => self.sum(|_| 1),
         }
     }
 
     fn reduce(&mut self, sum: &Sum, rows: &Evaluated) -> i64 {
-        let known = |values: &[i64], row: u32| match values[row as usize] {
-            NULL => 0,
-            v => v,
-        };
-        let groups = || self.order.chunk_by(|a, b| a.0 == b.0);
         match *sum {
-            Sum::Groups { .. } => count(groups().count()),
+            Sum::Groups { .. } => count(self.keys.len()),
             Sum::ZeroGroups { value, .. } => {
-                let values = &rows.values[value];
-                count(groups().filter(|g| g.iter().map(|(_, r)| known(values, *r)).sum::<i64>() == 0).count())
+                self.total(Some(value), rows);
+                count(self.sums.iter().filter(|s| **s == 0).count())
             }
             Sum::Deviations { value, periods, .. } => {
-                self.sums.clear();
-                let total = |g: &[(i64, u32)]| match value {
-                    Some(value) => g.iter().map(|(_, r)| known(&rows.values[value], *r)).sum(),
-                    None => count(g.len()),
-                };
-                self.sums.extend(self.order.chunk_by(|a, b| a.0 == b.0).map(total));
+                self.total(value, rows);
                 let present = count(self.sums.len());
                 let n = periods.unwrap_or(present);
                 let all: i64 = self.sums.iter().sum();
                 self.sums.iter().map(|x| (n * x - all).abs()).sum::<i64>() + (n - present) * all.abs()
             }
-            Sum::LargestGroup { value, .. } => groups()
-                .map(|g| match value {
-                    Some(value) => g.iter().map(|(_, r)| known(&rows.values[value], *r)).sum(),
-                    None => count(g.len()),
-                })
-                .max()
-                .unwrap_or(0),
-            Sum::Spans { value, .. } => groups()
-                .map(|g| {
-                    let values = || g.iter().map(|(_, r)| rows.values[value][*r as usize]).filter(|v| *v != NULL);
-                    values().max().zip(values().min()).map_or(0, |(high, low)| high - low)
-                })
-                .sum(),
+            Sum::LargestGroup { value, .. } => {
+                self.total(value, rows);
+                self.sums.iter().copied().max().unwrap_or(0)
+            }
+            Sum::Spans { value, .. } => self.spans(&rows.values[value]),
             Sum::Overlap { split, .. } => {
-                let first = |g: &[(i64, u32)]| {
-                    g.iter().map(|(_, r)| i64::from(rows.predicates[split][*r as usize])).sum::<i64>()
-                };
-                let in_first = first(&self.order);
-                let in_second = count(self.order.len()) - in_first;
-                groups().map(|g| (first(g) * in_second).min((count(g.len()) - first(g)) * in_first)).sum()
+                let split = &rows.predicates[split];
+                self.total(None, rows);
+                std::mem::swap(&mut self.sums, &mut self.others);
+                self.sum(|row| i64::from(split[row]));
+                let in_first: i64 = self.sums.iter().sum();
+                let in_second = count(self.rows.len()) - in_first;
+                let least = |(first, all): (&i64, &i64)| (first * in_second).min((all - first) * in_first);
+                self.sums.iter().zip(&self.others).map(least).sum()
             }
             _ => 0,
         }
+    }
+
+    /// The distance from the smallest to the largest value of each group, added up.
+    fn spans(&mut self, values: &[i64]) -> i64 {
+        for ends in [&mut self.sums, &mut self.others] {
+            ends.clear();
+            ends.resize(self.keys.len(), NULL);
+        }
+        for (row, group) in self.rows.iter().zip(&self.groups) {
+            let (value, group) = (values[*row as usize], *group as usize);
+            if value != NULL {
+                // Null is smaller than every value.
+                self.sums[group] = self.sums[group].max(value);
+                let least = &mut self.others[group];
+                *least = if *least == NULL { value } else { value.min(*least) };
+            }
+        }
+        self.sums.iter().zip(&self.others).filter(|(high, _)| **high != NULL).map(|(high, low)| high - low).sum()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::contract::{Calendar, ColumnType, Table};
 use crate::engine::Frame;
 use crate::ingest::bucket::Cleaner;
 use crate::ingest::pass::Ingested;
-use crate::ingest::resolve::{Layout, resolve};
+use crate::ingest::resolve::resolve;
 use crate::ingest::scan::Findings;
 use crate::ingest::store::BucketRows;
 use crate::ingest::subjects;
@@ -39,22 +39,18 @@ pub fn visible(
 ) -> Result<Visible> {
     let dense = ingested.buckets.subjects(bucket);
     let (first, count) = (i64::try_from(dense.start)?, dense.len());
-    let rows_of = |table: &str| -> Result<(&Layout, BucketRows)> {
-        let layout = ingested.layouts.get(table).with_context(|| format!("no {table}"))?;
-        let mut first = BucketRows::default();
-        ingested.take(table, bucket, &mut |date, rows, _| {
-            if date == 0 {
-                first = rows;
-            }
-            Ok(())
-        })?;
-        Ok((layout, first))
-    };
+    let layout_of = |table: &str| ingested.layouts.get(table).with_context(|| format!("no {table}"));
     let mut tables = BTreeMap::new();
     let mut sums: BTreeMap<&str, Sums> = BTreeMap::new();
     for table in &plan.tables {
-        let (layout, rows) = rows_of(&table.table)?;
-        let rows = resolve(rows, layout, &vec![true; count], None, &mut Findings::default())?.rows;
+        let layout = layout_of(&table.table)?;
+        let mut rows = BucketRows::default();
+        ingested.take(&table.table, bucket, &mut |date, seen, kin, _| {
+            if date == 0 {
+                rows = resolve(seen, kin, layout, &vec![true; count], None, &mut Findings::default())?.rows;
+            }
+            Ok(())
+        })?;
         let read = table.predicates.iter().chain(&table.values).flat_map(|e| e.columns.iter().cloned());
         let keys = table.groupings.iter().map(|g| g.key.clone());
         let months = table.weights.iter().map(|w| w.months_ago.clone()).filter(|c| !c.is_empty());
@@ -63,10 +59,15 @@ pub fn visible(
         sums.insert(&table.table, computer.sums(&table.table, &rows, count)?);
         tables.insert(table.table.clone(), in_words(&layout.table, &clean, &rows, first)?);
     }
-    let (layout, rows) = rows_of("subjects")?;
-    // The versions were found to agree when their bucket was read the first time, or the comparison ends here.
-    let rows =
-        subjects::latest(&rows, layout, &vec!["subjects".into(); 1 + max_file(&rows)], &mut Findings::default())?;
+    let layout = layout_of("subjects")?;
+    let mut rows = BucketRows::default();
+    ingested.take("subjects", bucket, &mut |date, seen, _, _| {
+        if date == 0 {
+            let paths = vec!["subjects".into(); 1 + max_file(&seen.rows)];
+            rows = subjects::latest(seen, layout, &paths, &mut Findings::default())?;
+        }
+        Ok(())
+    })?;
     let own = Cleaner::new(layout, calendar, plan.subject_columns.iter().cloned())?.clean(&rows, 0..count, calendar)?;
     let features = computer.finish(count, &own, &sums)?;
     tables.insert("subjects".to_owned(), in_words(&layout.table, &own, &rows, first)?);

@@ -1,5 +1,8 @@
 //! What a row must satisfy, as positions in the table instead of names.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 
 use super::decode::{Fault, KeyMap};
@@ -30,6 +33,24 @@ struct Time {
     instant: bool,
     future: bool,
     reset: Vec<(usize, i64)>,
+}
+
+/// A column that can be changed; one that dates share is copied first.
+pub trait Editable: Deref<Target = Vec<i64>> {
+    /// The values to change.
+    fn edit(&mut self) -> &mut Vec<i64>;
+}
+
+impl Editable for Arc<Vec<i64>> {
+    fn edit(&mut self) -> &mut Vec<i64> {
+        Self::make_mut(self)
+    }
+}
+
+impl Editable for &mut Vec<i64> {
+    fn edit(&mut self) -> &mut Vec<i64> {
+        self
+    }
 }
 
 /// The row checks of a table.
@@ -111,7 +132,7 @@ impl Checks {
     }
 
     /// Turns back what a row says about times after the as-of date, and drops the faults of what was turned back.
-    pub fn turn_back(&self, columns: &mut [Vec<i64>], rows: usize, snapshot: &Snapshot, faults: &mut Vec<Fault>) {
+    pub fn turn_back<C: Editable>(&self, columns: &mut [C], rows: usize, snapshot: &Snapshot, faults: &mut Vec<Fault>) {
         for at in 0..self.columns.len() {
             let Some(time) = self.columns[at].time.as_ref().filter(|t| !t.future) else { continue };
             let last = snapshot.last(time.instant);
@@ -119,19 +140,17 @@ impl Checks {
             if late.is_empty() {
                 continue;
             }
-            for row in &late {
-                columns[at][*row] = NULL;
-            }
+            let times = columns[at].edit();
+            late.iter().for_each(|row| times[*row] = NULL);
             for (target, value) in &time.reset {
                 if columns[*target].is_empty() {
                     if *value == NULL {
                         continue;
                     }
-                    columns[*target] = vec![NULL; rows];
+                    *columns[*target].edit() = vec![NULL; rows];
                 }
-                for row in &late {
-                    columns[*target][*row] = *value;
-                }
+                let values = columns[*target].edit();
+                late.iter().for_each(|row| values[*row] = *value);
             }
             faults.retain(|f| !(time.reset.iter().any(|(t, _)| *t == f.column) && late.binary_search(&f.row).is_ok()));
         }

@@ -16,13 +16,13 @@ use super::disputes::{DisputeCount, Disputed, contested};
 use super::export::{Export, OpenFile};
 use super::outcomes::{Outcome, Outcomes};
 use super::registers::Register;
-use super::resolve::Layout;
+use super::resolve::{Kin, Layout};
 use super::scan::{Checked, Findings, Scan, Setting};
 use super::spine::{IdForm, Spine};
-use super::store::{BucketRows, Buckets, Budget, Rows, Store};
+use super::store::{Buckets, Budget, Rows, Store};
 use super::subjects::Subjects;
 use super::ties::{DroppedTies, Joinable, Keep, TieReader};
-use super::view::View;
+use super::view::{Seen, View};
 use crate::contract::{Contract, Snapshot};
 use crate::output::Output;
 
@@ -85,22 +85,23 @@ impl Ingested<'_> {
         &self,
         table: &str,
         bucket: usize,
-        work: &mut dyn FnMut(usize, BucketRows, &mut Findings) -> Result<()>,
+        work: &mut dyn FnMut(usize, &Seen, &Kin, &mut Findings) -> Result<()>,
     ) -> Result<Vec<Findings>> {
         let layout = self.layouts.get(table).with_context(|| format!("{table} was not read"))?;
         let store = self.stores.get(table).with_context(|| format!("{table} was not read"))?;
         let all = store.take(bucket, layout.width, self.record_form(table) != IdForm::Integer)?;
         let mut found: Vec<Findings> = self.snapshots.iter().map(|_| Findings::default()).collect();
+        let kin = Kin::of(&all, layout);
         if let [only] = found.as_mut_slice() {
-            work(0, all, only)?;
+            work(0, &Seen::all(all), &kin, only)?;
             return Ok(found);
         }
         let checks = self.checks.get(table).with_context(|| format!("{table} was not read"))?;
         let first = u32::try_from(self.buckets.subjects(bucket).start)?;
         for (date, (snapshot, found)) in self.snapshots.iter().zip(&mut found).enumerate() {
             let view = View { date, snapshot, members: self.spine.members(date) };
-            let rows = view.of(&all, first, layout, checks, found);
-            work(date, rows, found)?;
+            let seen = view.of(&all, first, layout, checks, found);
+            work(date, &seen, &kin, found)?;
         }
         Ok(found)
     }

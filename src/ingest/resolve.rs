@@ -1,12 +1,16 @@
 //! Versions, duplicates, disputes and consent: which rows of a bucket count.
 
-use anyhow::{Context, Result};
+use std::ops::Range;
+use std::sync::Arc;
+
+use anyhow::Result;
 
 use super::check::DAY_MICROS;
 use super::conservation::Class;
 use super::rule::{Quarantined, Rule};
 use super::scan::Findings;
 use super::store::BucketRows;
+use super::view::Seen;
 use crate::NULL;
 use crate::contract::{ColumnType, Limits, Table};
 
@@ -107,53 +111,49 @@ impl Layout {
 
 /// Settles the versions of each subject's rows and leaves out what does not count.
 ///
-/// `consents` tells for each subject of the bucket whether it may be scored; `first_day` is the earliest day any
+/// `consents` tells for each subject that the date sees whether it may be scored; `first_day` is the earliest day any
 /// feature looks at.
 ///
 /// # Errors
 /// When the rows do not have the layout's columns.
 pub fn resolve(
-    rows: BucketRows,
+    seen: &Seen,
+    kin: &Kin,
     layout: &Layout,
     consents: &[bool],
     first_day: Option<i64>,
     found: &mut Findings,
 ) -> Result<Resolved> {
-    let record = layout.record.context("only tables of records are resolved")?;
+    let rows = &seen.rows;
     let mut fate: Vec<Option<Class>> = vec![None; rows.len()];
-    let mut index = KeyIndex::default();
-    for subject in 0..rows.starts.len().saturating_sub(1) {
-        let range = rows.of(subject);
-        if range.is_empty() {
-            continue;
-        }
-        if let Some((rule, column)) = excessive(&rows, layout, range.clone()) {
-            for row in range {
+    for subject in &kin.large {
+        let alive: Vec<usize> = rows.of(*subject).filter(|row| seen.sees(*row)).collect();
+        if let Some((rule, column)) = excessive(rows, layout, alive.iter().copied()) {
+            for row in alive {
                 fate[row] = Some(Class::Quarantined);
-                found.quarantine(layout.quarantined(&rows, row, rule, column));
+                found.quarantine(layout.quarantined(rows, row, rule, column));
             }
-            continue;
-        }
-        index.repeated(&rows, record, range.clone());
-        for group in index.groups(&rows, record) {
-            settle(&rows, layout, group, &mut fate, found);
-        }
-        if let Some((refund_of, amount)) = layout.refund {
-            refunds(&rows, layout, range.clone(), (record, refund_of, amount), &mut fate, found);
         }
     }
+    for group in &kin.repeated {
+        let alive: Vec<usize> = group.iter().copied().filter(|r| seen.sees(*r) && fate[*r].is_none()).collect();
+        if alive.len() > 1 {
+            settle(rows, layout, alive, &mut fate, found);
+        }
+    }
+    refunds(seen, kin, layout, &mut fate, found);
     let event = layout.event;
     let days = |row: usize| event.map(|(c, unit)| rows.value(c, row).div_euclid(DAY_MICROS / unit));
     let mut keep = Vec::with_capacity(rows.len());
-    let mut starts = vec![0_u32; rows.starts.len()];
+    let mut starts = vec![0_u32; consents.len() + 1];
     let mut disputed = Vec::new();
-    for subject in 0..consents.len() {
-        for row in rows.of(subject) {
+    for (number, subject) in seen.subjects.iter().enumerate() {
+        for row in rows.of(*subject).filter(|row| seen.sees(*row)) {
             let contested = rows.value(DISPUTED, row) == 1;
             let class = match fate[row] {
                 Some(class) => class,
                 None if contested => Class::DisputedOut,
-                None if !consents[subject] => Class::WithoutConsent,
+                None if !consents[number] => Class::WithoutConsent,
                 None if first_day.is_some_and(|first| days(row).is_some_and(|d| d < first)) => Class::OutsideWindows,
                 None => Class::Used,
             };
@@ -161,25 +161,91 @@ pub fn resolve(
                 found.tally.add(rows.files[row], class, 1);
             }
             // A contested row still says what the score would be with it.
-            if class == Class::Used || (class == Class::DisputedOut && consents[subject]) {
+            if class == Class::Used || (class == Class::DisputedOut && consents[number]) {
                 keep.push(row);
                 disputed.push(class == Class::DisputedOut);
             }
         }
-        starts[subject + 1] = u32::try_from(keep.len())?;
+        starts[number + 1] = u32::try_from(keep.len())?;
     }
     if !disputed.contains(&true) {
         disputed.clear();
     }
-    let rows = if keep.len() == rows.len() { BucketRows { starts, ..rows } } else { rows.pick(&keep, starts) };
+    let rows = if keep.len() == rows.len() { BucketRows { starts, ..rows.clone() } } else { rows.pick(&keep, starts) };
     Ok(Resolved { rows, disputed })
+}
+
+/// What the rows of a bucket have to do with each other, whatever the date: found once, settled for each date.
+#[derive(Debug, Default)]
+pub struct Kin {
+    /// Rows of one subject and record, where there are several, by place in the exports.
+    repeated: Vec<Vec<usize>>,
+    /// Refunds of one record by a subject, and the rows of that record.
+    refunds: Vec<Refunds>,
+    /// Subjects who may have more rows or larger amounts than sums can hold.
+    large: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Refunds {
+    refunding: Vec<usize>,
+    originals: Vec<usize>,
+}
+
+impl Kin {
+    /// Finds what belongs together; of a table without records nothing does.
+    #[must_use]
+    pub fn of(rows: &BucketRows, layout: &Layout) -> Self {
+        let mut kin = Self::default();
+        let Some(record) = layout.record else { return kin };
+        let mut index = KeyIndex::default();
+        for subject in 0..rows.starts.len().saturating_sub(1) {
+            let range = rows.of(subject);
+            if range.is_empty() {
+                continue;
+            }
+            // No date sees more rows, or larger amounts.
+            if excessive(rows, layout, range.clone()).is_some() {
+                kin.large.push(subject);
+            }
+            index.repeated(rows, record, range.clone());
+            kin.repeated.extend(index.groups(rows, record));
+            if let Some((refund_of, _)) = layout.refund {
+                kin.refunds.extend(refunds_of(rows, range, record, refund_of));
+            }
+        }
+        kin
+    }
+}
+
+fn refunds_of(rows: &BucketRows, range: Range<usize>, record: usize, refund_of: usize) -> Vec<Refunds> {
+    let refunded = |row: usize| rows.value(refund_of, row);
+    let mut refunding: Vec<(i64, usize)> =
+        range.clone().filter(|r| refunded(*r) != NULL).map(|r| (refunded(r), r)).collect();
+    if refunding.is_empty() {
+        return Vec::new();
+    }
+    refunding.sort_unstable();
+    let mut refunds: Vec<(i64, Refunds)> = refunding
+        .chunk_by(|a, b| a.0 == b.0)
+        .map(|g| (g[0].0, Refunds { refunding: g.iter().map(|(_, r)| *r).collect(), originals: Vec::new() }))
+        .collect();
+    for row in range {
+        if let Ok(at) = refunds.binary_search_by_key(&rows.value(record, row), |r| r.0) {
+            refunds[at].1.originals.push(row);
+        }
+    }
+    refunds.into_iter().map(|(_, r)| r).filter(|r| !r.originals.is_empty()).collect()
 }
 
 impl BucketRows {
     /// Chosen rows, in order, with where each subject's now begin.
     #[must_use]
     pub fn pick(&self, keep: &[usize], starts: Vec<u32>) -> Self {
-        let gather = |c: &Vec<i64>| if c.is_empty() { Vec::new() } else { keep.iter().map(|r| c[*r]).collect() };
+        let gather = |c: &Arc<Vec<i64>>| match c.is_empty() {
+            true => Arc::clone(c),
+            false => Arc::new(keep.iter().map(|r| c[*r]).collect()),
+        };
         Self {
             starts,
             files: keep.iter().map(|r| self.files[*r]).collect(),
@@ -189,15 +255,22 @@ impl BucketRows {
     }
 }
 
-/// Whether a subject has more rows or larger amounts than sums can hold.
-fn excessive(rows: &BucketRows, layout: &Layout, range: std::ops::Range<usize>) -> Option<(Rule, usize)> {
-    if range.len() > layout.limits.subject_rows {
+/// Whether some rows of a subject are more, or their amounts larger, than sums can hold.
+fn excessive(
+    rows: &BucketRows,
+    layout: &Layout,
+    some: impl ExactSizeIterator<Item = usize> + Clone,
+) -> Option<(Rule, usize)> {
+    if some.len() > layout.limits.subject_rows {
         return Some((Rule::TooManyRows, layout.record.unwrap_or(FIRST)));
     }
     layout.money.iter().find_map(|c| {
-        let values = rows.columns[*c].get(range.clone())?;
-        // At most 10^6 rows of at most 10^13: the sum stays below 2^64.
-        let total: u64 = values.iter().filter(|v| **v != NULL).map(|v| v.unsigned_abs()).sum();
+        let values = &rows.columns[*c];
+        if values.is_empty() {
+            return None;
+        }
+        let amounts = some.clone().map(|r| values[r]).filter(|v| *v != NULL).map(i64::unsigned_abs);
+        let total = amounts.fold(0, u64::saturating_add);
         (total > layout.limits.subject_total.unsigned_abs()).then_some((Rule::AmountTooLarge, *c))
     })
 }
@@ -210,7 +283,7 @@ struct KeyIndex {
 }
 
 impl KeyIndex {
-    fn repeated(&mut self, rows: &BucketRows, record: usize, range: std::ops::Range<usize>) {
+    fn repeated(&mut self, rows: &BucketRows, record: usize, range: Range<usize>) {
         self.repeated.clear();
         let keys = &rows.columns[record];
         let size = (range.len() * 2).next_power_of_two();
@@ -268,35 +341,21 @@ fn settle(rows: &BucketRows, layout: &Layout, group: Vec<usize>, fate: &mut [Opt
 }
 
 /// Refunds of one order that add up to more than the order are quarantined.
-fn refunds(
-    rows: &BucketRows,
-    layout: &Layout,
-    range: std::ops::Range<usize>,
-    (record, refund_of, amount): (usize, usize, usize),
-    fate: &mut [Option<Class>],
-    found: &mut Findings,
-) {
-    let mut refunding: Vec<(i64, usize)> = range
-        .clone()
-        .filter(|r| fate[*r].is_none() && rows.value(refund_of, *r) != NULL)
-        .map(|r| (rows.value(refund_of, r), r))
-        .collect();
-    if refunding.is_empty() {
-        return;
-    }
-    refunding.sort_unstable();
-    let mut originals: Vec<(i64, usize)> =
-        range.filter(|r| fate[*r].is_none()).map(|r| (rows.value(record, r), r)).collect();
-    originals.sort_unstable();
-    for group in refunding.chunk_by(|a, b| a.0 == b.0) {
-        let at = originals.partition_point(|(key, _)| *key < group[0].0);
-        let Some((_, original)) = originals.get(at).copied().filter(|(key, _)| *key == group[0].0) else { continue };
-        let total: i64 = group.iter().map(|(_, r)| rows.value(amount, *r)).sum();
+fn refunds(seen: &Seen, kin: &Kin, layout: &Layout, fate: &mut [Option<Class>], found: &mut Findings) {
+    let Some((refund_of, amount)) = layout.refund else { return };
+    let rows = &seen.rows;
+    let mut above = Vec::new();
+    for Refunds { refunding, originals } in &kin.refunds {
+        let counts = |row: &usize| seen.sees(*row) && fate[*row].is_none();
+        let Some(original) = originals.iter().copied().find(|r| counts(r)) else { continue };
+        let refunding = refunding.iter().copied().filter(|r| counts(r) && rows.value(refund_of, *r) != NULL);
+        let total: i64 = refunding.clone().map(|r| rows.value(amount, r)).sum();
         if total > rows.value(amount, original) {
-            for (_, row) in group {
-                fate[*row] = Some(Class::Quarantined);
-                found.quarantine(layout.quarantined(rows, *row, Rule::RefundAboveOriginal, refund_of));
-            }
+            above.extend(refunding);
         }
+    }
+    for row in above {
+        fate[row] = Some(Class::Quarantined);
+        found.quarantine(layout.quarantined(rows, row, Rule::RefundAboveOriginal, refund_of));
     }
 }

@@ -273,7 +273,8 @@ impl<'a> Scan<'a> {
     /// Rows of subjects whom none of the given dates sees are not.
     fn examine(&self, decoded: &mut Decoded, rows: usize, snapshot: &Snapshot, dates: u64) -> Option<Vec<bool>> {
         let mut visible = self.checks.visible(&decoded.columns, snapshot);
-        self.checks.turn_back(&mut decoded.columns, rows, snapshot, &mut decoded.faults);
+        let mut columns: Vec<&mut Vec<i64>> = decoded.columns.iter_mut().collect();
+        self.checks.turn_back(&mut columns, rows, snapshot, &mut decoded.faults);
         self.checks.faults(&decoded.columns, rows, &snapshot.calendar, &mut decoded.faults);
         for row in (0..decoded.early.len()).filter(|row| decoded.early[*row] & dates == dates) {
             visible.get_or_insert_with(|| vec![true; rows])[row] = false;

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 
@@ -280,7 +280,7 @@ impl<'a> Store<'a> {
                 for reader in &mut readers {
                     reader.column(|_, _| ())?;
                 }
-                out.push(Vec::new());
+                out.push(Arc::default());
                 continue;
             }
             let mut column = vec![0; rows];
@@ -288,7 +288,7 @@ impl<'a> Store<'a> {
                 let to = &to[*base..];
                 reader.column(|row, v| column[to[row] as usize] = v)?;
             }
-            out.push(column);
+            out.push(Arc::new(column));
         }
         let mut files = vec![0; rows];
         for (place, base) in places.iter().zip(&bases) {
@@ -299,8 +299,9 @@ impl<'a> Store<'a> {
         let mut records = Records::default();
         if text_records {
             records.spans = vec![(0, 0); rows];
+            let mut all = Vec::new();
             for (reader, base) in readers.iter_mut().zip(&bases) {
-                let mut from = u32::try_from(records.bytes.len())?;
+                let mut from = u32::try_from(all.len())?;
                 let to = &to[*base..];
                 #[allow(
                     clippy::cast_possible_truncation,
@@ -311,30 +312,31 @@ impl<'a> Store<'a> {
                     records.spans[to[row] as usize] = (from, len as u32);
                     from += len as u32;
                 })?;
-                records.bytes.extend_from_slice(reader.rest());
+                all.extend_from_slice(reader.rest());
             }
+            records.bytes = Arc::new(all);
         }
         Ok(BucketRows { starts, files, columns: out, records })
     }
 }
 
 /// The rows of one bucket and table, sorted by subject.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct BucketRows {
     /// Where each subject's rows begin; one more entry than subjects.
     pub starts: Vec<u32>,
     /// The file of each row.
     pub files: Vec<u32>,
-    /// Integer columns; an empty one is null throughout.
-    pub columns: Vec<Vec<i64>>,
+    /// Integer columns; an empty one is null throughout. Dates that see the same values share them.
+    pub columns: Vec<Arc<Vec<i64>>>,
     /// Text ids of the records.
     pub records: Records,
 }
 
 /// Text ids of a bucket's records.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Records {
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
     spans: Vec<(u32, u32)>,
 }
 
@@ -352,7 +354,7 @@ impl Records {
         if self.spans.is_empty() {
             return Self::default();
         }
-        Self { bytes: self.bytes.clone(), spans: keep.iter().map(|r| self.spans[*r]).collect() }
+        Self { bytes: Arc::clone(&self.bytes), spans: keep.iter().map(|r| self.spans[*r]).collect() }
     }
 }
 

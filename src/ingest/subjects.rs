@@ -13,6 +13,7 @@ use super::resolve::{DISPUTED, Layout, ROW};
 use super::scan::{Checked, Findings, Scan};
 use super::spine::{IdForm, Ids, Spine};
 use super::store::{BucketRows, Rows, Store};
+use super::view::Seen;
 use crate::contract::Snapshot;
 use crate::pipeline::{Finding, Findings as Report};
 
@@ -177,17 +178,12 @@ impl Numbered {
 ///
 /// # Errors
 /// When two versions with the same `known_at` contradict each other; all such subjects of the bucket are named.
-pub fn latest(
-    rows: &BucketRows,
-    layout: &Layout,
-    paths: &[std::path::PathBuf],
-    found: &mut Findings,
-) -> Result<BucketRows> {
-    let subjects = rows.starts.len().saturating_sub(1);
+pub fn latest(seen: &Seen, layout: &Layout, paths: &[std::path::PathBuf], found: &mut Findings) -> Result<BucketRows> {
+    let rows = &seen.rows;
     let mut report = Report::default();
-    let mut keep = Vec::with_capacity(subjects);
-    for subject in 0..subjects {
-        let mut versions: Vec<usize> = rows.of(subject).collect();
+    let mut keep = Vec::with_capacity(seen.subjects.len());
+    for subject in &seen.subjects {
+        let mut versions: Vec<usize> = rows.of(*subject).filter(|row| seen.sees(*row)).collect();
         versions.sort_by_key(|r| (std::cmp::Reverse(layout.known(rows, *r)), rows.files[*r], rows.value(ROW, *r)));
         let Some(first) = versions.first().copied() else { bail!("a subject without a row") };
         for row in &versions[1..] {
@@ -209,7 +205,7 @@ pub fn latest(
         found.tally.add(rows.files[first], Class::Used, 1);
         keep.push(first);
     }
-    let starts = (0..=u32::try_from(subjects)?).collect();
+    let starts = (0..=u32::try_from(seen.subjects.len())?).collect();
     report.or(())?;
     Ok(rows.pick(&keep, starts))
 }

@@ -1,5 +1,7 @@
 //! A bucket's rows as one of several dates sees them.
 
+use std::sync::Arc;
+
 use super::check::Checks;
 use super::conservation::Class;
 use super::members::{Members, Standing};
@@ -19,28 +21,34 @@ pub struct View<'a> {
     pub members: &'a Members,
 }
 
+/// Rows as a date sees them.
+pub struct Seen {
+    /// All stored rows, with what they said then.
+    pub rows: BucketRows,
+    /// Which of them the date sees; empty when it sees all.
+    pub alive: Vec<bool>,
+    /// The positions within the bucket of the subjects it sees.
+    pub subjects: Vec<usize>,
+}
+
 impl View<'_> {
-    /// The rows of the subjects that the date sees, as they were then; what it does not see is counted.
+    /// The rows as they were then; what the date does not see is counted.
     #[must_use]
-    pub fn of(
-        &self,
-        all: &BucketRows,
-        first: u32,
-        layout: &Layout,
-        checks: &Checks,
-        found: &mut Findings,
-    ) -> BucketRows {
+    pub fn of(&self, all: &BucketRows, first: u32, layout: &Layout, checks: &Checks, found: &mut Findings) -> Seen {
         let bit = |dates: i64| dates.cast_unsigned() >> self.date & 1 == 1;
         let faulty = |row: usize| all.columns[FAULTY].get(row).is_some_and(|f| bit(*f));
         let sees = |row: usize| checks.sees(|c| all.columns[c + FIRST].get(row), self.snapshot);
-        let mut keep = Vec::with_capacity(all.len());
-        let mut starts = vec![0_u32];
+        let mut alive = vec![false; all.len()];
+        let mut subjects = Vec::with_capacity(all.starts.len());
         for (subject, number) in (0..all.starts.len().saturating_sub(1)).zip(first..) {
             let standing = self.members.standing(number);
+            if matches!(standing, Standing::In(_)) {
+                subjects.push(subject);
+            }
             // A row that breaks a rule at the date was counted when it was read.
             for row in all.of(subject).filter(|row| !faulty(*row)) {
                 match standing {
-                    Standing::In(_) if sees(row) => keep.push(row),
+                    Standing::In(_) if sees(row) => alive[row] = true,
                     Standing::Absent if sees(row) => {
                         let column = layout.table.position("subject_id").unwrap_or(0);
                         found.quarantine(Quarantined {
@@ -53,14 +61,27 @@ impl View<'_> {
                     _ => found.tally.add(all.files[row], Class::NotVisible, 1),
                 }
             }
-            if matches!(standing, Standing::In(_)) {
-                starts.push(u32::try_from(keep.len()).unwrap_or(u32::MAX));
-            }
         }
-        let mut rows = all.pick(&keep, starts);
-        rows.columns[FAULTY] = Vec::new();
-        rows.columns[DISPUTED].iter_mut().for_each(|dates| *dates = i64::from(bit(*dates)));
-        checks.turn_back(&mut rows.columns[FIRST..], keep.len(), self.snapshot, &mut Vec::new());
-        rows
+        let mut rows = all.clone();
+        if !rows.columns[DISPUTED].is_empty() {
+            Arc::make_mut(&mut rows.columns[DISPUTED]).iter_mut().for_each(|dates| *dates = i64::from(bit(*dates)));
+        }
+        checks.turn_back(&mut rows.columns[FIRST..], all.len(), self.snapshot, &mut Vec::new());
+        Seen { rows, alive, subjects }
+    }
+}
+
+impl Seen {
+    /// Everything, as the only date of a pass sees it.
+    #[must_use]
+    pub fn all(rows: BucketRows) -> Self {
+        let subjects = (0..rows.starts.len().saturating_sub(1)).collect();
+        Self { rows, alive: Vec::new(), subjects }
+    }
+
+    /// Whether the date sees a row.
+    #[must_use]
+    pub fn sees(&self, row: usize) -> bool {
+        self.alive.is_empty() || self.alive[row]
     }
 }

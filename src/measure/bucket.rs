@@ -14,10 +14,11 @@ use crate::features::compute::{Computer, FeatureRows, Sums};
 use crate::ingest::bucket::Cleaner;
 use crate::ingest::consents::SCORE;
 use crate::ingest::pass::Ingested;
-use crate::ingest::resolve::{Resolved, resolve};
+use crate::ingest::resolve::{Kin, Resolved, resolve};
 use crate::ingest::scan::Findings;
 use crate::ingest::store::BucketRows;
 use crate::ingest::subjects;
+use crate::ingest::view::Seen;
 use crate::job::Job;
 
 /// Everything that buckets share at one date.
@@ -122,9 +123,9 @@ impl<'a> Measurer<'a> {
         })
     }
 
-    fn begin(&self, bucket: usize, rows: &BucketRows, found: &mut Findings) -> Result<UnderWay<'a>> {
+    fn begin(&self, bucket: usize, seen: &Seen, found: &mut Findings) -> Result<UnderWay<'a>> {
         let layout = self.ingested.layouts.get("subjects").context("no subjects")?;
-        let subjects = subjects::latest(rows, layout, &self.subject_files, found)?;
+        let subjects = subjects::latest(seen, layout, &self.subject_files, found)?;
         let own = self.own.clean(&subjects, 0..subjects.len(), self.calendar)?;
         let range = self.ingested.buckets.subjects(bucket);
         let all = &self.ingested.consents[self.date][range.clone()];
@@ -140,10 +141,16 @@ impl<'a> Measurer<'a> {
     }
 
     /// Settles and adds up the rows of one table.
-    fn add(&self, work: &mut UnderWay<'a>, table: &'a str, rows: BucketRows, found: &mut Findings) -> Result<()> {
+    fn add(
+        &self,
+        work: &mut UnderWay<'a>,
+        table: &'a str,
+        (seen, kin): (&Seen, &Kin),
+        found: &mut Findings,
+    ) -> Result<()> {
         let layout = self.ingested.layouts.get(table).with_context(|| format!("{table} was not read"))?;
         let first_day = self.first_days.get(table).copied().flatten();
-        let resolved = resolve(rows, layout, &work.may, first_day, found)?;
+        let resolved = resolve(seen, kin, layout, &work.may, first_day, found)?;
         let mut counts = RecordCounts { disputed: vec![0; work.may.len()], ..RecordCounts::default() };
         let (rows, contested) = undisputed(resolved, &mut counts)?;
         counts.used =
@@ -222,14 +229,15 @@ impl<'a> Measurer<'a> {
 pub fn bucket(measurers: &[Measurer], ingested: &Ingested, bucket: usize, tables: &[&str]) -> Result<Vec<Measured>> {
     let mut work = Vec::with_capacity(measurers.len());
     let mut findings = Vec::new();
-    let found = ingested.take("subjects", bucket, &mut |date, rows, found| {
-        work.push(measurers[date].begin(bucket, &rows, found)?);
+    let found = ingested.take("subjects", bucket, &mut |date, seen, _, found| {
+        work.push(measurers[date].begin(bucket, seen, found)?);
         Ok(())
     })?;
     findings.push(("subjects", found));
     for table in tables {
-        let found = ingested
-            .take(table, bucket, &mut |date, rows, found| measurers[date].add(&mut work[date], table, rows, found))?;
+        let found = ingested.take(table, bucket, &mut |date, seen, kin, found| {
+            measurers[date].add(&mut work[date], table, (seen, kin), found)
+        })?;
         findings.push((table, found));
     }
     for (table, found) in findings {

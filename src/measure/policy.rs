@@ -6,6 +6,7 @@ use crate::contract::table_scope;
 use crate::contract::{Calendar, Contract};
 use crate::engine::Program;
 use crate::expression::{Expression, Numbers};
+use crate::features::compute::RUN_ROWS;
 use crate::ingest::bucket::Cleaner;
 use crate::ingest::resolve::Layout;
 use crate::ingest::store::BucketRows;
@@ -124,13 +125,13 @@ impl Trigger {
     /// # Errors
     /// When the engine fails.
     pub fn rows(&self, rows: &BucketRows, calendar: &Calendar) -> Result<Vec<u8>> {
-        if rows.is_empty() {
-            return Ok(Vec::new());
+        let mut hits = Vec::with_capacity(rows.len());
+        for from in (0..rows.len()).step_by(RUN_ROWS) {
+            let frame = self.cleaner.clean(rows, from..rows.len().min(from + RUN_ROWS), calendar)?;
+            for result in self.program.run(&frame)? {
+                hits.append(&mut result.conditions()?);
+            }
         }
-        let frame = self.cleaner.clean(rows, 0..rows.len(), calendar)?;
-        match self.program.run(&frame)?.first() {
-            Some(result) => result.conditions(),
-            None => Ok(Vec::new()),
-        }
+        Ok(hits)
     }
 }

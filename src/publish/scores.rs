@@ -133,9 +133,9 @@ impl Table<'_> {
         let score = |v: &[i16]| -> ArrayRef {
             Arc::new(v[from..to].iter().map(|v| (*v != NONE).then_some(*v)).collect::<Int16Array>())
         };
-        let text = |of: &dyn Fn(usize) -> Option<String>| -> ArrayRef {
-            Arc::new((from..to).map(of).collect::<StringArray>())
-        };
+        let segments: Vec<&str> = card.segment.iter().map(|s| s.get_ref().name.as_str()).collect();
+        let statuses: Vec<&str> = card.status.iter().map(|s| s.get_ref().name.as_str()).collect();
+        let policies: Vec<&str> = card.policy.iter().map(|p| p.get_ref().code.as_str()).collect();
         let points = |of: &dyn Fn(&Explained) -> i64| -> ArrayRef {
             let values = explained
                 .iter()
@@ -149,10 +149,10 @@ impl Table<'_> {
             .map(|s| scored(s).then(|| i16::try_from(self.population.percentile(rows.score[s])).unwrap_or(i16::MAX)));
         let mut columns: Vec<ArrayRef> = vec![
             self.ids(from, to),
-            text(&|s| Some(card.segment[usize::from(rows.segment[s])].get_ref().name.clone())),
-            text(&|s| Some(card.status[usize::from(rows.status[s])].get_ref().name.clone())),
+            text((from..to).map(|s| Some(segments[usize::from(rows.segment[s])]))),
+            text((from..to).map(|s| Some(statuses[usize::from(rows.status[s])]))),
             score(&rows.score),
-            text(&|s| scored(s).then(|| card.band(i64::from(rows.score[s])).to_owned())),
+            text((from..to).map(|s| scored(s).then(|| card.band(i64::from(rows.score[s]))))),
             Arc::new(ranks.collect::<Int64Array>()),
             Arc::new(percentiles.collect::<Int16Array>()),
             Arc::new((from..to).map(|s| Some(f64::from(rows.confidence[s]) / 1000.0)).collect::<Float64Array>()),
@@ -160,14 +160,11 @@ impl Table<'_> {
         columns.extend((0..5).map(|c| points(&|e| e.points[c])));
         columns.extend((0..5).map(|c| points(&|e| e.maxima[c])));
         for n in 0..REASONS {
-            let mut reasons = StringBuilder::new();
-            explained.iter().for_each(|e| reasons.append_option(self.card.reasons.get(e.reasons[n])));
-            columns.push(Arc::new(reasons.finish()));
+            columns.push(text(explained.iter().map(|e| self.card.reasons.get(e.reasons[n]).map(String::as_str))));
         }
-        let mut reasons = StringBuilder::new();
-        explained.iter().for_each(|e| reasons.append_option(e.of_friends.and_then(|r| self.card.reasons.get(r))));
-        columns.push(Arc::new(reasons.finish()));
-        columns.push(text(&|s| rows.policy[s].map(|p| card.policy[usize::from(p)].get_ref().code.clone())));
+        let of_friends = |e: &Explained| e.of_friends.and_then(|r| self.card.reasons.get(r)).map(String::as_str);
+        columns.push(text(explained.iter().map(of_friends)));
+        columns.push(text((from..to).map(|s| rows.policy[s].map(|p| policies[usize::from(p)]))));
         columns.push(score(&rows.before));
         columns.push(Arc::new(Int32Array::from(rows.disputed[from..to].to_vec())));
         columns.push(score(&rows.with_disputed));
@@ -210,6 +207,13 @@ impl Table<'_> {
     fn ids(&self, from: usize, to: usize) -> ArrayRef {
         ids(self.subjects, from..to)
     }
+}
+
+/// A column of words, made without a copy of each.
+fn text<'a>(words: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
+    let mut column = StringBuilder::new();
+    words.for_each(|word| column.append_option(word));
+    Arc::new(column.finish())
 }
 
 /// The ids of some subjects as they were written.

@@ -108,7 +108,7 @@ fn event(run: &RunFolder, job: &Job, identity: &Identity, transition: &Transitio
         "job": {
             "namespace": namespace,
             "name": job.pipeline.settings.name,
-            "facets": { "jobType": facet("JobTypeJobFacet", "2-0-3", json!({
+            "facets": { "jobType": facet("JobTypeJobFacet", "2-0-4", json!({
                 "processingType": "BATCH",
                 "integration": "SESAME",
                 "jobType": "SCORING",

@@ -148,8 +148,9 @@ impl Rater<'_> {
     /// Segment, confidence, status, bins and own share of subjects from their features.
     fn rate(&self, consents: &[u8], facts: Frame, features: &FeatureRows) -> Result<ScoredRows> {
         let (count, card, rules) = (consents.len(), &self.job.card, &self.job.rules);
-        let names = self.job.plan.features.iter().map(|f| f.name.as_str());
-        let frame = facts.with_doubles(names.zip(features.values.iter().map(Vec::as_slice)))?;
+        let named = self.job.plan.features.iter().map(|f| &f.name).zip(&features.values);
+        let read = named.filter(|(name, _)| rules.features.contains(name));
+        let frame = facts.with_doubles(read.map(|(name, values)| (name.as_str(), values.as_slice())))?;
         let segment = rules.segments(&frame, count)?;
         let by_category = rules.confidences(&frame, count)?;
         let confidence: Vec<i16> = (0..count)

@@ -23,6 +23,8 @@ pub struct Rules {
     marks: Program,
     /// The columns of `subjects` that rules read.
     pub subject_columns: Vec<String>,
+    /// The features that rules read, among other facts.
+    pub features: Vec<String>,
 }
 
 /// Columns beside the features that rules may read.
@@ -92,14 +94,15 @@ impl Rules {
         let subjects = subject_scope(contract.table("subjects")?, &contract.limits, calendar);
         read.sort();
         read.dedup();
-        read.retain(|c| subjects.kind(c).is_some());
+        let (subject_columns, features) = read.into_iter().partition(|c| subjects.kind(c).is_some());
         Ok(Self {
             segments: Program::conditions(segments.iter().map(String::as_str))?,
             evidence: Program::doubles(evidence.iter().map(String::as_str))?,
             strengths,
             statuses: Program::conditions(statuses.iter().map(String::as_str))?,
             marks: Program::conditions(marks.iter().map(String::as_str))?,
-            subject_columns: read,
+            subject_columns,
+            features,
         })
     }
 

@@ -128,9 +128,9 @@ impl Subjects {
     pub fn own(&self, at: usize) -> Result<BucketRows> {
         let block = self.own.block(at)?;
         let rows = u32::try_from(block.num_rows())?;
-        let mut columns = vec![Vec::new(); self.width];
+        let mut columns: Vec<Arc<Vec<i64>>> = vec![Arc::default(); self.width];
         for (at, name) in &self.columns {
-            columns[at + FIRST] = longs(&block, name)?;
+            columns[at + FIRST] = Arc::new(longs(&block, name)?);
         }
         Ok(BucketRows { starts: (0..=rows).collect(), files: vec![0; rows as usize], columns, ..BucketRows::default() })
     }

@@ -148,7 +148,7 @@ fn every_file_of_the_repository_fits_its_schema_and_mistakes_do_not() {
 
 /// The requirements that the OpenLineage specification (2-0-2) states for a run event: its required members, the words of
 /// `eventType`, and that times, identifiers and addresses are such. The official schema itself is checked by
-/// `tests/openlineage.py`.
+/// `tests/lineage_events.py`.
 pub fn is_open_lineage(event: &Value) {
     let text = |v: &Value| v.as_str().map(ToOwned::to_owned).unwrap_or_else(|| panic!("{v} is no text in {event}"));
     assert!(["START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"].contains(&text(&event["eventType"]).as_str()));
