@@ -72,6 +72,12 @@ impl<'a> Computer<'a> {
         Ok(Self { plan, calendar, tables, values, nones })
     }
 
+    /// The stored columns of a table that its sums read.
+    #[must_use]
+    pub fn reads(&self, table: &str) -> Vec<usize> {
+        self.tables.get(table).map(|t| t.cleaner.reads().collect()).unwrap_or_default()
+    }
+
     /// The sums of one table for the subjects of a bucket.
     ///
     /// # Errors

@@ -47,7 +47,15 @@ pub fn visible(
         let mut rows = BucketRows::default();
         ingested.take(&table.table, bucket, &mut |date, seen, kin, _| {
             if date == 0 {
-                rows = resolve(seen, kin, layout, &vec![true; count], None, &mut Findings::default())?.rows;
+                rows = resolve(
+                    seen,
+                    kin,
+                    layout,
+                    &vec![true; count],
+                    (None, &vec![true; layout.width]),
+                    &mut Findings::default(),
+                )?
+                .rows;
             }
             Ok(())
         })?;

@@ -71,6 +71,15 @@ impl Cleaner {
         Ok(Self { columns, derived, program })
     }
 
+    /// The stored columns it reads.
+    pub fn reads(&self) -> impl Iterator<Item = usize> {
+        self.columns.iter().filter_map(|(_, origin)| match origin {
+            Origin::Stored(c) | Origin::Day(c) | Origin::MonthsAgo(c, _) | Origin::WeeksAgo(c, _) => Some(*c),
+            Origin::Reliability(c) => *c,
+            Origin::Null => None,
+        })
+    }
+
     /// The clean columns of some rows.
     ///
     /// # Errors

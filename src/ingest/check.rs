@@ -123,12 +123,16 @@ impl Checks {
         mask
     }
 
+    /// The columns whose times decide whether a row is visible at a date, each with the last value that is.
+    pub fn cutoffs(&self, snapshot: &Snapshot) -> impl Iterator<Item = (usize, i64)> {
+        let event = self.event().map(|(at, instant)| (at, snapshot.last(instant)));
+        event.into_iter().chain(self.known_at.map(|at| (at, snapshot.known_by.as_microsecond())))
+    }
+
     /// Whether a date sees a row, given its values by column, `None` where all are null.
     #[must_use]
     pub fn sees<'v>(&self, value: impl Fn(usize) -> Option<&'v i64>, snapshot: &Snapshot) -> bool {
-        let upto = |at: usize, last: i64| value(at).is_none_or(|v| *v <= last);
-        self.event().is_none_or(|(at, instant)| upto(at, snapshot.last(instant)))
-            && self.known_at.is_none_or(|at| upto(at, snapshot.known_by.as_microsecond()))
+        self.cutoffs(snapshot).all(|(at, last)| value(at).is_none_or(|v| *v <= last))
     }
 
     /// Turns back what a row says about times after the as-of date, and drops the faults of what was turned back.

@@ -112,7 +112,7 @@ impl Layout {
 /// Settles the versions of each subject's rows and leaves out what does not count.
 ///
 /// `consents` tells for each subject that the date sees whether it may be scored; `first_day` is the earliest day any
-/// feature looks at.
+/// feature looks at; `needed` marks the stored columns that something reads afterwards, the others may be left out.
 ///
 /// # Errors
 /// When the rows do not have the layout's columns.
@@ -121,14 +121,14 @@ pub fn resolve(
     kin: &Kin,
     layout: &Layout,
     consents: &[bool],
-    first_day: Option<i64>,
+    (first_day, needed): (Option<i64>, &[bool]),
     found: &mut Findings,
 ) -> Result<Resolved> {
     let rows = &seen.rows;
     let mut fate: Vec<Option<Class>> = vec![None; rows.len()];
     for subject in &kin.large {
         let alive: Vec<usize> = rows.of(*subject).filter(|row| seen.sees(*row)).collect();
-        if let Some((rule, column)) = excessive(rows, layout, alive.iter().copied()) {
+        if let Some((rule, column)) = excessive(rows, layout, &alive.iter().copied()) {
             for row in alive {
                 fate[row] = Some(Class::Quarantined);
                 found.quarantine(layout.quarantined(rows, row, rule, column));
@@ -142,11 +142,13 @@ pub fn resolve(
         }
     }
     refunds(seen, kin, layout, &mut fate, found);
-    let event = layout.event;
-    let days = |row: usize| event.map(|(c, unit)| rows.value(c, row).div_euclid(DAY_MICROS / unit));
+    // The time before which a row is outside every window, in the unit of the event.
+    let earliest = layout.event.zip(first_day).map(|((column, unit), first)| (column, first * (DAY_MICROS / unit)));
+    let old = |row: usize| earliest.is_some_and(|(c, first)| rows.value(c, row) < first);
     let mut keep = Vec::with_capacity(rows.len());
     let mut starts = vec![0_u32; consents.len() + 1];
     let mut disputed = Vec::new();
+    let mut counts: Vec<[u64; Class::ALL.len()]> = Vec::new();
     for (number, subject) in seen.subjects.iter().enumerate() {
         for row in rows.of(*subject).filter(|row| seen.sees(*row)) {
             let contested = rows.value(DISPUTED, row) == 1;
@@ -154,24 +156,41 @@ pub fn resolve(
                 Some(class) => class,
                 None if contested => Class::DisputedOut,
                 None if !consents[number] => Class::WithoutConsent,
-                None if first_day.is_some_and(|first| days(row).is_some_and(|d| d < first)) => Class::OutsideWindows,
+                None if old(row) => Class::OutsideWindows,
                 None => Class::Used,
             };
             if class != Class::Quarantined {
-                found.tally.add(rows.files[row], class, 1);
+                let file = rows.files[row] as usize;
+                if file >= counts.len() {
+                    counts.resize(file + 1, [0; Class::ALL.len()]);
+                }
+                counts[file][class as usize] += 1;
             }
             // A contested row still says what the score would be with it.
-            if class == Class::Used || (class == Class::DisputedOut && consents[number]) {
+            if class == Class::Used {
                 keep.push(row);
-                disputed.push(class == Class::DisputedOut);
+            } else if class == Class::DisputedOut && consents[number] {
+                disputed.push(keep.len());
+                keep.push(row);
             }
         }
         starts[number + 1] = u32::try_from(keep.len())?;
     }
-    if !disputed.contains(&true) {
-        disputed.clear();
+    for (file, counts) in (0_u32..).zip(&counts) {
+        Class::ALL.iter().for_each(|class| found.tally.add(file, *class, counts[*class as usize]));
     }
-    let rows = if keep.len() == rows.len() { BucketRows { starts, ..rows.clone() } } else { rows.pick(&keep, starts) };
+    let disputed = match disputed.is_empty() {
+        true => Vec::new(),
+        false => {
+            let mut flags = vec![false; keep.len()];
+            disputed.into_iter().for_each(|at| flags[at] = true);
+            flags
+        }
+    };
+    let rows = match keep.len() == rows.len() {
+        true => BucketRows { starts, ..rows.clone() },
+        false => rows.pick_columns(&keep, starts, &|column| needed.get(column).copied().unwrap_or(false)),
+    };
     Ok(Resolved { rows, disputed })
 }
 
@@ -205,7 +224,7 @@ impl Kin {
                 continue;
             }
             // No date sees more rows, or larger amounts.
-            if excessive(rows, layout, range.clone()).is_some() {
+            if excessive(rows, layout, &range).is_some() {
                 kin.large.push(subject);
             }
             index.repeated(rows, record, range.clone());
@@ -242,14 +261,20 @@ impl BucketRows {
     /// Chosen rows, in order, with where each subject's now begin.
     #[must_use]
     pub fn pick(&self, keep: &[usize], starts: Vec<u32>) -> Self {
-        let gather = |c: &Arc<Vec<i64>>| match c.is_empty() {
-            true => Arc::clone(c),
-            false => Arc::new(keep.iter().map(|r| c[*r]).collect()),
+        self.pick_columns(keep, starts, &|_| true)
+    }
+
+    /// The same of some columns; the others read as null.
+    #[must_use]
+    fn pick_columns(&self, keep: &[usize], starts: Vec<u32>, wanted: &dyn Fn(usize) -> bool) -> Self {
+        let gather = |(at, column): (usize, &Arc<Vec<i64>>)| match column.is_empty() || !wanted(at) {
+            true => Arc::default(),
+            false => Arc::new(keep.iter().map(|r| column[*r]).collect()),
         };
         Self {
             starts,
             files: keep.iter().map(|r| self.files[*r]).collect(),
-            columns: self.columns.iter().map(gather).collect(),
+            columns: self.columns.iter().enumerate().map(gather).collect(),
             records: self.records.select(keep),
         }
     }
@@ -259,7 +284,7 @@ impl BucketRows {
 fn excessive(
     rows: &BucketRows,
     layout: &Layout,
-    some: impl ExactSizeIterator<Item = usize> + Clone,
+    some: &(impl ExactSizeIterator<Item = usize> + Clone),
 ) -> Option<(Rule, usize)> {
     if some.len() > layout.limits.subject_rows {
         return Some((Rule::TooManyRows, layout.record.unwrap_or(FIRST)));

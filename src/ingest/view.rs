@@ -36,20 +36,28 @@ impl View<'_> {
     #[must_use]
     pub fn of(&self, all: &BucketRows, first: u32, layout: &Layout, checks: &Checks, found: &mut Findings) -> Seen {
         let bit = |dates: i64| dates.cast_unsigned() >> self.date & 1 == 1;
-        let faulty = |row: usize| all.columns[FAULTY].get(row).is_some_and(|f| bit(*f));
-        let sees = |row: usize| checks.sees(|c| all.columns[c + FIRST].get(row), self.snapshot);
-        let mut alive = vec![false; all.len()];
+        let faulty = &all.columns[FAULTY];
+        let mut alive = vec![true; all.len()];
+        for (column, last) in checks.cutoffs(self.snapshot) {
+            alive.iter_mut().zip(all.columns[column + FIRST].iter()).for_each(|(alive, time)| *alive &= *time <= last);
+        }
         let mut subjects = Vec::with_capacity(all.starts.len());
         for (subject, number) in (0..all.starts.len().saturating_sub(1)).zip(first..) {
             let standing = self.members.standing(number);
+            let range = all.of(subject);
             if matches!(standing, Standing::In(_)) {
                 subjects.push(subject);
+                if faulty.is_empty() && alive[range.clone()].iter().all(|a| *a) {
+                    continue;
+                }
             }
-            // A row that breaks a rule at the date was counted when it was read.
-            for row in all.of(subject).filter(|row| !faulty(*row)) {
+            for row in range {
+                let seen = std::mem::take(&mut alive[row]);
                 match standing {
-                    Standing::In(_) if sees(row) => alive[row] = true,
-                    Standing::Absent if sees(row) => {
+                    // A row that breaks a rule at the date was counted when it was read.
+                    _ if faulty.get(row).is_some_and(|f| bit(*f)) => {}
+                    Standing::In(_) if seen => alive[row] = true,
+                    Standing::Absent if seen => {
                         let column = layout.table.position("subject_id").unwrap_or(0);
                         found.quarantine(Quarantined {
                             file: all.files[row],

@@ -35,6 +35,8 @@ pub struct Measurer<'a> {
     subject_files: Vec<PathBuf>,
     /// The day before which rows of a table count for nothing, as the whole catalogue says; nothing when all may count.
     first_days: BTreeMap<String, Option<i64>>,
+    /// The stored columns of each table that something reads once its rows are settled.
+    needed: BTreeMap<String, Vec<bool>>,
 }
 
 /// What the records of one table say of each subject.
@@ -109,9 +111,19 @@ impl<'a> Measurer<'a> {
                 policies.push((policy, policy.ready(layout, calendar)?));
             }
         }
+        let computer = Computer::new(plan, layouts, calendar)?;
+        let needed = tables(&job.contract).filter_map(|table| {
+            let mut needed = vec![false; layouts.get(table)?.width];
+            let of_policies = policies.iter().filter(|(rule, _)| rule.table == table).flat_map(|(_, t)| t.reads());
+            let of_evidence = adverse.get(table).into_iter().flat_map(Adverse::reads);
+            let reads = computer.reads(table).into_iter().chain(of_policies).chain(of_evidence);
+            reads.for_each(|column| needed[column] = true);
+            Some((table.to_owned(), needed))
+        });
         Ok(Self {
             ingested,
-            computer: Computer::new(plan, layouts, calendar)?,
+            needed: needed.collect(),
+            computer,
             calendar,
             date,
             own: Cleaner::new(layouts.get("subjects").context("no subjects")?, calendar, plan.subject_columns.clone())?,
@@ -150,7 +162,8 @@ impl<'a> Measurer<'a> {
     ) -> Result<()> {
         let layout = self.ingested.layouts.get(table).with_context(|| format!("{table} was not read"))?;
         let first_day = self.first_days.get(table).copied().flatten();
-        let resolved = resolve(seen, kin, layout, &work.may, first_day, found)?;
+        let needed = self.needed.get(table).map_or(&[][..], Vec::as_slice);
+        let resolved = resolve(seen, kin, layout, &work.may, (first_day, needed), found)?;
         let mut counts = RecordCounts { disputed: vec![0; work.may.len()], ..RecordCounts::default() };
         let (rows, contested) = undisputed(resolved, &mut counts)?;
         counts.used =

@@ -69,6 +69,12 @@ impl Adverse {
         }))
     }
 
+    /// The stored columns it reads.
+    pub fn reads(&self) -> impl Iterator<Item = usize> {
+        let own = [Some(self.record), Some(self.event.0), self.amount].into_iter().flatten();
+        self.trigger.reads().chain(self.lateness.iter().flat_map(Cleaner::reads)).chain(own)
+    }
+
     /// The adverse rows among some, with the policy rule each triggers, in order of subject, day and record.
     ///
     /// # Errors

@@ -120,6 +120,11 @@ impl Trigger {
         })
     }
 
+    /// The stored columns it reads.
+    pub fn reads(&self) -> impl Iterator<Item = usize> {
+        self.cleaner.reads()
+    }
+
     /// Which rows meet the condition.
     ///
     /// # Errors
