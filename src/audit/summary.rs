@@ -19,9 +19,9 @@ use crate::publish::scores::Label;
 use crate::runs::manifest::Input;
 use crate::runs::previous::Previous;
 use crate::score::friends::Friends;
-use crate::score::material::Material;
 use crate::score::population::Population;
 use crate::score::rows::NONE;
+use crate::score::stage_data::StageData;
 
 /// Version of the audit's shape; it grows when a key changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -31,7 +31,7 @@ pub struct Facts<'a> {
     /// Configuration and inputs.
     pub job: &'a Job,
     /// The stages it was scored from.
-    pub material: &'a Material,
+    pub data: &'a StageData,
     /// What was scored.
     pub population: &'a Population,
     /// What friends told, when propagation ran.
@@ -245,11 +245,11 @@ fn disputes(facts: &Facts) -> Value {
     let rows = &facts.population.rows;
     let subjects = rows.disputed.iter().filter(|d| **d > 0).count() as u64;
     let records: i64 = rows.disputed.iter().map(|d| i64::from(*d)).sum();
-    json!({ "records": records, "subjects": cell(facts, subjects), "by_table": facts.material.disputes })
+    json!({ "records": records, "subjects": cell(facts, subjects), "by_table": facts.data.disputes })
 }
 
 fn consents(facts: &Facts) -> Value {
-    let with = |bit: u8| cell(facts, facts.material.subjects.consents.iter().filter(|c| **c & bit != 0).count() as u64);
+    let with = |bit: u8| cell(facts, facts.data.subjects.consents.iter().filter(|c| **c & bit != 0).count() as u64);
     let given = facts.job.exports.iter().any(|e| e.table.name == "consents");
     json!({
         "table_given": given,
@@ -271,7 +271,7 @@ fn privileges(facts: &Facts) -> Value {
 /// Quality by horizon; the horizon with most outcomes, of several the longest, stands at the top.
 fn quality_by_horizon(facts: &Facts) -> Value {
     let mut horizons: Vec<(i64, Vec<(i64, bool)>)> = Vec::new();
-    for group in facts.material.outcomes.chunk_by(|a, b| a.horizon_days == b.horizon_days) {
+    for group in facts.data.outcomes.chunk_by(|a, b| a.horizon_days == b.horizon_days) {
         let score = |o: &Outcome| facts.population.rows.score[o.subject as usize];
         let scored = group.iter().filter(|o| score(o) != NONE);
         horizons.push((group[0].horizon_days, scored.map(|o| (i64::from(score(o)), o.bad)).collect()));
@@ -379,7 +379,7 @@ fn text(facts: &Facts, json: &Value) -> String {
         let parts = rules.as_object().into_iter().flatten().map(|(rule, v)| format!("{rule} {}", v["rows"]));
         let _ = writeln!(text, "  quarantined {table}: {}", parts.collect::<Vec<_>>().join(", "));
     }
-    for (table, count) in &facts.material.disputes {
+    for (table, count) in &facts.data.disputes {
         if count.without_record > 0 || count.of_several_subjects > 0 {
             let _ = writeln!(
                 text,

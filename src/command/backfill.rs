@@ -15,13 +15,13 @@ use crate::output::Output;
 use crate::pipeline::Pipeline;
 use crate::publish::hashes::Hash;
 use crate::runs::backfill::{Backfill, Fate, Only};
-use crate::runs::house::{House, output_of};
 use crate::runs::inputs::Memory;
 use crate::runs::ledger::Ledger;
-use crate::runs::prepare::{Workshop, stages};
+use crate::runs::output_folder::{OutputFolder, output_of};
+use crate::runs::prepare::{RunContext, stages};
 use crate::runs::publication::table_path;
 use crate::runs::run::{Accept, Ended, Identity, identify, published, run as score};
-use crate::stages::shelf::Stage;
+use crate::stages::store::Stage;
 
 /// Dates whose stages are made in one pass: as many as fit the memory beside the rows themselves.
 const AT_ONCE: usize = 12;
@@ -49,18 +49,18 @@ pub fn run(args: &BackfillArgs, output: &Output) -> Result<ExitStatus> {
     }
     let stop = stop_on_signals()?;
     let command = format!("backfill {}", given.pipeline.display());
-    let house = House::open(&first.pipeline, &command, output)?;
-    let shop = Workshop { house: &house, limits: &limits, fresh: false, stop: &stop, log: output };
-    let mut memory = Memory::of(&house.output);
+    let folder = OutputFolder::open(&first.pipeline, &command, output)?;
+    let context = RunContext { folder: &folder, limits: &limits, fresh: false, stop: &stop, log: output };
+    let mut memory = Memory::of(&folder.path);
     let hashes = memory.hashes(&first.exports, output, &stop)?;
-    memory.save(&house.output)?;
-    let wanted = choose(&mut backfill, jobs, &hashes, args.only, &shop)?;
-    backfill.save(&house.output)?;
+    memory.save(&folder.path)?;
+    let wanted = choose(&mut backfill, jobs, &hashes, args.only, &context)?;
+    backfill.save(&folder.path)?;
     for some in wanted.chunks(AT_ONCE) {
         let jobs: Vec<&Job> = some.iter().map(|(job, _)| job).collect();
-        let made = stages_of_each(&jobs, &hashes, &shop)?;
+        let made = stages_of_each(&jobs, &hashes, &context)?;
         for ((job, identity), stages) in some.iter().zip(made) {
-            let fate = match stages.and_then(|stages| one(job, identity, &hashes, &stages, &accept, &shop)) {
+            let fate = match stages.and_then(|stages| one(job, identity, &hashes, &stages, &accept, &context)) {
                 Ok(fate) => fate,
                 Err(error) if error.downcast_ref::<Interrupted>().is_some() => return Err(error),
                 Err(error) => Fate::Failed { because: exit::message(&error) },
@@ -69,7 +69,7 @@ pub fn run(args: &BackfillArgs, output: &Output) -> Result<ExitStatus> {
                 output.error(&format!("{}: {because}", identity.label.as_of));
             }
             backfill.note(job.snapshot.calendar.as_of(), fate);
-            backfill.save(&house.output)?;
+            backfill.save(&folder.path)?;
         }
     }
     output.line(&text(&backfill));
@@ -83,17 +83,17 @@ fn choose(
     jobs: Vec<Job>,
     hashes: &[Vec<Hash>],
     only: Only,
-    shop: &Workshop,
+    context: &RunContext,
 ) -> Result<Vec<(Job, Identity)>> {
-    let ledger = Ledger::open(&shop.house.output, shop.house.key.clone())?;
+    let ledger = Ledger::open(&context.folder.path, context.folder.key.clone())?;
     let mut wanted = Vec::new();
     for job in jobs {
-        exit::check(shop.stop)?;
+        exit::check(context.stop)?;
         let as_of = job.snapshot.calendar.as_of();
         let held = backfill.slots.iter().find(|s| s.as_of == as_of).map(|s| s.fate.clone());
         let identity = identify(&job, hashes);
         let table = table_path(&identity.label.as_of, &identity.label.model);
-        let there = ledger.current(&table).filter(|_| shop.house.output.join(&table).exists());
+        let there = ledger.current(&table).filter(|_| context.folder.path.join(&table).exists());
         match (only, held) {
             (Only::Failed, Some(Fate::Failed { .. })) | (Only::All, _) => {}
             (Only::Failed, _) => continue,
@@ -108,7 +108,7 @@ fn choose(
                 }
             }
         }
-        if let Some(run) = published(&identity, shop)? {
+        if let Some(run) = published(&identity, context)? {
             let because = format!("the run {run} is published, and nothing it depends on has changed");
             backfill.note(as_of, Fate::Skipped { because });
             continue;
@@ -120,17 +120,17 @@ fn choose(
 }
 
 /// The stages of every job. When making them together fails, each date is tried by itself, so that the others go on.
-fn stages_of_each(jobs: &[&Job], hashes: &[Vec<Hash>], shop: &Workshop) -> Result<Vec<Result<Vec<Stage>>>> {
-    match stages(jobs, hashes, shop) {
+fn stages_of_each(jobs: &[&Job], hashes: &[Vec<Hash>], context: &RunContext) -> Result<Vec<Result<Vec<Stage>>>> {
+    match stages(jobs, hashes, context) {
         Ok(made) => Ok(made.into_iter().map(Ok).collect()),
         Err(error) if error.downcast_ref::<Interrupted>().is_some() => Err(error),
         Err(error) if jobs.len() == 1 => Ok(vec![Err(error)]),
         Err(error) => {
-            shop.log.warn(&format!("the dates are tried one by one, for together: {}", exit::message(&error)));
+            context.log.warn(&format!("the dates are tried one by one, for together: {}", exit::message(&error)));
             let mut each = Vec::with_capacity(jobs.len());
             for job in jobs {
-                exit::check(shop.stop)?;
-                each.push(stages(&[*job], hashes, shop).and_then(|mut s| s.pop().context("no stages")));
+                exit::check(context.stop)?;
+                each.push(stages(&[*job], hashes, context).and_then(|mut s| s.pop().context("no stages")));
             }
             Ok(each)
         }
@@ -143,14 +143,14 @@ fn one(
     hashes: &[Vec<Hash>],
     stages: &[Stage],
     accept: &[Accept],
-    shop: &Workshop,
+    context: &RunContext,
 ) -> Result<Fate> {
     if subjects(stages) == 0 {
         return Ok(Fate::Skipped { because: "no subject is visible at this date".to_owned() });
     }
-    Ok(match score(job, identity, hashes, stages, accept, shop, Instant::now())? {
+    Ok(match score(job, identity, hashes, stages, accept, context, Instant::now())? {
         Ended::Published { run } => {
-            shop.log.line(&format!("published {} (run {})", identity.label.as_of, run.id));
+            context.log.line(&format!("published {} (run {})", identity.label.as_of, run.id));
             Fate::Done { run: run.id }
         }
         Ended::Refused { found, .. } => Fate::Failed { because: found },

@@ -10,9 +10,9 @@ use crate::exit::ExitStatus;
 use crate::output::{Output, thousands};
 use crate::pipeline::Pipeline;
 use crate::runs::folder::RunFolder;
-use crate::runs::house::{House, key_of, output_of};
 use crate::runs::ledger::{Entry, Event, Ledger};
-use crate::stages::shelf::Shelf;
+use crate::runs::output_folder::{OutputFolder, key_of, output_of};
+use crate::stages::store::StageStore;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -31,8 +31,8 @@ struct Old {
 pub fn run(args: &CleanArgs, output: &Output) -> Result<ExitStatus> {
     let pipeline = Pipeline::load(&args.pipeline, &args.overrides)?;
     let folder = output_of(&pipeline);
-    let house = match args.yes {
-        true => Some(House::open(&pipeline, "clean", output)?),
+    let locked = match args.yes {
+        true => Some(OutputFolder::open(&pipeline, "clean", output)?),
         false => None,
     };
     let old = old(args, &folder, &Ledger::open(&folder, key_of(&pipeline)?)?);
@@ -42,14 +42,14 @@ pub fn run(args: &CleanArgs, output: &Output) -> Result<ExitStatus> {
         bytes += size;
         output.data(&format!("{:<60} {:>15} bytes\n", one.what, thousands(size)))?;
     }
-    let Some(house) = house else {
+    let Some(locked) = locked else {
         let what = format!("{} folder(s), {} bytes would be removed; --yes removes them", old.len(), thousands(bytes));
         output.line(&what);
         return Ok(ExitStatus::Success);
     };
     for one in &old {
         if let Some(run) = &one.run {
-            note_removal(&house, run)?;
+            note_removal(&locked, run)?;
         }
         fs_err::remove_dir_all(&one.folder)?;
     }
@@ -60,7 +60,7 @@ pub fn run(args: &CleanArgs, output: &Output) -> Result<ExitStatus> {
 /// What may go: stages not used for so long, and runs that ended so long ago, except those whose table is published.
 fn old(args: &CleanArgs, output: &Path, ledger: &Ledger) -> Vec<Old> {
     let mut old = Vec::new();
-    for stage in Shelf::of(output).all() {
+    for stage in StageStore::of(output).all() {
         if age(&stage.label_path()) >= DAY * args.stages_older_than {
             let what = format!("stage {} of {}", stage.label.key.kind.name(), stage.label.key.as_of);
             old.push(Old { what, folder: stage.folder, run: None });
@@ -78,8 +78,8 @@ fn old(args: &CleanArgs, output: &Path, ledger: &Ledger) -> Vec<Old> {
 }
 
 /// The ledger tells of a removal before it happens, so that a missing folder is never taken for tampering.
-fn note_removal(house: &House, run: &str) -> Result<()> {
-    let ledger = Ledger::open(&house.output, house.key.clone())?;
+fn note_removal(folder: &OutputFolder, run: &str) -> Result<()> {
+    let ledger = Ledger::open(&folder.path, folder.key.clone())?;
     let Some(line) = ledger.of_run(run) else { return Ok(()) };
     let at = jiff::Timestamp::now().round(jiff::Unit::Second)?.to_string();
     ledger.prepare(Entry { at, event: Event::Removed, replaces: None, ..line.entry.clone() })?.commit()

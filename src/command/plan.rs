@@ -17,12 +17,12 @@ use crate::output::{Output, thousands};
 use crate::publish::hashes::Hash;
 use crate::runs::backfill::{Backfill, Fate};
 use crate::runs::folder::RunFolder;
-use crate::runs::house::output_of;
 use crate::runs::inputs::Memory;
+use crate::runs::output_folder::output_of;
 use crate::runs::run::identify;
 use crate::score::card::Origin;
 use crate::stages::key::{Key, Kind, keys};
-use crate::stages::shelf::Shelf;
+use crate::stages::store::StageStore;
 
 /// Shows what a run would do.
 ///
@@ -78,14 +78,14 @@ pub fn text(job: &Job, log: &Output) -> Result<String> {
 
 /// A line for each stage: reused, or why not; and the keys of those that would be made.
 fn stages(job: &Job, hashes: &[Vec<Hash>], folder: &Path) -> Result<(Vec<String>, Vec<Key>)> {
-    let shelf = Shelf::of(folder);
+    let store = StageStore::of(folder);
     let (mut lines, mut missing) = (Vec::new(), Vec::new());
     for key in keys(job, hashes)? {
         let name = key.kind.name();
-        match shelf.find(&key) {
+        match store.find(&key) {
             Some(_) => lines.push(format!("reuse     {name}")),
             None => {
-                lines.push(format!("make      {name:<36} {}", shelf.missing(&key)));
+                lines.push(format!("make      {name:<36} {}", store.missing(&key)));
                 missing.push(key);
             }
         }

@@ -12,13 +12,13 @@ use crate::machine::limits;
 use crate::output::Output;
 use crate::publish::gates::GATES;
 use crate::publish::hashes::Hash;
-use crate::runs::house::House;
 use crate::runs::inputs::Memory;
 use crate::runs::metrics::{self, Outcome};
-use crate::runs::prepare::{Workshop, stages};
+use crate::runs::output_folder::OutputFolder;
+use crate::runs::prepare::{RunContext, stages};
 use crate::runs::publication::table_path;
 use crate::runs::run::{Accept, Ended, Identity, identify, published, run as score};
-use crate::stages::shelf::Stage;
+use crate::stages::store::Stage;
 
 /// Scores a population and publishes the table.
 ///
@@ -35,20 +35,20 @@ pub fn run(args: &RunArgs, output: &Output) -> Result<ExitStatus> {
     let limits = limits(&args.engine, &job.pipeline)?;
     let stop = stop_on_signals()?;
     let command = format!("run {}", args.pipeline.pipeline.display());
-    let house = House::open(&job.pipeline, &command, output)?;
-    let shop = Workshop { house: &house, limits: &limits, fresh: args.fresh, stop: &stop, log: output };
-    let ready = match ready(&job, &shop) {
+    let folder = OutputFolder::open(&job.pipeline, &command, output)?;
+    let context = RunContext { folder: &folder, limits: &limits, fresh: args.fresh, stop: &stop, log: output };
+    let ready = match ready(&job, &context) {
         Ok(Some(ready)) => ready,
         // A run that scores tells its end itself.
         ended => {
-            tell(&job, ended.as_ref().err(), &shop, started);
+            tell(&job, ended.as_ref().err(), &context, started);
             return ended.map(|_| ExitStatus::Success);
         }
     };
-    match score(&job, &ready.identity, &ready.hashes, &ready.stages, &accept, &shop, started)? {
+    match score(&job, &ready.identity, &ready.hashes, &ready.stages, &accept, &context, started)? {
         Ended::Published { run } => {
             let table = table_path(&ready.identity.label.as_of, &ready.identity.label.model);
-            output.line(&format!("published {} (run {})", house.output.join(table).display(), run.id));
+            output.line(&format!("published {} (run {})", folder.path.join(table).display(), run.id));
             Ok(ExitStatus::Success)
         }
         Ended::Refused { run, found } => {
@@ -66,28 +66,28 @@ struct Ready {
 }
 
 /// Hashes the inputs and finds or makes the stages; nothing when the table is published already.
-fn ready(job: &Job, shop: &Workshop) -> Result<Option<Ready>> {
-    let folder = &shop.house.output;
+fn ready(job: &Job, context: &RunContext) -> Result<Option<Ready>> {
+    let folder = &context.folder.path;
     let mut memory = Memory::of(folder);
-    let hashes = memory.hashes(&job.exports, shop.log, shop.stop)?;
+    let hashes = memory.hashes(&job.exports, context.log, context.stop)?;
     memory.save(folder)?;
     let identity = identify(job, &hashes);
-    if !shop.fresh
-        && let Some(run) = published(&identity, shop)?
+    if !context.fresh
+        && let Some(run) = published(&identity, context)?
     {
-        shop.log.line(&format!("nothing to do: the run {run} is published, and nothing it depends on has changed"));
+        context.log.line(&format!("nothing to do: the run {run} is published, and nothing it depends on has changed"));
         return Ok(None);
     }
-    let stages = stages(&[job], &hashes, shop)?.pop().context("no stages")?;
+    let stages = stages(&[job], &hashes, context)?.pop().context("no stages")?;
     Ok(Some(Ready { identity, hashes, stages }))
 }
 
-fn tell(job: &Job, error: Option<&anyhow::Error>, shop: &Workshop, started: Instant) {
+fn tell(job: &Job, error: Option<&anyhow::Error>, context: &RunContext, started: Instant) {
     let exit = error.map_or(ExitStatus::Success, ExitStatus::of).code();
     let pipeline = job.pipeline.settings.name.as_str();
     let outcome = Outcome { pipeline, exit, seconds: started.elapsed().as_secs_f64(), audit: None };
-    if let Err(error) = metrics::write(&shop.house.output, &outcome) {
-        shop.log.warn(&format!("the run's metrics could not be written: {error:#}"));
+    if let Err(error) = metrics::write(&context.folder.path, &outcome) {
+        context.log.warn(&format!("the run's metrics could not be written: {error:#}"));
     }
 }
 

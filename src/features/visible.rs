@@ -45,11 +45,11 @@ pub fn visible(
     for table in &plan.tables {
         let layout = layout_of(&table.table)?;
         let mut rows = BucketRows::default();
-        ingested.take(&table.table, bucket, &mut |date, seen, kin, _| {
+        ingested.take(&table.table, bucket, &mut |date, seen, related, _| {
             if date == 0 {
                 rows = resolve(
                     seen,
-                    kin,
+                    related,
                     layout,
                     &vec![true; count],
                     (None, &vec![true; layout.width]),

@@ -16,7 +16,7 @@ use super::disputes::{DisputeCount, Disputed, contested};
 use super::export::{Export, OpenFile};
 use super::outcomes::{Outcome, Outcomes};
 use super::registers::Register;
-use super::resolve::{Kin, Layout};
+use super::resolve::{Layout, RelatedRows};
 use super::scan::{Checked, Findings, Scan, Setting};
 use super::spine::{IdForm, Spine};
 use super::store::{Buckets, Budget, Rows, Store};
@@ -85,15 +85,15 @@ impl Ingested<'_> {
         &self,
         table: &str,
         bucket: usize,
-        work: &mut dyn FnMut(usize, &Seen, &Kin, &mut Findings) -> Result<()>,
+        work: &mut dyn FnMut(usize, &Seen, &RelatedRows, &mut Findings) -> Result<()>,
     ) -> Result<Vec<Findings>> {
         let layout = self.layouts.get(table).with_context(|| format!("{table} was not read"))?;
         let store = self.stores.get(table).with_context(|| format!("{table} was not read"))?;
         let all = store.take(bucket, layout.width, self.record_form(table) != IdForm::Integer)?;
         let mut found: Vec<Findings> = self.snapshots.iter().map(|_| Findings::default()).collect();
-        let kin = Kin::of(&all, layout);
+        let related = RelatedRows::of(&all, layout);
         if let [only] = found.as_mut_slice() {
-            work(0, &Seen::all(all), &kin, only)?;
+            work(0, &Seen::all(all), &related, only)?;
             return Ok(found);
         }
         let checks = self.checks.get(table).with_context(|| format!("{table} was not read"))?;
@@ -101,7 +101,7 @@ impl Ingested<'_> {
         for (date, (snapshot, found)) in self.snapshots.iter().zip(&mut found).enumerate() {
             let view = View { date, snapshot, members: self.spine.members(date) };
             let seen = view.of(&all, first, layout, checks, found);
-            work(date, &seen, &kin, found)?;
+            work(date, &seen, &related, found)?;
         }
         Ok(found)
     }

@@ -118,7 +118,7 @@ impl Layout {
 /// When the rows do not have the layout's columns.
 pub fn resolve(
     seen: &Seen,
-    kin: &Kin,
+    related: &RelatedRows,
     layout: &Layout,
     consents: &[bool],
     (first_day, needed): (Option<i64>, &[bool]),
@@ -126,7 +126,7 @@ pub fn resolve(
 ) -> Result<Resolved> {
     let rows = &seen.rows;
     let mut fate: Vec<Option<Class>> = vec![None; rows.len()];
-    for subject in &kin.large {
+    for subject in &related.large {
         let alive: Vec<usize> = rows.of(*subject).filter(|row| seen.sees(*row)).collect();
         if let Some((rule, column)) = excessive(rows, layout, &alive.iter().copied()) {
             for row in alive {
@@ -135,13 +135,13 @@ pub fn resolve(
             }
         }
     }
-    for group in &kin.repeated {
+    for group in &related.repeated {
         let alive: Vec<usize> = group.iter().copied().filter(|r| seen.sees(*r) && fate[*r].is_none()).collect();
         if alive.len() > 1 {
             settle(rows, layout, alive, &mut fate, found);
         }
     }
-    refunds(seen, kin, layout, &mut fate, found);
+    refunds(seen, related, layout, &mut fate, found);
     // The time before which a row is outside every window, in the unit of the event.
     let earliest = layout.event.zip(first_day).map(|((column, unit), first)| (column, first * (DAY_MICROS / unit)));
     let old = |row: usize| earliest.is_some_and(|(c, first)| rows.value(c, row) < first);
@@ -196,7 +196,7 @@ pub fn resolve(
 
 /// What the rows of a bucket have to do with each other, whatever the date: found once, settled for each date.
 #[derive(Debug, Default)]
-pub struct Kin {
+pub struct RelatedRows {
     /// Rows of one subject and record, where there are several, by place in the exports.
     repeated: Vec<Vec<usize>>,
     /// Refunds of one record by a subject, and the rows of that record.
@@ -211,12 +211,12 @@ struct Refunds {
     originals: Vec<usize>,
 }
 
-impl Kin {
+impl RelatedRows {
     /// Finds what belongs together; of a table without records nothing does.
     #[must_use]
     pub fn of(rows: &BucketRows, layout: &Layout) -> Self {
-        let mut kin = Self::default();
-        let Some(record) = layout.record else { return kin };
+        let mut related = Self::default();
+        let Some(record) = layout.record else { return related };
         let mut index = KeyIndex::default();
         for subject in 0..rows.starts.len().saturating_sub(1) {
             let range = rows.of(subject);
@@ -225,15 +225,15 @@ impl Kin {
             }
             // No date sees more rows, or larger amounts.
             if excessive(rows, layout, &range).is_some() {
-                kin.large.push(subject);
+                related.large.push(subject);
             }
             index.repeated(rows, record, range.clone());
-            kin.repeated.extend(index.groups(rows, record));
+            related.repeated.extend(index.groups(rows, record));
             if let Some((refund_of, _)) = layout.refund {
-                kin.refunds.extend(refunds_of(rows, range, record, refund_of));
+                related.refunds.extend(refunds_of(rows, range, record, refund_of));
             }
         }
-        kin
+        related
     }
 }
 
@@ -366,11 +366,11 @@ fn settle(rows: &BucketRows, layout: &Layout, group: Vec<usize>, fate: &mut [Opt
 }
 
 /// Refunds of one order that add up to more than the order are quarantined.
-fn refunds(seen: &Seen, kin: &Kin, layout: &Layout, fate: &mut [Option<Class>], found: &mut Findings) {
+fn refunds(seen: &Seen, related: &RelatedRows, layout: &Layout, fate: &mut [Option<Class>], found: &mut Findings) {
     let Some((refund_of, amount)) = layout.refund else { return };
     let rows = &seen.rows;
     let mut above = Vec::new();
-    for Refunds { refunding, originals } in &kin.refunds {
+    for Refunds { refunding, originals } in &related.refunds {
         let counts = |row: &usize| seen.sees(*row) && fate[*row].is_none();
         let Some(original) = originals.iter().copied().find(|r| counts(r)) else { continue };
         let refunding = refunding.iter().copied().filter(|r| counts(r) && rows.value(refund_of, *r) != NULL);

@@ -14,7 +14,7 @@ use crate::features::compute::{Computer, FeatureRows, Sums};
 use crate::ingest::bucket::Cleaner;
 use crate::ingest::consents::SCORE;
 use crate::ingest::pass::Ingested;
-use crate::ingest::resolve::{Kin, Resolved, resolve};
+use crate::ingest::resolve::{RelatedRows, Resolved, resolve};
 use crate::ingest::scan::Findings;
 use crate::ingest::store::BucketRows;
 use crate::ingest::subjects;
@@ -157,13 +157,13 @@ impl<'a> Measurer<'a> {
         &self,
         work: &mut UnderWay<'a>,
         table: &'a str,
-        (seen, kin): (&Seen, &Kin),
+        (seen, related): (&Seen, &RelatedRows),
         found: &mut Findings,
     ) -> Result<()> {
         let layout = self.ingested.layouts.get(table).with_context(|| format!("{table} was not read"))?;
         let first_day = self.first_days.get(table).copied().flatten();
         let needed = self.needed.get(table).map_or(&[][..], Vec::as_slice);
-        let resolved = resolve(seen, kin, layout, &work.may, (first_day, needed), found)?;
+        let resolved = resolve(seen, related, layout, &work.may, (first_day, needed), found)?;
         let mut counts = RecordCounts { disputed: vec![0; work.may.len()], ..RecordCounts::default() };
         let (rows, contested) = undisputed(resolved, &mut counts)?;
         counts.used =
@@ -248,8 +248,8 @@ pub fn bucket(measurers: &[Measurer], ingested: &Ingested, bucket: usize, tables
     })?;
     findings.push(("subjects", found));
     for table in tables {
-        let found = ingested.take(table, bucket, &mut |date, seen, kin, found| {
-            measurers[date].add(&mut work[date], table, (seen, kin), found)
+        let found = ingested.take(table, bucket, &mut |date, seen, related, found| {
+            measurers[date].add(&mut work[date], table, (seen, related), found)
         })?;
         findings.push((table, found));
     }

@@ -19,13 +19,13 @@ use crate::ingest::ties::Joinable;
 use crate::job::Job;
 use crate::output::Output;
 use crate::stages::key::{Key, Kind};
-use crate::stages::shelf::{NewStage, Shelf};
+use crate::stages::store::{NewStage, StageStore};
 use crate::stages::{features, outcomes, records, subjects, ties};
 
 /// What measuring works with.
 pub struct Engine<'a> {
     /// Where stages are kept.
-    pub shelf: &'a Shelf,
+    pub store: &'a StageStore,
     /// Memory for rows.
     pub budget: &'a Budget,
     /// Where rows are spilled.
@@ -93,13 +93,13 @@ pub fn make(lacking: &[Lacking], engine: &Engine) -> Result<()> {
     let in_buckets = |kind: &Kind| matches!(kind, Kind::Subjects | Kind::Records(_) | Kind::Features(_));
     let mut dates = Vec::with_capacity(lacking.len());
     for (n, (lacking, plan)) in lacking.iter().zip(&plans).enumerate() {
-        dates.push(Date::begin(lacking, plan, ingested.spine.ids_at(n), engine.shelf)?);
+        dates.push(Date::begin(lacking, plan, ingested.spine.ids_at(n), engine.store)?);
     }
     if lacking.iter().flat_map(|l| &l.keys).any(|k| in_buckets(&k.kind)) {
         buckets(&mut dates, &plans, &ingested, &read, engine)?;
     }
     for (n, date) in dates.into_iter().enumerate() {
-        date.finish(&ingested, n, &mut findings[n], engine.shelf)?;
+        date.finish(&ingested, n, &mut findings[n], engine.store)?;
     }
     if wanted(&Kind::Ties) {
         let export = first.export("friend_links").context("no friend_links")?;
@@ -108,7 +108,7 @@ pub fn make(lacking: &[Lacking], engine: &Engine) -> Result<()> {
             consents: &ingested.consents,
             min_age_days: i64::from(first.model.card.propagation.min_tie_age_days),
         };
-        keep_ties(lacking, &pass, export, joinable, engine.shelf)?;
+        keep_ties(lacking, &pass, export, joinable, engine.store)?;
     }
     Ok(())
 }
@@ -155,7 +155,7 @@ fn buckets(
 }
 
 impl<'a> Date<'a> {
-    fn begin(lacking: &'a Lacking, plan: &Plan, ids: SubjectIds, shelf: &Shelf) -> Result<Self> {
+    fn begin(lacking: &'a Lacking, plan: &Plan, ids: SubjectIds, store: &StageStore) -> Result<Self> {
         let job = lacking.job;
         let mut date = Self {
             job,
@@ -169,19 +169,19 @@ impl<'a> Date<'a> {
         for key in &lacking.keys {
             match &key.kind {
                 Kind::Subjects => {
-                    let stage = shelf.begin(key)?;
+                    let stage = store.begin(key)?;
                     let writer = subjects::Writer::create(&stage, job.contract.table("subjects")?, &date.ids)?;
                     date.subjects = Some((stage, writer));
                 }
                 Kind::Records(table) => {
-                    let stage = shelf.begin(key)?;
+                    let stage = store.begin(key)?;
                     let writer = records::Writer::create(&stage, &job.contract, &job.model, &date.ids)?;
                     date.records.insert(table.clone(), (stage, writer));
                 }
                 Kind::Features(category) => {
                     let of = plan.features.iter().enumerate().filter(|(_, f)| f.category == *category);
                     let of: Vec<(usize, &str)> = of.map(|(at, f)| (at, f.name.as_str())).collect();
-                    let stage = shelf.begin(key)?;
+                    let stage = store.begin(key)?;
                     let writer = features::Writer::create(&stage, &of)?;
                     date.features.push((stage, writer));
                 }
@@ -215,7 +215,7 @@ impl<'a> Date<'a> {
         ingested: &Ingested,
         date: usize,
         findings: &mut BTreeMap<String, Findings>,
-        shelf: &Shelf,
+        store: &StageStore,
     ) -> Result<()> {
         for (table, mut counted) in self.counted {
             findings.entry(table).or_default().merge(&mut counted);
@@ -239,12 +239,12 @@ impl<'a> Date<'a> {
         for key in self.keys {
             match key.kind {
                 Kind::Outcomes => {
-                    let stage = shelf.begin(key)?;
+                    let stage = store.begin(key)?;
                     outcomes::write(&stage, &ingested.outcomes[date])?;
                     stage.keep(&of(&["outcomes"]))?;
                 }
                 Kind::Groups => {
-                    shelf.begin(key)?.keep(&of(&["groups"]))?;
+                    store.begin(key)?.keep(&of(&["groups"]))?;
                 }
                 _ => {}
             }
@@ -259,12 +259,12 @@ fn keep_ties(
     pass: &Pass,
     export: &crate::ingest::export::Export,
     joinable: Joinable,
-    shelf: &Shelf,
+    store: &StageStore,
 ) -> Result<()> {
     let mut stages = Vec::with_capacity(lacking.len());
     for l in lacking {
         let key = l.keys.iter().find(|k| k.kind == Kind::Ties);
-        let stage = key.map(|key| shelf.begin(key)).transpose()?;
+        let stage = key.map(|key| store.begin(key)).transpose()?;
         let writer = stage.as_ref().map(ties::Writer::create).transpose()?;
         stages.push((stage, writer));
     }

@@ -73,7 +73,7 @@ fn latest(output: &Path) -> Result<String> {
 pub fn key_of(run: &RunFolder) -> Result<Option<Key>> {
     let read = || pipeline(run, &Manifest::read(run)?);
     match read() {
-        Ok(pipeline) => super::house::key_of(&pipeline),
+        Ok(pipeline) => super::output_folder::key_of(&pipeline),
         // What cannot be read is not what was written.
         Err(error) => Err(Mismatch(format!("run {}: {error:#}", run.id)).into()),
     }

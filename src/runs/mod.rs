@@ -1,6 +1,6 @@
 //! Runs: from a checked job to a published table, whatever happens in between.
 //!
-//! [`house`] locks an output folder and finishes what a crash left undone. [`prepare`] finds or makes the stages of jobs;
+//! [`output_folder`] locks an output folder and finishes what a crash left undone. [`prepare`] finds or makes the stages of jobs;
 //! [`run`] scores one, asks the gates and has [`publication`] rename the table into its place and add a line to the
 //! [`ledger`]. [`folder`] says what state a run is in.
 
@@ -9,7 +9,6 @@ pub mod compare;
 pub mod configuration;
 pub mod durable;
 pub mod folder;
-pub mod house;
 pub mod inputs;
 pub mod kept;
 pub mod ledger;
@@ -17,6 +16,7 @@ pub mod lineage;
 pub mod lock;
 pub mod manifest;
 pub mod metrics;
+pub mod output_folder;
 pub mod prepare;
 pub mod previous;
 pub mod publication;

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
-use super::house::House;
+use super::output_folder::OutputFolder;
 use crate::ingest::store::Budget;
 use crate::job::Job;
 use crate::machine::Limits;
@@ -13,12 +13,12 @@ use crate::measure::make::{Engine, Lacking, make};
 use crate::output::Output;
 use crate::publish::hashes::Hash;
 use crate::stages::key::keys;
-use crate::stages::shelf::{Missing, Stage};
+use crate::stages::store::{Missing, Stage};
 
 /// What runs of one process share.
-pub struct Workshop<'a> {
+pub struct RunContext<'a> {
     /// The output folder.
-    pub house: &'a House,
+    pub folder: &'a OutputFolder,
     /// Memory, and where rows are spilled.
     pub limits: &'a Limits,
     /// Make every stage anew.
@@ -29,11 +29,11 @@ pub struct Workshop<'a> {
     pub log: &'a Output,
 }
 
-impl Workshop<'_> {
+impl RunContext<'_> {
     /// Where rows are spilled.
     #[must_use]
     pub fn scratch(&self) -> PathBuf {
-        self.limits.scratch.clone().unwrap_or_else(|| self.house.output.join("stages"))
+        self.limits.scratch.clone().unwrap_or_else(|| self.folder.path.join("stages"))
     }
 }
 
@@ -41,8 +41,8 @@ impl Workshop<'_> {
 ///
 /// # Errors
 /// When inputs are corrupt, the disk is full, or the work is interrupted.
-pub fn stages(jobs: &[&Job], hashes: &[Vec<Hash>], shop: &Workshop) -> Result<Vec<Vec<Stage>>> {
-    let scratch = shop.scratch();
+pub fn stages(jobs: &[&Job], hashes: &[Vec<Hash>], context: &RunContext) -> Result<Vec<Vec<Stage>>> {
+    let scratch = context.scratch();
     fs_err::create_dir_all(&scratch)?;
     let mut wanted = Vec::with_capacity(jobs.len());
     let mut found: Vec<Vec<Stage>> = Vec::with_capacity(jobs.len());
@@ -51,11 +51,11 @@ pub fn stages(jobs: &[&Job], hashes: &[Vec<Hash>], shop: &Workshop) -> Result<Ve
         let keys = keys(job, hashes)?;
         let (mut kept, mut missing) = (Vec::new(), Vec::new());
         for key in &keys {
-            match if shop.fresh { Err(Missing::Never) } else { shop.house.shelf.verified(key)? } {
+            match if context.fresh { Err(Missing::Never) } else { context.folder.stages.verified(key)? } {
                 Ok(stage) => kept.push(stage),
                 Err(why) => {
                     if why == Missing::Damaged {
-                        shop.log.warn(&format!(
+                        context.log.warn(&format!(
                             "the stage {} of {} is damaged; it is made again",
                             key.kind.name(),
                             key.as_of
@@ -67,7 +67,7 @@ pub fn stages(jobs: &[&Job], hashes: &[Vec<Hash>], shop: &Workshop) -> Result<Ve
         }
         if !kept.is_empty() {
             let names: Vec<String> = kept.iter().map(|s| s.label.key.kind.name()).collect();
-            shop.log.line(&format!("reused as of {}: {}", job.snapshot.calendar.as_of(), names.join(", ")));
+            context.log.line(&format!("reused as of {}: {}", job.snapshot.calendar.as_of(), names.join(", ")));
         }
         if !missing.is_empty() {
             lacking.push(Lacking { job, keys: missing });
@@ -75,13 +75,18 @@ pub fn stages(jobs: &[&Job], hashes: &[Vec<Hash>], shop: &Workshop) -> Result<Ve
         wanted.push(keys);
         found.push(kept);
     }
-    let budget = Budget::new(shop.limits.memory);
-    let engine =
-        Engine { shelf: &shop.house.shelf, budget: &budget, scratch: &scratch, stop: shop.stop, output: shop.log };
+    let budget = Budget::new(context.limits.memory);
+    let engine = Engine {
+        store: &context.folder.stages,
+        budget: &budget,
+        scratch: &scratch,
+        stop: context.stop,
+        output: context.log,
+    };
     make(&lacking, &engine)?;
     for (keys, found) in wanted.iter().zip(&mut found) {
         for key in keys.iter().filter(|k| !found.iter().any(|s| s.label.key == **k)).collect::<Vec<_>>() {
-            let stage = shop.house.shelf.find(key);
+            let stage = context.folder.stages.find(key);
             found.push(stage.with_context(|| format!("the stage {} was not made", key.kind.name()))?);
         }
         found.sort_by(|a, b| a.label.key.kind.cmp(&b.label.key.kind));

@@ -11,7 +11,7 @@ use super::ledger::{Accepted, Entry, Event, Ledger};
 use super::lineage::{self, Transition};
 use super::manifest::{Annotations, Digest, Input, Manifest, Parameters, Subject, subject};
 use super::metrics;
-use super::prepare::Workshop;
+use super::prepare::RunContext;
 use super::previous;
 use super::publication::{SCORES, conclude, note_failure, table_path};
 use super::step::step;
@@ -28,11 +28,11 @@ use crate::publish::hashes::{self, Hash, part};
 use crate::publish::scores::{self, Label, Table};
 use crate::publish::{quarantine, relationships};
 use crate::score::friends::{self, Friends};
-use crate::score::material::Material;
 use crate::score::population::Population;
 use crate::score::rated::rate;
+use crate::score::stage_data::StageData;
 use crate::stages::key::{BUILD, Kind};
-use crate::stages::shelf::Stage;
+use crate::stages::store::Stage;
 use crate::stages::{features, records};
 
 /// Version of the program, as the outputs record it.
@@ -100,18 +100,18 @@ pub fn identify(job: &Job, hashes: &[Vec<Hash>]) -> Identity {
 ///
 /// # Errors
 /// When the ledger does not hold, or the table cannot be read.
-pub fn published(identity: &Identity, shop: &Workshop) -> Result<Option<String>> {
-    let ledger = Ledger::open(&shop.house.output, shop.house.key.clone())?;
+pub fn published(identity: &Identity, context: &RunContext) -> Result<Option<String>> {
+    let ledger = Ledger::open(&context.folder.path, context.folder.key.clone())?;
     let table = table_path(&identity.label.as_of, &identity.label.model);
     let Some(line) = ledger.current(&table) else { return Ok(None) };
     let of_id = line.entry.run.strip_prefix(&identity.id).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
     if !of_id {
         return Ok(None);
     }
-    let run = RunFolder::of(&shop.house.output, &line.entry.run);
+    let run = RunFolder::of(&context.folder.path, &line.entry.run);
     let built = Manifest::read(&run).ok().and_then(|m| m.build().map(|b| b == BUILD)).unwrap_or(false);
-    let path = shop.house.output.join(&table);
-    let same = built && path.exists() && hashes::file_until(&path, shop.stop)? == line.entry.scores;
+    let path = context.folder.path.join(&table);
+    let same = built && path.exists() && hashes::file_until(&path, context.stop)? == line.entry.scores;
     Ok(same.then(|| line.entry.run.clone()))
 }
 
@@ -125,19 +125,19 @@ pub fn run(
     hashes: &[Vec<Hash>],
     stages: &[Stage],
     accept: &[Accept],
-    shop: &Workshop,
+    context: &RunContext,
     started: Instant,
 ) -> Result<Ended> {
-    let run = RunFolder::create(&shop.house.output, &identity.id)?;
+    let run = RunFolder::create(&context.folder.path, &identity.id)?;
     step("run folder");
     lineage::emit(&run, job, identity, &Transition::Start)?;
-    let result = stage_and_conclude(&run, job, identity, hashes, stages, accept, shop, started);
+    let result = stage_and_conclude(&run, job, identity, hashes, stages, accept, context, started);
     if let Err(error) = &result {
         note_failure(&run, error);
     }
-    if let Err(error) = tell(&run, job, identity, &result, shop, started) {
+    if let Err(error) = tell(&run, job, identity, &result, context, started) {
         // The table is published, or the reason why not is on its way: this is not worth another ending.
-        shop.log.warn(&format!("the run's metrics or lineage could not be written: {error:#}"));
+        context.log.warn(&format!("the run's metrics or lineage could not be written: {error:#}"));
     }
     result
 }
@@ -148,7 +148,7 @@ fn tell(
     job: &Job,
     identity: &Identity,
     result: &Result<Ended>,
-    shop: &Workshop,
+    context: &RunContext,
     started: Instant,
 ) -> Result<()> {
     let audit = fs_err::read_to_string(run.path("audit.json")).ok().and_then(|t| serde_json::from_str(&t).ok());
@@ -170,7 +170,7 @@ fn tell(
         seconds: started.elapsed().as_secs_f64(),
         audit: audit.as_ref(),
     };
-    metrics::write(&shop.house.output, &outcome)?;
+    metrics::write(&context.folder.path, &outcome)?;
     lineage::emit(run, job, identity, &transition)
 }
 
@@ -182,10 +182,10 @@ fn stage_and_conclude(
     hashes: &[Vec<Hash>],
     stages: &[Stage],
     accept: &[Accept],
-    shop: &Workshop,
+    context: &RunContext,
     started: Instant,
 ) -> Result<Ended> {
-    let staged = stage(run, job, identity, stages, accept, hashes, shop, started)?;
+    let staged = stage(run, job, identity, stages, accept, hashes, context, started)?;
     step("staged");
     let failed: Vec<&Verdict> = staged.verdicts.iter().filter(|v| !v.passed && v.accepted.is_none()).collect();
     let event = if failed.is_empty() { Event::Published } else { Event::Refused };
@@ -208,8 +208,8 @@ fn stage_and_conclude(
         replaces: None,
         accepted: accepted.collect(),
     };
-    exit::check(shop.stop)?;
-    conclude(run, entry, shop.house.key.clone())?;
+    exit::check(context.stop)?;
+    conclude(run, entry, context.folder.key.clone())?;
     if failed.is_empty() {
         return Ok(Ended::Published { run: run.clone() });
     }
@@ -232,15 +232,15 @@ fn stage(
     stages: &[Stage],
     accept: &[Accept],
     hashes: &[Vec<Hash>],
-    shop: &Workshop,
+    context: &RunContext,
     started: Instant,
 ) -> Result<Staged> {
-    let (log, stop, label) = (shop.log, shop.stop, &identity.label);
-    let mut material = Material::open(job, stages)?;
-    let mut findings = std::mem::take(&mut material.findings);
+    let (log, stop, label) = (context.log, context.stop, &identity.label);
+    let mut data = StageData::open(job, stages)?;
+    let mut findings = std::mem::take(&mut data.findings);
     let caps = Caps::new(&job.policies)?;
-    let rated = rate(job, &material, &caps, log, stop)?;
-    let friends = find_friends(job, &material, &rated, &mut findings, shop)?;
+    let rated = rate(job, &data, &caps, log, stop)?;
+    let friends = find_friends(job, &data, &rated, &mut findings, context)?;
     let population = Population::new(rated, friends.as_ref(), &job.card, &caps, &job.model);
     conserved(job, &findings)?;
     for export in job.exports.iter() {
@@ -249,8 +249,8 @@ fn stage(
             quarantine::write(&run.path("quarantine"), export, &found.quarantined)?;
         }
     }
-    let progress = log.stage("write scores", material.subjects.ids.len() as u64, "subjects");
-    let table = Table { subjects: &material.subjects.ids, population: &population, card: &job.card, model: &job.model };
+    let progress = log.stage("write scores", data.subjects.ids.len() as u64, "subjects");
+    let table = Table { subjects: &data.subjects.ids, population: &population, card: &job.card, model: &job.model };
     scores::write(&run.path(SCORES), &table, label, &|rows| {
         progress.add(rows);
         Ok(exit::check(stop)?)
@@ -261,7 +261,7 @@ fn stage(
     progress.finish();
     step("scores written");
     let now = counts(&run.id, &findings, &population);
-    let ledger = Ledger::open(&run.output, shop.house.key.clone())?;
+    let ledger = Ledger::open(&run.output, context.folder.key.clone())?;
     let previous = previous::find(&ledger, &run.output, &job.pipeline.settings.name, &label.as_of, &label.model)?;
     let before = previous.as_ref().map(previous::Previous::counts);
     let bands = job.model.card.band.iter().map(|b| (b.get_ref().from, b.get_ref().name.clone())).collect::<Vec<_>>();
@@ -274,7 +274,7 @@ fn stage(
     let inputs = inputs(job, hashes);
     let facts = Facts {
         job,
-        material: &material,
+        data: &data,
         population: &population,
         friends: friends.as_ref(),
         findings: &findings,
@@ -333,13 +333,13 @@ fn collect(run: &RunFolder, job: &Job, stages: &[Stage]) -> Result<(Vec<Subject>
 /// What friends tell, unless the model's propagation is off or there are no links.
 fn find_friends(
     job: &Job,
-    material: &Material,
+    data: &StageData,
     rated: &crate::score::rated::Rated,
     findings: &mut BTreeMap<String, Findings>,
-    shop: &Workshop,
+    context: &RunContext,
 ) -> Result<Option<Friends>> {
     let Some(export) = job.export("friend_links") else { return Ok(None) };
-    let Some(ties) = &material.ties else {
+    let Some(ties) = &data.ties else {
         let mut unread = Findings::default();
         for (file, open) in (0_u32..).zip(&export.files) {
             unread.tally.add(file, Class::Dropped, open.rows());
@@ -347,9 +347,9 @@ fn find_friends(
         findings.insert(export.table.name.clone(), unread);
         return Ok(None);
     };
-    let budget = Budget::new(shop.limits.memory);
-    let scratch = shop.scratch();
-    let engine = friends::Engine { budget: &budget, scratch: &scratch, stop: shop.stop, output: shop.log };
+    let budget = Budget::new(context.limits.memory);
+    let scratch = context.scratch();
+    let engine = friends::Engine { budget: &budget, scratch: &scratch, stop: context.stop, output: context.log };
     let propagation = &job.model.card.propagation;
     let (friends, mut found) = friends::find(ties, export.files.len(), rated, propagation, &engine)?;
     findings.entry(export.table.name.clone()).or_default().merge(&mut found);

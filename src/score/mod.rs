@@ -2,12 +2,12 @@
 
 pub mod card;
 pub mod friends;
-pub mod material;
 pub mod points;
 pub mod population;
 pub mod rated;
 pub mod reasons;
 pub mod rows;
 pub mod rules;
+pub mod stage_data;
 
 pub use card::Scorecard;

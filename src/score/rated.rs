@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 
 use super::card::{Origin, Scorecard};
-use super::material::Material;
 use super::points::Fraction;
 use super::rows::ScoredRows;
+use super::stage_data::StageData;
 use crate::engine::Frame;
 use crate::exit;
 use crate::features::compute::FeatureRows;
@@ -56,7 +56,7 @@ impl Rated {
 /// What rating shares over all blocks.
 struct Rater<'a> {
     job: &'a Job,
-    material: &'a Material,
+    data: &'a StageData,
     own: Cleaner,
     caps: &'a Caps,
     /// Which statuses have a score.
@@ -69,21 +69,21 @@ struct Rater<'a> {
 ///
 /// # Errors
 /// When a stage is damaged, the engine fails, or the run is interrupted.
-pub fn rate(job: &Job, material: &Material, caps: &Caps, output: &Output, stop: &AtomicBool) -> Result<Rated> {
-    let subjects = material.subjects.ids.len();
+pub fn rate(job: &Job, data: &StageData, caps: &Caps, output: &Output, stop: &AtomicBool) -> Result<Rated> {
+    let subjects = data.subjects.ids.len();
     let progress = output.stage("rate", subjects as u64, "subjects");
     let card = &job.model.card;
     let no_consent = card.status.iter().position(|s| s.get_ref().name == NO_CONSENT);
     let layout = Layout::new(job.contract.table("subjects")?, &job.contract.limits);
     let rater = Rater {
         job,
-        material,
+        data,
         own: Cleaner::new(&layout, &job.snapshot.calendar, job.rules.subject_columns.clone())?,
         caps,
         scored: card.status.iter().map(|s| s.get_ref().scored).collect(),
         no_consent: u8::try_from(no_consent.context("the model has no status for those who do not consent")?)?,
     };
-    let blocks = (0..material.subjects.blocks()).into_par_iter().map(|at| {
+    let blocks = (0..data.subjects.blocks()).into_par_iter().map(|at| {
         exit::check(stop)?;
         let block = rater.block(at)?;
         progress.add(block.0.status.len() as u64);
@@ -104,12 +104,12 @@ pub fn rate(job: &Job, material: &Material, caps: &Caps, output: &Output, stop: 
 impl Rater<'_> {
     fn block(&self, at: usize) -> Result<(ScoredRows, Vec<Contested>)> {
         let first = at * BLOCK_ROWS;
-        let own = self.material.subjects.own(at)?;
+        let own = self.data.subjects.own(at)?;
         let count = own.len();
         let own = self.own.clean(&own, 0..count, &self.job.snapshot.calendar)?;
-        let consents = &self.material.subjects.consents[first..first + count];
-        let features = self.material.features(at)?;
-        let records = self.material.records(at)?;
+        let consents = &self.data.subjects.consents[first..first + count];
+        let features = self.data.features(at)?;
+        let records = self.data.records(at)?;
         let sum = |of: &dyn Fn(&RecordCounts) -> &Vec<i32>| -> Vec<i64> {
             (0..count).map(|s| records.iter().map(|r| i64::from(of(r)[s])).sum()).collect()
         };
@@ -132,7 +132,7 @@ impl Rater<'_> {
             return Ok((rows, Vec::new()));
         }
         let first = u32::try_from(first)?;
-        let bins = self.bins(chosen.len(), &self.material.with_disputed(&features, first, &chosen)?);
+        let bins = self.bins(chosen.len(), &self.data.with_disputed(&features, first, &chosen)?);
         let width = self.job.card.features.len();
         let contested = chosen.iter().enumerate().map(|(n, s)| {
             Ok(Contested {

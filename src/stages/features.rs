@@ -9,7 +9,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordB
 use arrow::datatypes::{DataType, Field, Float64Type, UInt32Type};
 
 use super::blocks::{BlockWriter, Blocks, column};
-use super::shelf::{NewStage, Stage};
+use super::store::{NewStage, Stage};
 use crate::features::compute::FeatureRows;
 use crate::features::plan::none_column;
 use crate::measure::bucket::WithDisputed;

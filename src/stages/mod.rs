@@ -2,7 +2,7 @@
 //!
 //! One stage holds the subjects that a date sees ([`subjects`]), one for each table what its records say ([`records`]), one
 //! for each category its features ([`features`]), one the ties ([`ties`]) and one the outcomes ([`outcomes`]). A [`key`]
-//! names the parts a stage depends on; the [`shelf`] finds, verifies and keeps stages. Scoring reads stages and nothing
+//! names the parts a stage depends on; the [`store`] finds, verifies and keeps stages. Scoring reads stages and nothing
 //! else, so a stage that was just made and one that was kept are the same to it.
 
 pub mod blocks;
@@ -11,6 +11,6 @@ pub mod findings;
 pub mod key;
 pub mod outcomes;
 pub mod records;
-pub mod shelf;
+pub mod store;
 pub mod subjects;
 pub mod ties;

@@ -7,7 +7,7 @@ use arrow::array::{AsArray, BooleanArray, Int64Array, UInt32Array};
 use arrow::datatypes::{DataType, Field, UInt32Type};
 
 use super::blocks::{BLOCK_ROWS, BlockWriter, Blocks, column, longs};
-use super::shelf::{NewStage, Stage};
+use super::store::{NewStage, Stage};
 use crate::ingest::outcomes::Outcome;
 
 const OUTCOMES: &str = "outcomes.parquet";

@@ -8,7 +8,7 @@ use arrow::array::{Int32Array, UInt8Array};
 use arrow::datatypes::{DataType, Field};
 
 use super::blocks::{BlockWriter, Blocks, codes, ints};
-use super::shelf::{NewStage, Stage};
+use super::store::{NewStage, Stage};
 use crate::contract::Contract;
 use crate::ingest::spine::SubjectIds;
 use crate::measure::bucket::RecordCounts;

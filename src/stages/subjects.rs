@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt8Array};
 use arrow::datatypes::{DataType, Field, Int64Type, UInt8Type};
 
 use super::blocks::{BlockWriter, Blocks, column, longs};
-use super::shelf::{NewStage, Stage};
+use super::store::{NewStage, Stage};
 use crate::NULL;
 use crate::contract::{ColumnType, Table};
 use crate::ingest::resolve::FIRST;

@@ -7,7 +7,7 @@ use arrow::array::{AsArray, UInt16Array, UInt32Array};
 use arrow::datatypes::{DataType, Field, UInt16Type, UInt32Type};
 
 use super::blocks::{BlockWriter, Blocks, column};
-use super::shelf::{NewStage, Stage};
+use super::store::{NewStage, Stage};
 use crate::ingest::ties::Tie;
 
 const TIES: &str = "ties.parquet";

@@ -15,13 +15,13 @@ use crate::stages::features::Features;
 use crate::stages::key::Kind;
 use crate::stages::outcomes;
 use crate::stages::records::Records;
-use crate::stages::shelf::Stage;
+use crate::stages::store::Stage;
 use crate::stages::subjects::Subjects;
 use crate::stages::ties::Ties;
 
 /// The stages of one date.
 #[derive(Debug)]
-pub struct Material {
+pub struct StageData {
     /// The subjects.
     pub subjects: Subjects,
     records: Vec<Records>,
@@ -38,14 +38,14 @@ pub struct Material {
     pub findings: BTreeMap<String, Findings>,
 }
 
-impl Material {
+impl StageData {
     /// Opens the stages of a job.
     ///
     /// # Errors
     /// When one is damaged or missing.
     pub fn open(job: &Job, stages: &[Stage]) -> Result<Self> {
         let subjects = stages.iter().find(|s| s.label.key.kind == Kind::Subjects).context("no stage of subjects")?;
-        let mut material = Self {
+        let mut data = Self {
             subjects: Subjects::open(subjects, job.contract.table("subjects")?)?,
             records: Vec::new(),
             features: Vec::new(),
@@ -56,26 +56,26 @@ impl Material {
             findings: BTreeMap::new(),
         };
         for stage in stages {
-            material.findings.extend(stage.findings()?);
+            data.findings.extend(stage.findings()?);
             match &stage.label.key.kind {
                 Kind::Subjects | Kind::Groups => {}
                 Kind::Records(table) => {
-                    material.disputes.extend(stage.label.disputes.map(|count| (table.clone(), count)));
-                    material.records.push(Records::open(stage)?);
+                    data.disputes.extend(stage.label.disputes.map(|count| (table.clone(), count)));
+                    data.records.push(Records::open(stage)?);
                 }
                 Kind::Features(category) => {
                     let of = job.plan.features.iter().enumerate().filter(|(_, f)| f.category == *category);
                     let positions = of.map(|(at, f)| (at, f.name.clone())).collect();
-                    material.features.push(Features::open(stage, positions)?);
+                    data.features.push(Features::open(stage, positions)?);
                 }
                 Kind::Ties => {
                     let dropped = stage.label.dropped.context("a stage of ties without its counts")?;
-                    material.ties = Some((Ties::open(stage)?, dropped));
+                    data.ties = Some((Ties::open(stage)?, dropped));
                 }
-                Kind::Outcomes => material.outcomes = outcomes::read(stage)?,
+                Kind::Outcomes => data.outcomes = outcomes::read(stage)?,
             }
         }
-        Ok(material)
+        Ok(data)
     }
 
     /// The features of a block's subjects.

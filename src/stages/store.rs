@@ -70,7 +70,7 @@ impl Stage {
 
 /// The stages of an output folder.
 #[derive(Debug, Clone)]
-pub struct Shelf {
+pub struct StageStore {
     folder: PathBuf,
 }
 
@@ -95,7 +95,7 @@ impl std::fmt::Display for Missing {
     }
 }
 
-impl Shelf {
+impl StageStore {
     /// The stages below an output folder.
     #[must_use]
     pub fn of(output: &Path) -> Self {

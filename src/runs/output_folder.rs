@@ -10,15 +10,15 @@ use super::publication::recover;
 use super::step::step;
 use crate::output::Output;
 use crate::pipeline::Pipeline;
-use crate::stages::shelf::Shelf;
+use crate::stages::store::StageStore;
 
 /// An output folder that this process alone may write to.
 #[derive(Debug)]
-pub struct House {
-    /// The folder.
-    pub output: PathBuf,
+pub struct OutputFolder {
+    /// Where it is.
+    pub path: PathBuf,
     /// Its stages.
-    pub shelf: Shelf,
+    pub stages: StageStore,
     /// The ledger's key, if the pipeline names one.
     pub key: Option<Key>,
     _lock: Lock,
@@ -39,20 +39,20 @@ pub fn key_of(pipeline: &Pipeline) -> Result<Option<Key>> {
     source.map(|s| Key::read(s, |path| pipeline.resolve(path))).transpose()
 }
 
-impl House {
+impl OutputFolder {
     /// Locks the output folder of a pipeline, finishes what is undone there and sweeps.
     ///
     /// # Errors
     /// [`Locked`](crate::exit::Locked) when another process holds the lock; when the ledger does not hold or its key is
     /// missing; or when the folder cannot be written.
     pub fn open(pipeline: &Pipeline, command: &str, log: &Output) -> Result<Self> {
-        let output = output_of(pipeline);
-        let lock = Lock::take(&output, command)?;
+        let path = output_of(pipeline);
+        let lock = Lock::take(&path, command)?;
         step("locked");
         let key = key_of(pipeline)?;
-        recover(&output, key.as_ref(), log).context("nothing was run")?;
-        let shelf = Shelf::of(&output);
-        shelf.sweep()?;
-        Ok(Self { output, shelf, key, _lock: lock })
+        recover(&path, key.as_ref(), log).context("nothing was run")?;
+        let stages = StageStore::of(&path);
+        stages.sweep()?;
+        Ok(Self { path, stages, key, _lock: lock })
     }
 }
