@@ -116,6 +116,17 @@ pub struct EngineArgs {
     pub scratch: Option<PathBuf>,
 }
 
+/// Gates to override.
+#[derive(Debug, Clone, Args)]
+pub struct AcceptArgs {
+    /// Publish although this gate fails; repeatable. The gate's key in the pipeline file.
+    #[arg(long, value_name = "GATE", requires = "because")]
+    pub accept: Vec<String>,
+    /// Why; recorded in the audit and the ledger.
+    #[arg(long, value_name = "TEXT", requires = "accept")]
+    pub because: Option<String>,
+}
+
 /// Flags of `run`.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
@@ -125,12 +136,9 @@ pub struct RunArgs {
     /// The machine.
     #[command(flatten)]
     pub engine: EngineArgs,
-    /// Publish although this gate fails; repeatable. The gate's key in the pipeline file.
-    #[arg(long, value_name = "GATE", requires = "because")]
-    pub accept: Vec<String>,
-    /// Why; recorded in the audit and the ledger.
-    #[arg(long, value_name = "TEXT", requires = "accept")]
-    pub because: Option<String>,
+    /// Gates to override.
+    #[command(flatten)]
+    pub accept: AcceptArgs,
     /// Make everything anew instead of reusing what is kept.
     #[arg(long)]
     pub fresh: bool,
@@ -160,12 +168,9 @@ pub struct BackfillArgs {
     /// The machine.
     #[command(flatten)]
     pub engine: EngineArgs,
-    /// Publish although this gate fails; repeatable. The gate's key in the pipeline file.
-    #[arg(long, value_name = "GATE", requires = "because")]
-    pub accept: Vec<String>,
-    /// Why; recorded in the audit and the ledger.
-    #[arg(long, value_name = "TEXT", requires = "accept")]
-    pub because: Option<String>,
+    /// Gates to override.
+    #[command(flatten)]
+    pub accept: AcceptArgs,
     /// Show what would be done and stop.
     #[arg(long)]
     pub plan: bool,

@@ -15,12 +15,13 @@ use crate::output::Output;
 use crate::pipeline::Pipeline;
 use crate::publish::hashes::Hash;
 use crate::runs::backfill::{Backfill, Fate, Only};
+use crate::runs::identity::{Identity, identify, published};
 use crate::runs::inputs::Memory;
 use crate::runs::ledger::Ledger;
 use crate::runs::output_folder::{OutputFolder, output_of};
 use crate::runs::prepare::{RunContext, stages};
 use crate::runs::publication::table_path;
-use crate::runs::run::{Accept, Ended, Identity, identify, published, run as score};
+use crate::runs::run::{Ended, Run};
 use crate::stages::store::Stage;
 
 /// Dates whose stages are made in one pass: as many as fit the memory beside the rows themselves.
@@ -34,7 +35,7 @@ pub fn run(args: &BackfillArgs, output: &Output) -> Result<ExitStatus> {
     let range = (parse_day(&args.from).context("--from")?, parse_day(&args.to).context("--to")?, args.every);
     let given = &args.pipeline;
     let pipeline = Pipeline::load(&given.pipeline, &given.overrides)?;
-    let accept = accepted(&args.accept, args.because.as_deref())?;
+    let accept = accepted(&args.accept)?;
     let limits = limits(&args.engine, &pipeline)?;
     // The model names the backfill, so it is read before the dates are known.
     let first = load_dates(pipeline.clone(), given, &[range.0])?.pop().context("no date")?;
@@ -59,8 +60,12 @@ pub fn run(args: &BackfillArgs, output: &Output) -> Result<ExitStatus> {
     for some in wanted.chunks(AT_ONCE) {
         let jobs: Vec<&Job> = some.iter().map(|(job, _)| job).collect();
         let made = stages_of_each(&jobs, &hashes, &context)?;
+        // The time of the pass is that of all dates: it belongs to the audit of none.
+        drop(output.timings());
         for ((job, identity), stages) in some.iter().zip(made) {
-            let fate = match stages.and_then(|stages| one(job, identity, &hashes, &stages, &accept, &context)) {
+            let (hashes, accept, context, started) = (&hashes, &accept, &context, Instant::now());
+            let one = |stages: &Vec<Stage>| fate(&Run { job, identity, hashes, stages, accept, context, started });
+            let fate = match stages.and_then(|stages| one(&stages)) {
                 Ok(fate) => fate,
                 Err(error) if error.downcast_ref::<Interrupted>().is_some() => return Err(error),
                 Err(error) => Fate::Failed { because: exit::message(&error) },
@@ -137,21 +142,15 @@ fn stages_of_each(jobs: &[&Job], hashes: &[Vec<Hash>], context: &RunContext) -> 
     }
 }
 
-fn one(
-    job: &Job,
-    identity: &Identity,
-    hashes: &[Vec<Hash>],
-    stages: &[Stage],
-    accept: &[Accept],
-    context: &RunContext,
-) -> Result<Fate> {
-    if subjects(stages) == 0 {
+/// What becomes of a date.
+fn fate(run: &Run) -> Result<Fate> {
+    if subjects(run.stages) == 0 {
         return Ok(Fate::Skipped { because: "no subject is visible at this date".to_owned() });
     }
-    Ok(match score(job, identity, hashes, stages, accept, context, Instant::now())? {
-        Ended::Published { run } => {
-            context.log.line(&format!("published {} (run {})", identity.label.as_of, run.id));
-            Fate::Done { run: run.id }
+    Ok(match run.make()? {
+        Ended::Published { run: folder } => {
+            run.context.log.line(&format!("published {} (run {})", run.identity.label.as_of, folder.id));
+            Fate::Done { run: folder.id }
         }
         Ended::Refused { found, .. } => Fate::Failed { because: found },
     })

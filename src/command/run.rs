@@ -5,19 +5,20 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::plan::text;
-use crate::cli::RunArgs;
+use crate::cli::{AcceptArgs, RunArgs};
 use crate::exit::{ExitStatus, GateFailed, stop_on_signals};
 use crate::job::{self, Job};
 use crate::machine::limits;
 use crate::output::Output;
 use crate::publish::gates::GATES;
 use crate::publish::hashes::Hash;
+use crate::runs::identity::{Identity, identify, published};
 use crate::runs::inputs::Memory;
 use crate::runs::metrics::{self, Outcome};
 use crate::runs::output_folder::OutputFolder;
 use crate::runs::prepare::{RunContext, stages};
 use crate::runs::publication::table_path;
-use crate::runs::run::{Accept, Ended, Identity, identify, published, run as score};
+use crate::runs::run::{Accept, Ended, Run};
 use crate::stages::store::Stage;
 
 /// Scores a population and publishes the table.
@@ -31,7 +32,7 @@ pub fn run(args: &RunArgs, output: &Output) -> Result<ExitStatus> {
         output.data(&text(&job, output)?)?;
         return Ok(ExitStatus::Success);
     }
-    let accept = accepted(&args.accept, args.because.as_deref())?;
+    let accept = accepted(&args.accept)?;
     let limits = limits(&args.engine, &job.pipeline)?;
     let stop = stop_on_signals()?;
     let command = format!("run {}", args.pipeline.pipeline.display());
@@ -45,9 +46,10 @@ pub fn run(args: &RunArgs, output: &Output) -> Result<ExitStatus> {
             return ended.map(|_| ExitStatus::Success);
         }
     };
-    match score(&job, &ready.identity, &ready.hashes, &ready.stages, &accept, &context, started)? {
+    let Ready { identity, hashes, stages } = &ready;
+    match (Run { job: &job, identity, hashes, stages, accept: &accept, context: &context, started }).make()? {
         Ended::Published { run } => {
-            let table = table_path(&ready.identity.label.as_of, &ready.identity.label.model);
+            let table = table_path(&identity.label.as_of, &identity.label.model);
             output.line(&format!("published {} (run {})", folder.path.join(table).display(), run.id));
             Ok(ExitStatus::Success)
         }
@@ -95,8 +97,8 @@ fn tell(job: &Job, error: Option<&anyhow::Error>, context: &RunContext, started:
 ///
 /// # Errors
 /// When a gate does not exist, or no reason is given.
-pub fn accepted(gates: &[String], because: Option<&str>) -> Result<Vec<Accept>> {
-    let because = because.map(str::trim).unwrap_or_default();
+pub fn accepted(args: &AcceptArgs) -> Result<Vec<Accept>> {
+    let (gates, because) = (&args.accept, args.because.as_deref().map(str::trim).unwrap_or_default());
     for gate in gates {
         if !GATES.contains(&gate.as_str()) {
             let hint = crate::expression::did_you_mean(gate, GATES);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
@@ -12,6 +13,7 @@ use crate::machine::{Limits, USUAL_MEMORY};
 use crate::output::Output;
 use crate::publish::hashes;
 use crate::runs::folder::RunFolder;
+use crate::runs::identity::identify;
 use crate::runs::inputs::Memory;
 use crate::runs::kept::{KeptRun, find, key_of};
 use crate::runs::ledger::Key;
@@ -19,7 +21,7 @@ use crate::runs::manifest::Manifest;
 use crate::runs::output_folder::OutputFolder;
 use crate::runs::prepare::{RunContext, stages};
 use crate::runs::publication::SCORES;
-use crate::runs::run::{Ended, identify, run as score};
+use crate::runs::run::{Ended, Run};
 use crate::runs::verify::{self, Mismatch, Scope};
 use crate::stages::key::BUILD;
 
@@ -102,7 +104,8 @@ fn replay(run: &RunFolder, args: &VerifyArgs, output: &Output) -> Result<()> {
     let hashes = Memory::default().hashes(&job.exports, output, &AtomicBool::new(false))?;
     let stages = stages(&[&job], &hashes, &context)?.pop().context("no stages")?;
     let identity = identify(&job, &hashes);
-    let ended = score(&job, &identity, &hashes, &stages, &[], &context, std::time::Instant::now())?;
+    let (job, identity, hashes, stages, context) = (&job, &identity, &hashes, &stages, &context);
+    let ended = Run { job, identity, hashes, stages, accept: &[], context, started: Instant::now() }.make()?;
     let (Ended::Published { run: again } | Ended::Refused { run: again, .. }) = ended;
     if hashes::file(&again.path(SCORES))? != hashes::file(&run.path(SCORES))? {
         return Err(Mismatch(format!("run {}: running it again gives another {SCORES}", run.id)).into());

@@ -9,6 +9,7 @@ pub mod check;
 pub mod consents;
 pub mod conservation;
 pub mod decode;
+mod decoded;
 pub mod disputes;
 pub mod export;
 pub mod files;

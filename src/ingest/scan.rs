@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use super::batches::Batch;
 use super::check::{Checks, Columns, first_faults, quarantined, reliabilities};
 use super::conservation::{Class, Tally};
-use super::decode::{Fault, IdColumn, KeyMap, decode, faulty_ids};
+use super::decode::{Fault, IdColumn, KeyMap};
+use super::decoded::{Decoded, Decoder, gather};
 use super::members::Standing;
-use super::pii::looks_personal;
 use super::rule::{Quarantined, Rule};
 use super::spine::{Spine, UNKNOWN};
 use crate::contract::{ColumnType, Limits, Snapshot, Table};
@@ -26,6 +26,14 @@ pub struct Setting<'a> {
     pub limits: &'a Limits,
     /// Reliability of each source, in thousandths.
     pub reliability: KeyMap<i64>,
+}
+
+impl Setting<'_> {
+    /// One bit for each date.
+    #[must_use]
+    pub const fn every_date(&self) -> u64 {
+        u64::MAX >> (u64::BITS as usize - self.snapshots.len())
+    }
 }
 
 /// The most dates that one pass serves: a row keeps one bit of an integer for each.
@@ -68,18 +76,15 @@ pub struct Scan<'a> {
     setting: &'a Setting<'a>,
     checks: Checks,
     source: Option<usize>,
-    /// Id columns of records whose text could be personal data.
-    plain_ids: Vec<usize>,
-    /// Whose row it is.
-    owners: Vec<usize>,
+    decoder: Decoder<'a>,
     /// What was found so far, by date.
     findings: Mutex<Vec<Findings>>,
 }
 
 /// Dense numbers by owner column; empty where no spine was given.
-type Owners = Vec<Vec<u32>>;
+pub type Owners = Vec<Vec<u32>>;
 /// The id columns of the owners.
-type OwnerIds = Vec<Option<IdColumn>>;
+pub type OwnerIds = Vec<Option<IdColumn>>;
 
 /// The rows of a batch that are visible and break no rule.
 pub struct Checked {
@@ -101,34 +106,19 @@ pub struct Checked {
     pub owner_ids: OwnerIds,
 }
 
-/// A batch as integers, with what is wrong whatever the date.
-#[derive(Clone)]
-struct Decoded {
-    columns: Columns,
-    faults: Vec<Fault>,
-    /// For rows of subjects whom no date sees, the dates, one bit each, that do not see them yet.
-    early: Vec<u64>,
-    owners: Owners,
-    owner_ids: OwnerIds,
-}
-
 impl<'a> Scan<'a> {
     /// Prepares the scan of a table.
     ///
     /// # Errors
     /// When the contract is inconsistent.
     pub fn new(table: &'a Table, setting: &'a Setting<'a>) -> Result<Self> {
-        let owners: Vec<usize> =
-            ["subject_id", "subject_a", "subject_b"].iter().filter_map(|c| table.position(c)).collect();
-        let ids = table.columns.iter().enumerate().filter(|(at, c)| c.kind == ColumnType::Id && !owners.contains(at));
         let findings = setting.snapshots.iter().map(|_| Findings::default()).collect();
         Ok(Self {
             table,
             setting,
             checks: Checks::new(table, setting.limits)?,
             source: table.position("source_id").filter(|_| table.name != "sources"),
-            plain_ids: ids.map(|(at, _)| at).collect(),
-            owners,
+            decoder: Decoder::new(table, setting),
             findings: Mutex::new(findings),
         })
     }
@@ -157,7 +147,7 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// When a column is of a type the structural check should have refused.
     pub fn check_each(&self, batch: &Batch, spine: Option<&Spine>) -> Result<Vec<Checked>> {
-        let decoded = self.decode(batch, spine)?;
+        let decoded = self.decoder.decode(batch, spine)?;
         let last = self.setting.snapshots.len().saturating_sub(1);
         let mut each = Vec::with_capacity(last + 1);
         for date in 0..last {
@@ -173,11 +163,11 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// When a column is of a type the structural check should have refused.
     pub fn check(&self, batch: &Batch, spine: Option<&Spine>) -> Result<Checked> {
-        let mut decoded = self.decode(batch, spine)?;
+        let mut decoded = self.decoder.decode(batch, spine)?;
         if self.setting.snapshots.len() == 1 {
             return self.check_at(batch, decoded, spine, 0);
         }
-        let every = self.every_date();
+        let every = self.setting.every_date();
         let visible = self.examine(&mut decoded, batch.len, &self.setting.widest, every);
         let mut suspects: Vec<usize> = decoded.faults.iter().map(|f| f.row).collect();
         suspects.sort_unstable();
@@ -216,11 +206,6 @@ impl<'a> Scan<'a> {
         hidden.extend((0..last).filter(|r| visible.as_ref().is_some_and(|v| !v[*r as usize])).map(|r| (r, every)));
         let kept = (0..last).filter(|r| kept[*r as usize]).collect();
         self.checked(batch, decoded, kept, hidden, &faulty)
-    }
-
-    /// One bit for each date.
-    const fn every_date(&self) -> u64 {
-        u64::MAX >> (u64::BITS as usize - self.setting.snapshots.len())
     }
 
     /// What becomes of some rows at each date.
@@ -292,14 +277,14 @@ impl<'a> Scan<'a> {
         date: usize,
     ) {
         let Some(members) = spine.map(|s| s.members(date)).filter(|m| !m.is_all()) else { return };
-        for (owners, column) in decoded.owners.iter_mut().zip(&self.owners) {
+        for (owners, column) in decoded.owners.iter_mut().zip(&self.decoder.owners) {
             for (row, owner) in owners.iter_mut().enumerate().filter(|(_, o)| **o != UNKNOWN) {
                 match members.standing(*owner) {
                     Standing::In(_) => {}
                     Standing::Later => visible.get_or_insert_with(|| vec![true; rows])[row] = false,
                     Standing::Absent => {
                         *owner = UNKNOWN;
-                        if self.owners.len() == 1 {
+                        if self.decoder.owners.len() == 1 {
                             decoded.faults.push(Fault { row, column: *column, rule: Rule::UnknownSubject });
                         }
                     }
@@ -323,7 +308,7 @@ impl<'a> Scan<'a> {
         }
         for (at, column) in self.table.columns.iter().enumerate() {
             // Every row's currency is now the pipeline's, and owners have their own vectors.
-            if column.kind == ColumnType::Currency || self.owners.contains(&at) {
+            if column.kind == ColumnType::Currency || self.decoder.owners.contains(&at) {
                 columns[at] = Vec::new();
             }
         }
@@ -338,82 +323,6 @@ impl<'a> Scan<'a> {
             if faulty.is_empty() { Vec::new() } else { kept.iter().map(|r| faulty[*r as usize]).collect() };
         let faulty = if faulty.iter().all(|f| *f == 0) { Vec::new() } else { faulty };
         Ok(Checked { file: batch.file, rows, columns, kept, hidden, faulty, owners, owner_ids })
-    }
-
-    fn decode(&self, batch: &Batch, spine: Option<&Spine>) -> Result<Decoded> {
-        let rows = batch.len;
-        let mut faults: Vec<Fault> = Vec::new();
-        let mut columns: Columns = Vec::with_capacity(self.table.columns.len());
-        for (at, (column, array)) in self.table.columns.iter().zip(&batch.columns).enumerate() {
-            columns.push(match array {
-                // Owners are looked up by their bytes; all that matters here is whether they are null.
-                Some(array) if self.owners.contains(&at) => {
-                    if array.null_count() == 0 {
-                        vec![0; rows]
-                    } else {
-                        (0..rows).map(|r| if array.is_null(r) { crate::NULL } else { 0 }).collect()
-                    }
-                }
-                Some(array) => decode(column, at, array, self.setting.currency, &mut faults)?,
-                None => Vec::new(),
-            });
-        }
-        for (at, column) in self.table.columns.iter().enumerate().filter(|(_, c)| c.kind == ColumnType::Id) {
-            if let Some(array) = &batch.columns[at] {
-                let faulty = faulty_ids(array, column.required)?.into_iter();
-                faults.extend(faulty.map(|(row, rule)| Fault { row, column: at, rule }));
-            }
-        }
-        self.personal_ids(batch, &mut faults)?;
-        let mut decoded = Decoded { columns, faults, early: Vec::new(), owners: Vec::new(), owner_ids: Vec::new() };
-        self.look_up(batch, spine, &mut decoded)?;
-        Ok(decoded)
-    }
-
-    /// Finds the owners. A row of a subject that is itself not visible yet is not visible either.
-    fn look_up(&self, batch: &Batch, spine: Option<&Spine>, decoded: &mut Decoded) -> Result<()> {
-        for at in &self.owners {
-            let column = batch.columns[*at].as_ref().map(IdColumn::new).transpose()?;
-            let dense = match (spine, &column) {
-                (Some(spine), Some(column)) => column.numbers(spine, batch.len),
-                _ => Vec::new(),
-            };
-            // An id of the spine has been looked at when the spine was built.
-            let all_known = dense.len() == batch.len && !dense.contains(&UNKNOWN);
-            for row in (0..batch.len).filter(|_| !all_known) {
-                if dense.get(row).is_some_and(|d| *d != UNKNOWN) {
-                    continue;
-                }
-                let Some(id) = column.as_ref().and_then(|c| c.get(row)) else { continue };
-                if matches!(column, Some(IdColumn::Text(_))) && looks_personal(id) {
-                    decoded.faults.push(Fault { row, column: *at, rule: Rule::PiiSuspect });
-                    continue;
-                }
-                let later = spine.map_or(0, |s| s.later(id));
-                if later != 0 {
-                    decoded.early.resize(batch.len, 0);
-                    decoded.early[row] |= later;
-                }
-                // At dates that see neither the subject nor that it comes later, the row is nobody's.
-                if spine.is_some() && self.owners.len() == 1 && later != self.every_date() {
-                    decoded.faults.push(Fault { row, column: *at, rule: Rule::UnknownSubject });
-                }
-            }
-            decoded.owners.push(dense);
-            decoded.owner_ids.push(column);
-        }
-        Ok(())
-    }
-
-    fn personal_ids(&self, batch: &Batch, faults: &mut Vec<Fault>) -> Result<()> {
-        for at in &self.plain_ids {
-            let Some(array) = &batch.columns[*at] else { continue };
-            if let column @ IdColumn::Text(_) = IdColumn::new(array)? {
-                let personal = (0..batch.len).filter(|r| column.get(*r).is_some_and(looks_personal));
-                faults.extend(personal.map(|row| Fault { row, column: *at, rule: Rule::PiiSuspect }));
-            }
-        }
-        Ok(())
     }
 
     /// What was found so far, by date.
@@ -455,23 +364,4 @@ enum Fate {
     Good,
     Hidden,
     Faulty(Fault),
-}
-
-impl Decoded {
-    /// Some rows by themselves, renumbered; nothing that only a whole batch needs.
-    fn pick(&self, rows: &[usize]) -> Self {
-        let place = |row: usize| rows.binary_search(&row).ok();
-        Self {
-            columns: self.columns.iter().map(|c| gather(c, rows)).collect(),
-            faults: self.faults.iter().filter_map(|f| Some(Fault { row: place(f.row)?, ..*f })).collect(),
-            early: gather(&self.early, rows),
-            owners: self.owners.iter().map(|c| gather(c, rows)).collect(),
-            owner_ids: Vec::new(),
-        }
-    }
-}
-
-/// Chosen values of a column; an empty column stays empty.
-fn gather<T: Copy>(column: &[T], rows: &[usize]) -> Vec<T> {
-    if column.is_empty() { Vec::new() } else { rows.iter().map(|r| column[*r]).collect() }
 }

@@ -267,18 +267,6 @@ impl Pipeline {
         Finding { file: self.path.clone(), line, message }
     }
 
-    /// Gates that are set but not checked by this version of the program.
-    #[must_use]
-    pub fn unchecked_gates(&self) -> Vec<&'static str> {
-        let gates = &self.settings.gates;
-        let set = [
-            ("max_psi", gates.max_psi.is_some()),
-            ("max_quarantined_growth", gates.max_quarantined_growth.is_some()),
-            ("max_band_jump", gates.max_band_jump.is_some()),
-        ];
-        set.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect()
-    }
-
     /// A path of the file, relative to the file.
     #[must_use]
     pub fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {

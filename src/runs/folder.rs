@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::durable;
 use super::ledger::Entry;
 
-const STATE: &str = "state.json";
+/// The file that says where a run stands.
+pub const STATE: &str = "state.json";
 
 /// Where a run stands. The file is written when the state is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,17 +61,14 @@ impl RunFolder {
         Self { output: output.to_owned(), id: id.to_owned(), folder: output.join("runs").join(id) }
     }
 
-    /// Makes the folder for a run. One that came to an end under the same id is left alone, and this run gets a number.
+    /// Makes the folder for a run. One that is there under the same id is left alone, and this run gets a number; what had
+    /// come to no end was removed when the output was locked.
     ///
     /// # Errors
     /// When the output folder cannot be written.
     pub fn create(output: &Path, id: &str) -> Result<Self> {
         let numbered = (1..).map(|n| if n == 1 { id.to_owned() } else { format!("{id}-{n}") });
-        let free = numbered.map(|id| Self::of(output, &id)).find(|run| !run.state().is_some_and(|s| s.is_final()));
-        let run = free.context("a free id")?;
-        if run.folder.exists() {
-            fs_err::remove_dir_all(&run.folder)?;
-        }
+        let run = numbered.map(|id| Self::of(output, &id)).find(|run| !run.folder.exists()).context("a free id")?;
         durable::create_folders(&run.folder)?;
         run.set(&State::Staging)?;
         Ok(run)
@@ -96,6 +94,13 @@ impl RunFolder {
     #[must_use]
     pub fn state(&self) -> Option<State> {
         serde_json::from_str(&fs_err::read_to_string(self.path(STATE)).ok()?).ok()
+    }
+
+    /// Whether nothing is in the folder but a state that was being written: its run was killed as it began.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        let mut entries = fs_err::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries.all(|e| e.file_name().to_string_lossy().starts_with(STATE))
     }
 
     /// Says where the run stands.

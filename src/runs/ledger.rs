@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::durable::Prepared;
+pub use super::entry::{Accepted, Entry, Event, Line, TableOf};
+pub use super::ledger_key::Key;
 use crate::publish::hashes::Hash;
 
 const LINES: &str = "ledger.ndjson";
@@ -17,125 +19,11 @@ const HEAD: &str = "ledger.head.json";
 /// What stands before the first line.
 const NOTHING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Event {
-    /// Its table was published.
-    Published,
-    /// A gate refused it; the table before it stayed.
-    Refused,
-    /// Its folder was removed to make room; what it published stays.
-    Removed,
-}
-
-/// A gate that failed and was overridden.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Accepted {
-    /// The gate.
-    pub gate: String,
-    /// What it found.
-    pub found: String,
-    /// Why it was overridden.
-    pub because: String,
-}
-
-/// A published table and the run it is from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TableOf {
-    /// The run.
-    pub run: String,
-    /// The hash of its table.
-    pub scores: Hash,
-}
-
-/// What the ledger says of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// When, by this machine's clock; the order is that of the lines.
-    pub at: String,
-    /// How it ended.
-    pub event: Event,
-    /// The run.
-    pub run: String,
-    /// The pipeline's name.
-    pub pipeline: String,
-    /// The as-of date.
-    pub as_of: String,
-    /// The knowledge cut-off.
-    pub known_by: String,
-    /// `name-version` of the model.
-    pub model: String,
-    /// Version of the program.
-    pub program: String,
-    /// The hash of the run's manifest.
-    pub manifest: Hash,
-    /// The hash of its table.
-    pub scores: Hash,
-    /// Where the table is published, below the output folder.
-    pub table: String,
-    /// The table that was published there before; its run keeps it.
-    pub replaces: Option<TableOf>,
-    /// Gates that failed and were overridden.
-    #[serde(default)]
-    pub accepted: Vec<Accepted>,
-}
-
-/// A line of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
-    /// Its number, from 1.
-    pub n: u64,
-    /// The hash of the line before it.
-    pub previous: Hash,
-    /// What it says.
-    #[serde(flatten)]
-    pub entry: Entry,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Head {
     count: u64,
     last: Hash,
     mac: Option<Hash>,
-}
-
-/// The key of a ledger.
-#[derive(Clone)]
-pub struct Key([u8; 32]);
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Key(…)")
-    }
-}
-
-impl Key {
-    /// Reads the key that a pipeline names: `env:NAME` or `file:PATH`, relative to the pipeline file.
-    ///
-    /// # Errors
-    /// When there is none, or it is too short; the message never holds any of it.
-    pub fn read(source: &str, resolve: impl Fn(&str) -> PathBuf) -> Result<Self> {
-        let secret = match source.split_once(':') {
-            Some(("env", name)) => {
-                let value = std::env::var_os(name);
-                value
-                    .with_context(|| format!("privacy.ledger_key: the variable {name} is not set"))?
-                    .into_encoded_bytes()
-            }
-            Some(("file", path)) => fs_err::read(resolve(path)).context("privacy.ledger_key")?,
-            _ => bail!("privacy.ledger_key: write \"env:NAME\" or \"file:PATH\", never the key itself"),
-        };
-        let secret = secret.trim_ascii();
-        if secret.len() < 16 {
-            bail!("privacy.ledger_key: the key of {source} has {} bytes; make one of at least 16", secret.len());
-        }
-        Ok(Self(blake3::derive_key("sesame 2026-11 ledger", secret)))
-    }
-
-    fn mac(&self, text: &str) -> Hash {
-        blake3::keyed_hash(&self.0, text.as_bytes()).to_hex().to_string()
-    }
 }
 
 /// The ledger of an output folder, found to hold.
@@ -339,7 +227,7 @@ mod tests {
     }
 
     fn key() -> Option<Key> {
-        Some(Key([7; 32]))
+        Some(Key::of([7; 32]))
     }
 
     fn of(runs: &[&str], key: Option<&Key>) -> tempfile::TempDir {
@@ -464,16 +352,5 @@ mod tests {
         assert!(ledger.behind);
         ledger.mend().unwrap();
         assert!(!Ledger::open(folder.path(), key()).unwrap().behind);
-    }
-
-    #[test]
-    fn a_key_is_never_part_of_a_message() {
-        let error = Key::read("correct horse battery staple", |_| PathBuf::new()).unwrap_err().to_string();
-        assert!(error.contains("env:NAME"));
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key");
-        fs_err::write(&path, "short-secret\n").unwrap();
-        let error = format!("{:#}", Key::read("file:key", |_| path.clone()).unwrap_err());
-        assert!(error.contains("12 bytes") && !error.contains("short-secret"), "{error}");
     }
 }

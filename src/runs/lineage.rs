@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::folder::RunFolder;
+use super::identity::{Identity, PROGRAM};
 use super::publication::table_path;
-use super::run::{Identity, PROGRAM};
 use crate::ingest::export::OpenFile;
 use crate::job::Job;
 
@@ -46,12 +46,6 @@ pub fn emit(run: &RunFolder, job: &Job, identity: &Identity, transition: &Transi
     let mut file = fs_err::OpenOptions::new().append(true).create(true).open(run.path(LINEAGE))?;
     let event = event(run, job, identity, transition);
     Ok(file.write_all((serde_json::to_string(&event)? + "\n").as_bytes())?)
-}
-
-/// The events so far, a line each.
-#[must_use]
-pub fn path(run: &RunFolder) -> std::path::PathBuf {
-    run.path(LINEAGE)
 }
 
 fn event(run: &RunFolder, job: &Job, identity: &Identity, transition: &Transition) -> Value {

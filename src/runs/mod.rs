@@ -1,17 +1,20 @@
 //! Runs: from a checked job to a published table, whatever happens in between.
 //!
 //! [`output_folder`] locks an output folder and finishes what a crash left undone. [`prepare`] finds or makes the stages of jobs;
-//! [`run`] scores one, asks the gates and has [`publication`] rename the table into its place and add a line to the
+//! [`run`] has one staged by [`staging`], asks the gates and has [`publication`] rename the table into its place and add a line to the
 //! [`ledger`]. [`folder`] says what state a run is in.
 
 pub mod backfill;
 pub mod compare;
 pub mod configuration;
 pub mod durable;
+pub mod entry;
 pub mod folder;
+pub mod identity;
 pub mod inputs;
 pub mod kept;
 pub mod ledger;
+pub mod ledger_key;
 pub mod lineage;
 pub mod lock;
 pub mod manifest;
@@ -21,5 +24,6 @@ pub mod prepare;
 pub mod previous;
 pub mod publication;
 pub mod run;
+pub mod staging;
 pub mod step;
 pub mod verify;

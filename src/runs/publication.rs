@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::durable::{create_folders, sync_folder};
-use super::folder::{RunFolder, State};
+use super::folder::{RunFolder, STATE, State};
 use super::ledger::{Entry, Event, Key, Ledger, TableOf};
+use super::manifest::MANIFEST;
 use super::step::step;
 use crate::exit;
 use crate::output::Output;
-use crate::publish::hashes;
+use crate::publish::hashes::{self, Hash};
 
 /// The staged table in a run's folder.
 pub const SCORES: &str = "scores.parquet";
@@ -100,8 +101,10 @@ pub fn recover(output: &Path, key: Option<&Key>, log: &Output) -> Result<()> {
     for run in RunFolder::all(output) {
         match run.state() {
             Some(State::Publishing { entry }) => {
-                let whole = run.path(SCORES).exists() && hashes::file(&run.path(SCORES))? == entry.scores;
-                if !whole {
+                let same = |name: &str, hash: &Hash| -> Result<bool> {
+                    Ok(run.path(name).exists() && hashes::file(&run.path(name))? == *hash)
+                };
+                if !same(SCORES, &entry.scores)? || !same(MANIFEST, &entry.manifest)? {
                     log.warn(&format!("the run {} was being published and is damaged; it is not published", run.id));
                     run.set(&State::Failed { error: "its table was damaged before it was published".to_owned() })?;
                     continue;
@@ -111,7 +114,16 @@ pub fn recover(output: &Path, key: Option<&Key>, log: &Output) -> Result<()> {
                 log.line(&format!("finished the {what} of the earlier run {}", run.id));
             }
             Some(state) if state.is_final() => {}
-            _ => fs_err::remove_dir_all(&run.folder)?,
+            // What the ledger tells of is proof, whatever its folder says now.
+            _ if ledger.of_run(&run.id).is_some() => {
+                log.warn(&format!(
+                    "the run {} is in the ledger, and its {STATE} does not say so; it is left alone",
+                    run.id
+                ));
+            }
+            Some(_) => fs_err::remove_dir_all(&run.folder)?,
+            None if run.is_bare() => fs_err::remove_dir_all(&run.folder)?,
+            None => log.warn(&format!("{} is no run's folder; it is left alone", run.folder.display())),
         }
     }
     Ok(())

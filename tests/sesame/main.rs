@@ -16,6 +16,7 @@ mod backfill;
 mod broken;
 mod cli;
 mod determinism;
+mod diff;
 mod exports;
 mod gates;
 mod graph;

@@ -263,3 +263,25 @@ fn a_file_changed_behind_its_times_is_noticed() {
     let again = work.run(&work.path("export"), "out", &[]).expect(0);
     assert!(!again.err.contains("nothing to do"), "{}", again.err);
 }
+
+#[test]
+fn recovery_removes_what_a_killed_run_left_and_nothing_else() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    let args = work.arguments("run", &small, "out", &[]);
+    work.sesame(&args).expect(0);
+    let run = work.path("out/runs").read_dir().unwrap().next().unwrap().unwrap().path();
+    std::fs::write(run.join("state.json"), "{ \"state\": \"staging\" }").unwrap();
+    std::fs::create_dir_all(work.path("out/runs/notes")).unwrap();
+    std::fs::write(work.path("out/runs/notes/mine.txt"), "not a run").unwrap();
+    std::fs::create_dir_all(work.path("out/runs/begun")).unwrap();
+    let again = work.run(&small, "out", &["--fresh"]).expect(0).says("notes is no run's folder; it is left alone");
+    assert!(
+        again.err.contains("is in the ledger, and its state.json does not say so; it is left alone"),
+        "{}",
+        again.err
+    );
+    assert!(run.join("manifest.json").exists() && work.path("out/runs/notes/mine.txt").exists());
+    assert!(!work.path("out/runs/begun").exists());
+    work.sesame(["verify", "--all", "--output", "out"]).expect(0);
+}
