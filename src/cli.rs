@@ -47,6 +47,27 @@ pub enum Command {
         Each date is scored as it would have been then: the knowledge cut-off is its end, unless --known-by gives one for all."
     )]
     Backfill(BackfillArgs),
+    /// Why a subject's score is what it is: features, bins, points, reasons, and the records that hurt.
+    #[command(
+        after_help = "Examples:\n  sesame explain latest 2f4c19d0a1b2c3d4e5f6\n  sesame explain latest 2f4c19d0a1b2c3d4e5f6 --format html > why.html\n  \
+        sesame explain latest 2f4c19d0a1b2c3d4e5f6 --format notice --language zh\n\nThe points on the page add up to the score."
+    )]
+    Explain(ExplainArgs),
+    /// Build a run's audit.html anew from its audit.json.
+    #[command(after_help = "Examples:\n  sesame report latest\n  sesame report latest --out tonight.html")]
+    Report(ReportArgs),
+    /// Measure how well a run's scores rank outcomes: by band, segment and category.
+    #[command(
+        after_help = "Examples:\n  sesame validate latest --outcomes outcomes.parquet\n  sesame validate latest --outcomes 'outcomes/*.parquet' --format json\n\n\
+        The file holds the contract's table `outcomes`; rows that follow another as-of date are left out."
+    )]
+    Validate(ValidateArgs),
+    /// Measure which of two runs, or models, ranks the same outcomes better.
+    #[command(
+        after_help = "Example:\n  sesame compare 2025-10-31-standard-1-0123456789ab latest --outcomes outcomes.parquet\n\n\
+        The interval and the test of the difference are DeLong's, for two scores of the same subjects."
+    )]
+    Compare(CompareArgs),
     /// Compare two runs: who moved, by how much, and what moved them; two models on one date, or two dates of one model.
     #[command(
         after_help = "Examples:\n  sesame diff 2025-09-30-standard-1-0123456789ab latest\n  sesame diff out/runs/A out/runs/B --format json"
@@ -176,7 +197,86 @@ pub struct BackfillArgs {
     pub plan: bool,
 }
 
-/// How `diff` prints.
+/// How `explain` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ExplainFormat {
+    /// For a terminal.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// A page.
+    Html,
+    /// What can be sent to the person, in the model's words.
+    Notice,
+}
+
+/// Flags of `explain`.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// The run: its folder, its id, or `latest`.
+    pub run: String,
+    /// The subject's id, as the exports write it.
+    pub subject: String,
+    /// The output folder, for ids and `latest`.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub output: PathBuf,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ExplainFormat,
+    /// The language of reasons and notice, one of the model's.
+    #[arg(long, value_name = "LANGUAGE", default_value = "en")]
+    pub language: String,
+}
+
+/// Flags of `report`.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// The run: its folder, its id, or `latest`.
+    pub run: String,
+    /// The output folder, for ids and `latest`.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub output: PathBuf,
+    /// Where to write the page; audit.html in the run's folder when not given.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Flags of `validate`.
+#[derive(Debug, Clone, Args)]
+pub struct ValidateArgs {
+    /// The run: its folder, its id, or `latest`.
+    pub run: String,
+    /// The outcomes: a file, folder or pattern.
+    #[arg(long, value_name = "FILE")]
+    pub outcomes: String,
+    /// The output folder, for ids and `latest`.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub output: PathBuf,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: DiffFormat,
+}
+
+/// Flags of `compare`.
+#[derive(Debug, Clone, Args)]
+pub struct CompareArgs {
+    /// One run: its folder, its id, or `latest`.
+    pub a: String,
+    /// The other one, of the same as-of date.
+    pub b: String,
+    /// The outcomes: a file, folder or pattern.
+    #[arg(long, value_name = "FILE")]
+    pub outcomes: String,
+    /// The output folder, for ids and `latest`.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub output: PathBuf,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: DiffFormat,
+}
+
+/// How comparisons and validations print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum DiffFormat {
     /// For people.

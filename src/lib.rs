@@ -21,8 +21,10 @@ pub mod audit;
 pub mod cli;
 pub mod command;
 pub mod contract;
+pub mod disclosure;
 pub mod engine;
 pub mod exit;
+pub mod explain;
 pub mod expression;
 pub mod features;
 pub mod graph;
@@ -34,11 +36,13 @@ pub mod memory;
 pub mod output;
 pub mod pipeline;
 pub mod publish;
+pub mod report;
 pub mod runs;
 pub mod score;
 pub mod stages;
 pub mod statistics;
 pub mod synth;
+pub mod validate;
 
 /// Stands for null in integer columns.
 pub const NULL: i64 = i64::MIN;

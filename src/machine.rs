@@ -31,6 +31,9 @@ pub fn limits(args: &EngineArgs, pipeline: &Pipeline) -> Result<Limits> {
     Ok(Limits { memory, scratch })
 }
 
+/// Stack of a thread. One that waits for the engine takes up other work meanwhile, on top of what it is doing.
+const STACK: usize = 64 << 20;
+
 /// Sets the number of threads for the process; all cores when not given.
 ///
 /// # Errors
@@ -38,6 +41,6 @@ pub fn limits(args: &EngineArgs, pipeline: &Pipeline) -> Result<Limits> {
 pub fn threads(count: Option<usize>) -> Result<()> {
     anyhow::ensure!(count != Some(0), "--threads must be at least 1");
     // A second call in one process keeps the first number.
-    let _ = rayon::ThreadPoolBuilder::new().num_threads(count.unwrap_or(0)).build_global();
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(count.unwrap_or(0)).stack_size(STACK).build_global();
     Ok(())
 }

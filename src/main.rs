@@ -18,6 +18,10 @@ fn main() -> ExitCode {
     let result = std::panic::catch_unwind(|| match &cli.command {
         Command::Run(args) => command::run::run(args, &output),
         Command::Backfill(args) => command::backfill::run(args, &output),
+        Command::Explain(args) => command::explain::run(args, &output),
+        Command::Report(args) => command::report::run(args, &output),
+        Command::Validate(args) => command::validate::run(args, &output),
+        Command::Compare(args) => command::validate::compare(args, &output),
         Command::Diff(args) => command::diff::run(args, &output),
         Command::Verify(args) => command::verify::run(args, &output),
         Command::Clean(args) => command::clean::run(args, &output),

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::summary::{Facts, cell, of_many, scored};
+use super::Facts;
+use super::facts::hundredths;
+use crate::disclosure::neighbours::{merged, sum};
 use crate::graph::parameters::SHARE_ONE;
 
 /// The section of the audit; null when propagation did not run.
@@ -20,23 +22,29 @@ pub fn propagation(facts: &Facts) -> Value {
         })
         .collect();
     let (rows, width) = (&facts.population.rows, card.features.len());
-    let told = scored(facts.population).map(|(s, _)| s).filter(|s| friends.enough(*s));
+    let told = facts.scored().map(|(s, _)| s).filter(|s| friends.enough(*s));
     let mut lifts: Vec<i64> =
         told.map(|s| card.lift(usize::from(rows.segment[s]), &rows.bins[s * width..(s + 1) * width])).collect();
     lifts.sort_unstable();
-    let quantile = |q: usize| lifts.get(lifts.len().saturating_sub(1) * q / 100);
-    let quantiles = json!({ "p01": quantile(1), "p05": quantile(5), "p25": quantile(25), "p50": quantile(50), "p75": quantile(75), "p95": quantile(95), "p99": quantile(99) });
-    let mut histogram: Vec<Value> = Vec::new();
-    for group in lifts.chunk_by(|a, b| a == b) {
-        histogram.push(json!({ "points": group[0], "subjects": cell(facts, group.len() as u64) }));
-    }
+    let told = lifts.len() as u64;
+    let cells: Vec<&[i64]> = lifts.chunk_by(|a, b| a == b).collect();
+    let counts: Vec<[u64; 1]> = cells.iter().map(|c| [c.len() as u64]).collect();
+    let neutral = facts.part_of_scored(facts.population.scored - told);
+    let shown = neutral.is_some() && told >= facts.least().max(1);
+    let histogram: Vec<Value> = merged(&counts, facts.least())
+        .into_iter()
+        .filter(|run| shown && !run.is_empty())
+        .map(|run| {
+            json!({ "from": cells[run.start][0], "to": cells[run.end - 1][0], "subjects": sum(&counts, run.clone())[0] })
+        })
+        .collect();
     let mean = lifts.iter().sum::<i64>() as f64 / lifts.len().max(1) as f64;
-    let neutral = facts.population.scored - lifts.len() as u64;
+    let counted = facts.part_of_all(friends.counted);
     json!({
-        "counted_subjects": friends.counted,
+        "counted_subjects": counted,
         "links": friends.links,
         "beyond_max_ties": friends.beyond,
-        "mean_links": friends.links as f64 / friends.counted.max(1) as f64,
+        "mean_links": counted.map(|c| friends.links as f64 / c.max(1) as f64),
         "population_mean": share(f64::from(p.mean)),
         "population_mean_points": card.low as f64 + card.range as f64 * share(f64::from(p.mean)),
         "rounds": rounds,
@@ -45,12 +53,12 @@ pub fn propagation(facts: &Facts) -> Value {
         "contraction_observed": observed(&p.residuals),
         "error_bound": settings.precision,
         "trust_gate": settings.trust.enabled,
-        "neutral": cell(facts, neutral),
-        "neutral_share": of_many(facts, lifts.len(), json!(neutral as f64 / facts.population.scored.max(1) as f64)),
+        "neutral": neutral,
+        "neutral_share": neutral.map(|n| n as f64 / facts.population.scored.max(1) as f64),
         "lift": {
-            "subjects": cell(facts, lifts.len() as u64),
-            "mean": of_many(facts, lifts.len(), json!(mean)),
-            "quantiles": of_many(facts, lifts.len(), quantiles),
+            "subjects": shown.then_some(told),
+            "mean": facts.of_many(told, json!(hundredths(mean))),
+            "quantiles": facts.quantiles(&lifts),
             "histogram": histogram,
         },
     })

@@ -1,69 +1,269 @@
-//! How well scores rank outcomes.
+//! How well scores rank outcomes: of the whole population, by band, by segment and by category.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// Ranking quality of scores against outcomes.
+use super::scale::ScoreScale;
+use crate::disclosure::neighbours::large;
+use crate::disclosure::small;
+use crate::pipeline::model::{CATEGORIES, Card};
+use crate::statistics::calibration::Calibration;
+use crate::statistics::proportion::wilson;
+use crate::statistics::ranking::{Difference, Levels, Ranking, difference};
+
+/// Scored subjects with an outcome, column by column.
+#[derive(Debug, Clone, Default)]
+pub struct Judged {
+    /// Their scores.
+    pub scores: Vec<i64>,
+    /// Their segments, by position in the model file.
+    pub segments: Vec<u8>,
+    /// Their points by category.
+    pub points: [Vec<i64>; 5],
+    /// Whether they went bad.
+    pub bad: Vec<bool>,
+}
+
+/// Outcomes in a part of the scale.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Quality {
-    /// Subjects with a score and an outcome.
+pub struct BadRate {
+    /// The bands, where the part is made of bands.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bands: Vec<String>,
+    /// Its lowest score.
+    pub from: i64,
+    /// The first score above it.
+    pub below: i64,
+    /// Subjects with an outcome.
     pub subjects: u64,
     /// Those that went bad.
     pub bad: u64,
-    /// Probability that a good subject has the higher score, ties half.
-    pub auc: f64,
-    /// 2·AUC − 1.
-    pub gini: f64,
-    /// Largest distance between the cumulative shares of bad and good.
-    pub ks: f64,
+    /// Their share.
+    pub bad_rate: Option<f64>,
+    /// Lower end of its 95 % interval.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+    /// Mean nominal probability of going bad.
+    pub nominal_pd: Option<f64>,
 }
 
-/// Measures scores, of which a higher one should mean fewer bad outcomes. Nothing when all outcomes are alike.
-#[must_use]
-pub fn quality(pairs: &[(i64, bool)]) -> Option<Quality> {
-    let bad = pairs.iter().filter(|p| p.1).count() as u64;
-    let good = pairs.len() as u64 - bad;
-    if bad == 0 || good == 0 {
-        return None;
-    }
-    let mut sorted = pairs.to_vec();
-    sorted.sort_unstable();
-    let (mut bad_below, mut good_below, mut twice_wins, mut ks) = (0_u64, 0_u64, 0_u128, 0.0_f64);
-    for ties in sorted.chunk_by(|a, b| a.0 == b.0) {
-        let bad_here = ties.iter().filter(|p| p.1).count() as u64;
-        let good_here = ties.len() as u64 - bad_here;
-        twice_wins += u128::from(good_here) * u128::from(2 * bad_below + bad_here);
-        bad_below += bad_here;
-        good_below += good_here;
-        ks = ks.max((bad_below as f64 / bad as f64 - good_below as f64 / good as f64).abs());
-    }
-    let auc = twice_wins as f64 / (2.0 * bad as f64 * good as f64);
-    Some(Quality { subjects: pairs.len() as u64, bad, auc, gini: 2.0 * auc - 1.0, ks })
+/// How well one segment is ranked. Nothing is told where few of it went bad or stayed good.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SegmentQuality {
+    /// The segment.
+    pub segment: String,
+    /// Subjects with an outcome.
+    pub subjects: Option<u64>,
+    /// Those that went bad.
+    pub bad: Option<u64>,
+    /// Their share.
+    pub bad_rate: Option<f64>,
+    /// How well scores rank them.
+    #[serde(flatten)]
+    pub ranking: Option<Ranking>,
+    /// Area under the ROC curve of each category's points alone.
+    pub categories: BTreeMap<&'static str, Option<f64>>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+/// What a category's points do for the ranking.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CategoryQuality {
+    /// The category.
+    pub category: &'static str,
+    /// How well its points alone rank.
+    pub alone: Option<Ranking>,
+    /// How well the score ranks without its points.
+    pub without: Option<Ranking>,
+    /// The area of the score less that without the category: what the category adds.
+    pub adds: Option<Difference>,
+}
 
-    #[test]
-    fn known_orders_have_known_quality() {
-        let perfect = quality(&[(1, true), (2, true), (3, false)]).unwrap();
-        assert_eq!((perfect.auc, perfect.gini, perfect.ks), (1.0, 1.0, 1.0));
-        let none = quality(&[(1, true), (1, false)]).unwrap();
-        assert_eq!((none.auc, none.ks), (0.5, 0.0));
-        assert_eq!(quality(&[(1, false)]), None);
+/// Quality over outcomes of one horizon. Parts of the scale in which few subjects went bad, stayed good or have no outcome are
+/// joined with their neighbours; where few of all scored subjects have no outcome, no count is told.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Quality {
+    /// Days over which outcomes were observed.
+    pub horizon_days: i64,
+    /// Scored subjects with an outcome.
+    pub subjects: Option<u64>,
+    /// Those that went bad.
+    pub bad: Option<u64>,
+    /// Their share.
+    pub bad_rate: Option<f64>,
+    /// How well scores rank them.
+    #[serde(flatten)]
+    pub ranking: Ranking,
+    /// By band.
+    pub bands: Vec<BadRate>,
+    /// By finer cells of the scale.
+    pub cells: Vec<BadRate>,
+    /// The ROC curve at the ends of the cells: the share of good subjects below, and of bad ones.
+    pub roc: Vec<(f64, f64)>,
+    /// How the nominal odds fit; nothing when the model names none.
+    pub calibration: Option<Calibration>,
+    /// By segment.
+    pub segments: Vec<SegmentQuality>,
+    /// By category.
+    pub categories: Vec<CategoryQuality>,
+}
+
+impl Judged {
+    /// Adds a subject.
+    pub fn push(&mut self, score: i64, segment: u8, points: [i64; 5], bad: bool) {
+        self.scores.push(score);
+        self.segments.push(segment);
+        self.points.iter_mut().zip(points).for_each(|(all, one)| all.push(one));
+        self.bad.push(bad);
     }
 
-    proptest! {
-        #[test]
-        fn the_area_is_the_share_of_pairs_in_order(pairs in proptest::collection::vec((0_i64..20, any::<bool>()), 2..80)) {
-            let wins: f64 = pairs.iter().filter(|p| p.1).flat_map(|b| pairs.iter().filter(|p| !p.1).map(move |g| {
-                if g.0 > b.0 { 1.0 } else if g.0 == b.0 { 0.5 } else { 0.0 }
-            })).sum();
-            if let Some(quality) = quality(&pairs) {
-                let all = quality.bad * (quality.subjects - quality.bad);
-                prop_assert!((quality.auc - wins / all as f64).abs() < 1e-12);
+    /// Number of subjects.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.bad.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bad.is_empty()
+    }
+
+    fn levels(&self, scores: &[i64]) -> Levels {
+        Levels::of(scores.iter().copied().zip(self.bad.iter().copied()))
+    }
+
+    /// The quality; nothing when few subjects went bad or stayed good.
+    #[must_use]
+    pub fn quality(&self, horizon_days: i64, card: &Card, scale: &ScoreScale, least: u64) -> Option<Quality> {
+        let levels = self.levels(&self.scores);
+        let all = levels.all();
+        let fewest = least.max(1);
+        if all.good < fewest || all.bad < fewest {
+            return None;
+        }
+        let ranking = levels.ranking()?;
+        let nominal = card.scale.nominal;
+        let by_score: BTreeMap<i64, (u64, u64)> = levels.iter().map(|(s, l)| (s, (l.good, l.bad))).collect();
+        let of = |from: i64, below: i64| {
+            let (good, bad) = by_score.range(from..below).fold((0, 0), |sum, (_, l)| (sum.0 + l.0, sum.1 + l.1));
+            vec![good, bad, scale.scored(from, below).saturating_sub(good + bad)]
+        };
+        let breakdown = scale.broken_down(&of, least);
+        let rate = |bands: Vec<String>, from: i64, below: i64, counts: &[u64]| {
+            let (subjects, bad) = (counts[0] + counts[1], counts[1]);
+            let interval = (subjects > 0).then(|| wilson(bad, subjects));
+            let pd = nominal.filter(|_| subjects > 0).map(|nominal| {
+                let sum: f64 =
+                    by_score.range(from..below).map(|(s, l)| (l.0 + l.1) as f64 * nominal.pd(*s as f64)).sum();
+                sum / subjects as f64
+            });
+            BadRate {
+                bands,
+                from,
+                below,
+                subjects,
+                bad,
+                bad_rate: (subjects > 0).then(|| bad as f64 / subjects as f64),
+                low: interval.map(|i| i.0),
+                high: interval.map(|i| i.1),
+                nominal_pd: pd,
             }
+        };
+        let told = |counts: &[u64]| large(counts, least);
+        let counted = told(&of(i64::MIN, i64::MAX));
+        let cells: Vec<BadRate> = breakdown
+            .cells
+            .iter()
+            .filter(|(_, _, counts)| told(counts))
+            .map(|(from, below, counts)| rate(Vec::new(), *from, *below, counts))
+            .collect();
+        let bands = breakdown.bands.into_iter().filter(|(_, counts)| told(counts));
+        let bands = bands.map(|(row, counts)| rate(row.bands, row.from, row.below, &counts)).collect();
+        let (mut good_below, mut bad_below) = (0, 0);
+        let roc = cells.iter().map(|cell| {
+            good_below += cell.subjects - cell.bad;
+            bad_below += cell.bad;
+            (good_below as f64 / all.good as f64, bad_below as f64 / all.bad as f64)
+        });
+        let roc = std::iter::once((0.0, 0.0)).chain(roc).collect();
+        Some(Quality {
+            horizon_days,
+            subjects: counted.then_some(all.good + all.bad),
+            bad: counted.then_some(all.bad),
+            bad_rate: counted.then(|| all.bad as f64 / (all.good + all.bad) as f64),
+            ranking,
+            bands,
+            cells,
+            roc,
+            calibration: nominal.filter(|_| counted).and_then(|n| n.calibration(&levels)),
+            segments: self.segments(card, least),
+            categories: self.categories(),
+        })
+    }
+
+    fn segments(&self, card: &Card, least: u64) -> Vec<SegmentQuality> {
+        let counts: Vec<[u64; 2]> = (0..card.segment.len())
+            .map(|segment| {
+                let of = self.segments.iter().zip(&self.bad).filter(|(s, _)| usize::from(**s) == segment);
+                of.fold([0, 0], |[good, bad], (_, b)| [good + u64::from(!b), bad + u64::from(*b)])
+            })
+            .collect();
+        let told = told_segments(&counts, least);
+        let names = card.segment.iter().map(|s| s.get_ref().name.clone());
+        names
+            .enumerate()
+            .map(|(segment, name)| {
+                let [good, bad] = counts[segment];
+                let rows: Vec<usize> =
+                    (0..self.len()).filter(|n| told[segment] && usize::from(self.segments[*n]) == segment).collect();
+                let ranking = |scores: &[i64]| Levels::of(rows.iter().map(|n| (scores[*n], self.bad[*n]))).ranking();
+                let alone = |c: usize| (CATEGORIES[c], ranking(&self.points[c]).map(|r| r.auc));
+                SegmentQuality {
+                    segment: name,
+                    subjects: told[segment].then_some(good + bad),
+                    bad: told[segment].then_some(bad),
+                    bad_rate: (told[segment] && good + bad > 0).then(|| bad as f64 / (good + bad) as f64),
+                    ranking: ranking(&self.scores),
+                    categories: (0..CATEGORIES.len()).map(alone).collect(),
+                }
+            })
+            .collect()
+    }
+
+    fn categories(&self) -> Vec<CategoryQuality> {
+        let one = |(n, category): (usize, &&'static str)| {
+            let rest: Vec<i64> =
+                self.scores.iter().zip(&self.points[n]).map(|(score, points)| score - points).collect();
+            CategoryQuality {
+                category,
+                alone: self.levels(&self.points[n]).ranking(),
+                without: self.levels(&rest).ranking(),
+                adds: difference(&self.scores, &rest, &self.bad),
+            }
+        };
+        CATEGORIES.iter().enumerate().map(one).collect()
+    }
+}
+
+/// The segments whose good and bad subjects may be told: none is small, and those that are not told are together large.
+fn told_segments(counts: &[[u64; 2]], least: u64) -> Vec<bool> {
+    let mut told: Vec<bool> = counts.iter().map(|c| c.iter().all(|n| !small(*n, least))).collect();
+    loop {
+        let rest: Vec<&[u64; 2]> = counts.iter().zip(&told).filter(|(_, told)| !**told).map(|(c, _)| c).collect();
+        let sum = |c: usize| rest.iter().map(|r| r[c]).sum::<u64>();
+        // What is not told must be two segments at least, and enough in each class to hide both.
+        let enough = rest.len() > 1 && (0..2).all(|c| sum(c) == 0 || sum(c) >= least + rest.len() as u64 - 1);
+        if rest.is_empty() || enough {
+            return told;
+        }
+        let next = (0..counts.len())
+            .filter(|n| told[*n])
+            .min_by_key(|n| (counts[*n][0] + counts[*n][1] == 0, counts[*n].iter().sum::<u64>()));
+        match next {
+            Some(next) => told[next] = false,
+            None => return told,
         }
     }
 }

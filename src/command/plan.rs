@@ -16,7 +16,7 @@ use crate::job::{self, Job};
 use crate::output::{Output, thousands};
 use crate::publish::hashes::Hash;
 use crate::runs::backfill::{Backfill, Fate};
-use crate::runs::folder::RunFolder;
+use crate::runs::folder::{AUDIT, RunFolder};
 use crate::runs::identity::identify;
 use crate::runs::inputs::Memory;
 use crate::runs::output_folder::output_of;
@@ -111,7 +111,7 @@ fn scoring(job: &Job) -> Vec<String> {
 fn expected(folder: &Path, pipeline: &str, missing: &[Key]) -> String {
     let mut took: BTreeMap<String, f64> = BTreeMap::new();
     let audits = RunFolder::all(folder).into_iter().filter_map(|run| {
-        let audit: Value = serde_json::from_str(&fs_err::read_to_string(run.path("audit.json")).ok()?).ok()?;
+        let audit: Value = serde_json::from_str(&fs_err::read_to_string(run.path(AUDIT)).ok()?).ok()?;
         (audit["provenance"]["pipeline"] == pipeline).then_some(audit)
     });
     for audit in audits {

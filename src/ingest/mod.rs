@@ -13,6 +13,7 @@ mod decoded;
 pub mod disputes;
 pub mod export;
 pub mod files;
+pub mod groups;
 pub mod lookup;
 pub mod members;
 pub mod outcomes;

@@ -14,6 +14,7 @@ use super::conservation::Class;
 use super::decode::{IdColumn, KeyMap};
 use super::disputes::{DisputeCount, Disputed, contested};
 use super::export::{Export, OpenFile};
+use super::groups::{GroupColumn, Groups};
 use super::outcomes::{Outcome, Outcomes};
 use super::registers::Register;
 use super::resolve::{Layout, RelatedRows};
@@ -64,6 +65,8 @@ pub struct Ingested<'a> {
     pub findings: Vec<BTreeMap<String, Findings>>,
     /// Outcomes that follow each as-of date, by horizon and subject.
     pub outcomes: Vec<Vec<Outcome>>,
+    /// Protected groups at each date.
+    pub groups: Vec<Vec<GroupColumn>>,
     /// What the disputes came to, by date and table.
     pub disputes: Vec<BTreeMap<String, DisputeCount>>,
     /// How each table's record ids are written; integers are their own keys, others are kept beside them.
@@ -142,7 +145,7 @@ impl<'a> Pass<'a> {
             layouts.insert(name.clone(), layout);
         }
         let outcomes = self.outcomes(&spine, &setting, wanted, &mut findings)?;
-        self.groups(&spine, &setting, wanted, &mut findings)?;
+        let groups = self.groups(&spine, &setting, wanted, &mut findings)?;
         let tables = self.exports.iter().filter(|e| e.table.has_records());
         let record_forms = tables.map(|e| (e.table.name.clone(), e.record_form())).collect();
         let count = |of: &Disputed| of.iter().map(|(table, contested)| (table.clone(), contested.count())).collect();
@@ -161,6 +164,7 @@ impl<'a> Pass<'a> {
             checks,
             findings,
             outcomes,
+            groups,
             disputes,
             record_forms,
         })
@@ -255,6 +259,18 @@ impl<'a> Pass<'a> {
         })
     }
 
+    /// The outcomes of an export of nothing else, for subjects that are known already, by date; and what was found in it.
+    ///
+    /// # Errors
+    /// When a file turns out corrupt, or the work is interrupted.
+    pub fn outcomes_alone(&self, spine: &Spine) -> Result<(Vec<Vec<Outcome>>, Vec<Findings>)> {
+        let mut findings: ByDate = self.snapshots.iter().map(|_| BTreeMap::new()).collect();
+        let wanted = BTreeSet::from(["outcomes".to_owned()]);
+        let outcomes = self.outcomes(spine, &self.setting()?, &wanted, &mut findings)?;
+        let found = findings.into_iter().map(|mut of| of.remove("outcomes").unwrap_or_default()).collect();
+        Ok((outcomes, found))
+    }
+
     /// Outcomes that follow the as-of dates.
     fn outcomes(
         &self,
@@ -273,17 +289,23 @@ impl<'a> Pass<'a> {
         Ok(settled)
     }
 
-    /// Protected groups are checked like any table; only the fairness page reads them.
-    fn groups(&self, spine: &Spine, setting: &Setting, wanted: &BTreeSet<String>, findings: &mut ByDate) -> Result<()> {
-        let Some(export) = self.export("groups").filter(|_| wanted.contains("groups")) else { return Ok(()) };
-        let found = self.scan(export, setting, &|scan, batch| {
-            for (date, rows) in scan.check_each(&batch, Some(spine))?.iter().enumerate() {
-                scan.used(date, rows.file, rows.rows.len() as u64)?;
-            }
-            Ok(())
-        })?;
+    /// Protected groups, which only the fairness page reads.
+    fn groups(
+        &self,
+        spine: &Spine,
+        setting: &Setting,
+        wanted: &BTreeSet<String>,
+        findings: &mut ByDate,
+    ) -> Result<Vec<Vec<GroupColumn>>> {
+        let dates = self.snapshots.len();
+        let export = self.export("groups").filter(|_| wanted.contains("groups"));
+        let Some(export) = export else { return Ok(vec![Vec::new(); dates]) };
+        let groups = Groups::new(export, dates);
+        let mut found = self.scan(export, setting, &|scan, batch| groups.read(scan, &batch, spine))?;
+        let subjects: Vec<usize> = (0..dates).map(|date| spine.members(date).positions(0..spine.len()).len()).collect();
+        let settled = groups.settle(&subjects, &mut found)?;
         note(findings, "groups", found);
-        Ok(())
+        Ok(settled)
     }
 
     fn layout(&self, export: &Export) -> Layout {

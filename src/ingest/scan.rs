@@ -339,7 +339,6 @@ impl<'a> Scan<'a> {
         }
         Ok(())
     }
-
     /// Counts rows of a file as used at a date.
     ///
     /// # Errors

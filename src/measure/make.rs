@@ -20,7 +20,7 @@ use crate::job::Job;
 use crate::output::Output;
 use crate::stages::key::{Key, Kind};
 use crate::stages::store::{NewStage, StageStore};
-use crate::stages::{features, outcomes, records, subjects, ties};
+use crate::stages::{features, groups, outcomes, records, subjects, ties};
 
 /// What measuring works with.
 pub struct Engine<'a> {
@@ -244,7 +244,9 @@ impl<'a> Date<'a> {
                     stage.keep(&of(&["outcomes"]))?;
                 }
                 Kind::Groups => {
-                    store.begin(key)?.keep(&of(&["groups"]))?;
+                    let stage = store.begin(key)?;
+                    groups::write(&stage, &ingested.groups[date])?;
+                    stage.keep(&of(&["groups"]))?;
                 }
                 _ => {}
             }

@@ -5,6 +5,7 @@ pub mod file;
 pub mod finding;
 pub mod model;
 pub mod model_check;
+mod reason_check;
 
 pub use file::{Input, Pipeline};
 pub use finding::{Finding, Findings, Source};

@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::catalogue::Catalogue;
 use super::finding::{Finding, Findings, Source};
+use crate::statistics::calibration::Nominal;
 
 /// Share that a feature of full worth has: shares are counted in 1/1200.
 pub const FULL_SHARE: i64 = 1200;
@@ -89,6 +90,9 @@ pub struct Card {
     /// The texts of the reason codes.
     #[schemars(with = "Vec<Reason>")]
     pub reason: Vec<Spanned<Reason>>,
+    /// What `explain --format notice` writes.
+    #[schemars(with = "Option<Notice>")]
+    pub notice: Option<Spanned<Notice>>,
     /// How friends' scores are propagated.
     pub propagation: Propagation,
     /// The scorecard.
@@ -106,6 +110,8 @@ pub struct Scale {
     pub high: i64,
     /// Share, in 1/1200, of what is not known.
     pub neutral_share: i64,
+    /// The odds a score nominally stands for; until they were calibrated on outcomes they are no probability.
+    pub nominal: Option<Nominal>,
     /// Where the numbers come from.
     pub basis: Basis,
 }
@@ -160,6 +166,9 @@ pub struct Segment {
 pub struct Band {
     /// Its name.
     pub name: String,
+    /// What it is called in a notice, by language; its name when not given.
+    #[serde(default)]
+    pub title: BTreeMap<String, String>,
     /// Its lowest score.
     pub from: i64,
     /// Where the number comes from.
@@ -301,6 +310,23 @@ pub struct Trust {
     pub basis: Basis,
 }
 
+/// The notice that tells a person of the score, by language. `{subject}`, `{as_of}`, `{score}`, `{low}`, `{high}`, `{band}`,
+/// `{reasons}` and `{disputed_records}` stand for what they say.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Notice {
+    /// For a subject with a score.
+    pub scored: BTreeMap<String, String>,
+    /// For one without.
+    pub unscored: BTreeMap<String, String>,
+}
+
+impl Notice {
+    /// What can stand in braces.
+    pub const PLACES: [&'static str; 8] =
+        ["subject", "as_of", "score", "low", "high", "band", "reasons", "disputed_records"];
+}
+
 /// The text of a reason code.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -309,6 +335,12 @@ pub struct Reason {
     pub code: String,
     /// The text, by language.
     pub text: BTreeMap<String, String>,
+    /// The text, by language, when nothing is on record that could have earned the points; `text` when not given.
+    #[serde(default)]
+    pub missing: BTreeMap<String, String>,
+    /// What the person can do, by language.
+    #[serde(default)]
+    pub advice: BTreeMap<String, String>,
 }
 
 /// A feature's place in the scorecard.

@@ -37,13 +37,13 @@ pub fn check(model: &Model) -> Result<(), Findings> {
     Findings(linter.findings).or(())
 }
 
-struct Linter<'a> {
-    model: &'a Model,
+pub(super) struct Linter<'a> {
+    pub(super) model: &'a Model,
     findings: Vec<Finding>,
 }
 
 impl Linter<'_> {
-    fn find(&mut self, span: &Range<usize>, message: String) {
+    pub(super) fn find(&mut self, span: &Range<usize>, message: String) {
         self.findings.push(self.model.source.finding(span, message));
     }
 
@@ -244,46 +244,6 @@ impl Linter<'_> {
         self.unique(statuses.iter().map(|s| (s.get_ref().name.clone(), s.span())).collect(), "status");
     }
 
-    fn reasons(&mut self) {
-        let card = &self.model.card;
-        self.unique(card.reason.iter().map(|r| (r.get_ref().code.clone(), r.span())).collect(), "reason");
-        for reason in &card.reason {
-            if reason.get_ref().text.get("en").is_none_or(|t| t.trim().is_empty()) {
-                self.find(
-                    &reason.span(),
-                    format!("the reason `{}` has no text: text.en = \"…\"", reason.get_ref().code),
-                );
-            }
-        }
-        let codes: BTreeSet<&str> = card.reason.iter().map(|r| r.get_ref().code.as_str()).collect();
-        let mut used: Vec<(Range<usize>, String)> = Vec::new();
-        used.extend(card.policy.iter().map(|p| (p.span(), p.get_ref().reason.clone())));
-        used.extend(card.status.iter().filter_map(|s| Some((s.span(), s.get_ref().reason.clone()?))));
-        for feature in &card.feature {
-            let declared = self.model.catalogue.feature(&feature.get_ref().name);
-            if let Some(code) = declared.and_then(|f| f.declared.reason.clone()) {
-                used.push((feature.span(), code));
-            } else if declared.is_some() {
-                self.find(
-                    &feature.span(),
-                    format!("the feature `{}` has no reason code in the catalogue", feature.get_ref().name),
-                );
-            }
-        }
-        for (span, code) in used {
-            if !codes.contains(code.as_str()) {
-                let hint = did_you_mean(&code, codes.iter().copied());
-                self.find(&span, format!("the reason code `{code}` has no text{hint}: [[reason]] code = \"{code}\""));
-            }
-        }
-        let reasons = &card.reasons;
-        if reasons.baseline == super::model::Baseline::NearCutoff
-            && (reasons.cutoff.is_none() || reasons.cutoff_within.is_none())
-        {
-            self.find(&(0..0), "[reasons] baseline = \"near_cutoff\" needs `cutoff` and `cutoff_within`".into());
-        }
-    }
-
     fn features(&mut self) {
         let card = &self.model.card;
         self.unique(card.feature.iter().map(|f| (f.get_ref().name.clone(), f.span())).collect(), "feature");
@@ -445,7 +405,7 @@ impl Linter<'_> {
         }
     }
 
-    fn unique(&mut self, names: Vec<(String, Range<usize>)>, what: &str) {
+    pub(super) fn unique(&mut self, names: Vec<(String, Range<usize>)>, what: &str) {
         let mut seen: BTreeMap<String, ()> = BTreeMap::new();
         for (name, span) in names {
             if seen.insert(name.clone(), ()).is_some() {

@@ -48,11 +48,32 @@ pub struct Table<'a> {
     pub model: &'a Model,
 }
 
-/// Writes the table; `written` is told of the rows of each row group.
+/// What the rows of a table say, counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Scored subjects by reason code that they are given, in order of the model file.
+    pub reasons: Vec<u64>,
+    /// Scored subjects by the points of each category.
+    pub categories: [Vec<u64>; 5],
+}
+
+impl Told {
+    fn add(&mut self, explained: &Explained) {
+        let given = explained.reasons.iter().copied().chain(explained.of_friends);
+        given.for_each(|code| self.reasons.get_mut(code).into_iter().for_each(|count| *count += 1));
+        for (counts, points) in self.categories.iter_mut().zip(explained.points) {
+            let points = usize::try_from(points).unwrap_or(0);
+            counts.resize(counts.len().max(points + 1), 0);
+            counts[points] += 1;
+        }
+    }
+}
+
+/// Writes the table and counts what it says; `written` is told of the rows of each row group.
 ///
 /// # Errors
 /// When the disk is full, or the first error of `written`.
-pub fn write(path: &Path, table: &Table, label: &Label, written: &dyn Fn(u64) -> Result<()>) -> Result<()> {
+pub fn write(path: &Path, table: &Table, label: &Label, written: &dyn Fn(u64) -> Result<()>) -> Result<Told> {
     let schema = schema(table.subjects);
     let id = ColumnPath::from("subject_id");
     let metadata = [
@@ -71,14 +92,19 @@ pub fn write(path: &Path, table: &Table, label: &Label, written: &dyn Fn(u64) ->
         .set_key_value_metadata(Some(metadata))
         .build();
     let mut file = ParquetFile::create(path, schema, properties)?;
+    let mut told = Told { reasons: vec![0; table.card.reasons.len()], ..Told::default() };
     let mut from = 0;
     while from < table.subjects.len() {
         let to = (from + GROUP_ROWS).min(table.subjects.len());
-        file.write(table.columns(from, to))?;
+        let explained = table.explained(from, to);
+        let scored = |at: &usize| table.population.rows.score[from + at] != NONE;
+        (0..to - from).filter(scored).for_each(|at| told.add(&explained[at]));
+        file.write(table.columns(from, to, &explained))?;
         written((to - from) as u64)?;
         from = to;
     }
-    file.finish()
+    file.finish()?;
+    Ok(told)
 }
 
 fn schema(subjects: &SubjectIds) -> SchemaRef {
@@ -124,11 +150,14 @@ struct Explained {
 const NO_REASON: usize = usize::MAX;
 
 impl Table<'_> {
-    fn columns(&self, from: usize, to: usize) -> Vec<ArrayRef> {
+    fn explained(&self, from: usize, to: usize) -> Vec<Explained> {
+        let maxima: Vec<[i64; 5]> = (0..self.card.weights.len()).map(|s| self.card.maxima(s)).collect();
+        (from..to).into_par_iter().map(|s| self.explain(s, &maxima)).collect()
+    }
+
+    fn columns(&self, from: usize, to: usize, explained: &[Explained]) -> Vec<ArrayRef> {
         let rows = &self.population.rows;
         let card = &self.model.card;
-        let maxima: Vec<[i64; 5]> = (0..self.card.weights.len()).map(|s| self.card.maxima(s)).collect();
-        let explained: Vec<Explained> = (from..to).into_par_iter().map(|s| self.explain(s, &maxima)).collect();
         let scored = |s: usize| rows.score[s] != NONE;
         let score = |v: &[i16]| -> ArrayRef {
             Arc::new(v[from..to].iter().map(|v| (*v != NONE).then_some(*v)).collect::<Int16Array>())

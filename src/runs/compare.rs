@@ -17,6 +17,7 @@ use crate::ingest::spine::Ids;
 use crate::pipeline::model::{CATEGORIES, RELATIONSHIPS};
 use crate::score::card::Origin;
 use crate::score::reasons::REASONS;
+use crate::stages::subjects::push_ids;
 
 /// Points in a cell of the histogram of moves.
 const CELL: i64 = 10;
@@ -107,7 +108,12 @@ pub fn compare(a: &KeptRun, b: &KeptRun) -> Result<Comparison> {
     let (one, other) = (table(a)?, table(b)?);
     let least = a.pipeline.settings.privacy.min_cell.max(b.pipeline.settings.privacy.min_cell);
     let cell = |count: u64| if count > 0 && count < least { None } else { Some(count) };
-    let (pairs, only_a, only_b) = matched(&one.ids, &other.ids);
+    let (mut pairs, mut only_a, mut only_b) = (Vec::new(), 0, 0);
+    matched(&one.ids, &other.ids, &mut |i, j| match (i, j) {
+        (Some(i), Some(j)) => pairs.push((i, j)),
+        (Some(_), None) => only_a += 1,
+        (None, _) => only_b += 1,
+    });
     let score = |t: &Table| -> Result<Vec<Option<i16>>> { shorts(&t.columns, "score") };
     let (sa, sb) = (score(&one)?, score(&other)?);
     let scored: Vec<(usize, usize)> =
@@ -154,20 +160,8 @@ pub fn compare(a: &KeptRun, b: &KeptRun) -> Result<Comparison> {
 
 fn table(run: &KeptRun) -> Result<Table> {
     let columns = read(&run.scores(), None)?;
-    let ids = columns.column(0);
     let mut all = Ids::default();
-    match ids.data_type() {
-        DataType::Utf8 => ids.as_string::<i32>().iter().for_each(|id| all.push(id.unwrap_or("").as_bytes())),
-        DataType::Int64 => {
-            let ids = ids.as_primitive::<arrow::datatypes::Int64Type>();
-            ids.values().iter().for_each(|id| all.push(&crate::ingest::spine::to_ordered(*id)));
-        }
-        DataType::FixedSizeBinary(_) => {
-            let ids = ids.as_fixed_size_binary();
-            (0..ids.len()).for_each(|n| all.push(ids.value(n)));
-        }
-        other => bail!("{}: subject ids are {other}", run.scores().display()),
-    }
+    push_ids(columns.column(0), &mut all)?;
     Ok(Table { ids: all, columns })
 }
 
@@ -186,32 +180,19 @@ fn read(path: &Path, columns: Option<&[String]>) -> Result<RecordBatch> {
     Ok(concat_batches(&schema, &batches)?)
 }
 
-/// Rows of the same subject in two tables sorted by id, and how many are only in the one and the other.
-fn matched(a: &Ids, b: &Ids) -> (Vec<(usize, usize)>, u64, u64) {
-    let (mut i, mut j, mut pairs, mut only_a, mut only_b) = (0, 0, Vec::new(), 0, 0);
+/// Walks through two lists of ids in order: where each id stands in the one, the other, or both.
+pub fn matched(a: &Ids, b: &Ids, seen: &mut dyn FnMut(Option<usize>, Option<usize>)) {
+    let (mut i, mut j) = (0, 0);
     while i < a.len() || j < b.len() {
         let order = match (i < a.len(), j < b.len()) {
             (true, true) => a.get(i).cmp(b.get(j)),
             (true, false) => std::cmp::Ordering::Less,
             (false, _) => std::cmp::Ordering::Greater,
         };
-        match order {
-            std::cmp::Ordering::Equal => {
-                pairs.push((i, j));
-                i += 1;
-                j += 1;
-            }
-            std::cmp::Ordering::Less => {
-                only_a += 1;
-                i += 1;
-            }
-            std::cmp::Ordering::Greater => {
-                only_b += 1;
-                j += 1;
-            }
-        }
+        seen(order.is_le().then_some(i), order.is_ge().then_some(j));
+        i += usize::from(order.is_le());
+        j += usize::from(order.is_ge());
     }
-    (pairs, only_a, only_b)
 }
 
 fn named<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::durable;
 use super::ledger::Entry;
 
+/// The audit for programs.
+pub const AUDIT: &str = "audit.json";
+/// The audit for people.
+pub const PAGE: &str = "audit.html";
 /// The file that says where a run stands.
 pub const STATE: &str = "state.json";
 

@@ -88,7 +88,7 @@ fn of_audit(text: &mut Text, audit: &Value) {
     table(
         text,
         "subjects_by_band",
-        "band",
+        "bands",
         "Scored subjects by band; small counts are left out.",
         &audit["scores"]["bands"],
     );
@@ -122,11 +122,17 @@ fn of_audit(text: &mut Text, audit: &Value) {
     }
 }
 
+/// Counts by the value of a key of each row.
 fn table(text: &mut Text, name: &str, label: &str, help: &str, counts: &Value) {
     text.family(name, "gauge", help);
-    for (key, count) in counts.as_object().into_iter().flatten() {
-        if let Some(count) = count.as_u64() {
-            text.sample(name, &[(label, key)], count);
+    for row in counts.as_array().into_iter().flatten() {
+        // Bands that are shown together have no number of their own.
+        let of = match &row[label] {
+            Value::Array(one) if one.len() == 1 => one[0].as_str(),
+            of => of.as_str(),
+        };
+        if let (Some(of), Some(count)) = (of, row["subjects"].as_u64()) {
+            text.sample(name, &[(if label == "bands" { "band" } else { label }, of)], count);
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod backfill;
 pub mod compare;
 pub mod configuration;
+pub mod distributions;
 pub mod durable;
 pub mod entry;
 pub mod folder;

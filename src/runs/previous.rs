@@ -9,11 +9,16 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
-use super::folder::RunFolder;
+use super::compare::matched;
+use super::distributions::Distributions;
+use super::folder::{AUDIT, RunFolder};
 use super::ledger::{Event, Ledger, Line};
 use super::publication::SCORES;
 use crate::ingest::conservation::Class;
+use crate::ingest::spine::Ids;
 use crate::publish::gates::Counts;
+use crate::score::rows::NONE;
+use crate::stages::subjects::push_ids;
 
 /// What is known of the earlier run.
 #[derive(Debug, Clone)]
@@ -28,6 +33,12 @@ pub struct Previous {
     pub subjects: u64,
     /// Subjects by score.
     pub scores: Vec<u64>,
+    /// The subjects, in order.
+    ids: Ids,
+    /// Each one's score, or none.
+    pub by_subject: Vec<i16>,
+    /// Subjects by feature and bin; nothing when the run kept none.
+    pub distributions: Option<Distributions>,
     /// Quarantined and visible rows by table.
     pub quarantined: BTreeMap<String, (u64, u64)>,
     /// Its audit.
@@ -54,7 +65,7 @@ pub fn find(
     earlier.sort_by_key(|l| (l.entry.as_of.clone(), l.entry.model == model, l.n));
     for line in earlier.iter().rev() {
         let run = RunFolder::of(output, &line.entry.run);
-        if run.path(SCORES).exists() && run.path("audit.json").exists() {
+        if run.path(SCORES).exists() && run.path(AUDIT).exists() {
             return read(&run, line).map(Some).with_context(|| format!("the earlier run {}", run.id));
         }
     }
@@ -62,23 +73,29 @@ pub fn find(
 }
 
 fn read(run: &RunFolder, line: &Line) -> Result<Previous> {
-    let audit: Value = serde_json::from_str(&fs_err::read_to_string(run.path("audit.json"))?)?;
+    let audit: Value = serde_json::from_str(&fs_err::read_to_string(run.path(AUDIT))?)?;
     let file = fs_err::File::open(run.path(SCORES))?.into_parts().0;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), ["score"]);
+    let mask = ProjectionMask::columns(builder.parquet_schema(), ["subject_id", "score"]);
     let mut previous = Previous {
         run: run.id.clone(),
         as_of: line.entry.as_of.clone(),
         model: line.entry.model.clone(),
         subjects: 0,
         scores: Vec::new(),
+        ids: Ids::default(),
+        by_subject: Vec::new(),
+        distributions: Distributions::read(run)?,
         quarantined: quarantined(&audit),
         audit,
     };
     for batch in builder.with_projection(mask).build()? {
         let batch = batch?;
         previous.subjects += batch.num_rows() as u64;
-        for score in batch.column(0).as_primitive::<Int16Type>().iter().flatten() {
+        push_ids(batch.column(0), &mut previous.ids)?;
+        let scores = batch.column(1).as_primitive::<Int16Type>();
+        previous.by_subject.extend(scores.iter().map(|s| s.unwrap_or(NONE)));
+        for score in scores.iter().flatten() {
             let score = usize::try_from(score)?;
             if score >= previous.scores.len() {
                 previous.scores.resize(score + 1, 0);
@@ -101,6 +118,11 @@ fn quarantined(audit: &Value) -> BTreeMap<String, (u64, u64)> {
 }
 
 impl Previous {
+    /// Calls `seen` with the place of every subject of either run in this one and in a later one; both are in order.
+    pub fn matched(&self, later: &Ids, mut seen: impl FnMut(Option<usize>, Option<usize>)) {
+        matched(&self.ids, later, &mut seen);
+    }
+
     /// Its counts, for the gates.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::folder::RunFolder;
+use super::folder::{AUDIT, RunFolder};
 use super::identity::Identity;
 use super::ledger::{Accepted, Entry, Event};
 use super::lineage::{self, Transition};
@@ -120,7 +120,7 @@ impl Run<'_> {
 
     /// Tells monitoring and lineage how the run ended.
     fn tell(&self, folder: &RunFolder, result: &Result<Ended>) -> Result<()> {
-        let audit = fs_err::read_to_string(folder.path("audit.json")).ok().and_then(|t| serde_json::from_str(&t).ok());
+        let audit = fs_err::read_to_string(folder.path(AUDIT)).ok().and_then(|t| serde_json::from_str(&t).ok());
         let (transition, exit) = match result {
             Ok(Ended::Published { .. }) => {
                 let bytes = fs_err::metadata(folder.path(SCORES))?.len();

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use super::configuration;
+use super::distributions::{DISTRIBUTIONS, Distributions};
 use super::durable::{self, sync_folder};
-use super::folder::RunFolder;
+use super::folder::{AUDIT, PAGE, RunFolder};
 use super::ledger::Ledger;
 use super::manifest::{Annotations, Digest, Input, Manifest, Parameters, Subject, subject};
 use super::prepare::RunContext;
@@ -14,7 +15,8 @@ use super::previous::{self, Previous};
 use super::publication::SCORES;
 use super::run::Run;
 use super::step::step;
-use crate::audit::summary::{Facts, Summary, summary};
+use crate::audit::Facts;
+use crate::audit::summary::{Summary, summary};
 use crate::exit;
 use crate::ingest::conservation::Class;
 use crate::ingest::scan::Findings;
@@ -26,6 +28,7 @@ use crate::publish::gates::{self, Counts, Measured, Verdict};
 use crate::publish::hashes::Hash;
 use crate::publish::scores::{self, Table};
 use crate::publish::{quarantine, relationships};
+use crate::report::page;
 use crate::score::friends::{self, Friends};
 use crate::score::population::Population;
 use crate::score::rated::{Rated, rate};
@@ -66,7 +69,7 @@ pub fn stage(run: &Run, folder: &RunFolder) -> Result<Staged> {
     }
     let progress = log.stage("write scores", data.subjects.ids.len() as u64, "subjects");
     let table = Table { subjects: &data.subjects.ids, population: &population, card: &job.card, model: &job.model };
-    scores::write(&folder.path(SCORES), &table, label, &|rows| {
+    let told = scores::write(&folder.path(SCORES), &table, label, &|rows| {
         progress.add(rows);
         Ok(exit::check(stop)?)
     })?;
@@ -87,6 +90,8 @@ pub fn stage(run: &Run, folder: &RunFolder) -> Result<Staged> {
         verdict.accepted = run.accept.iter().find(|a| a.gate == verdict.gate).map(|a| a.because.clone());
     }
     let inputs = inputs(job, run.hashes);
+    let distributions = Distributions::of(&job.card, &population);
+    write_json(folder, DISTRIBUTIONS, &distributions)?;
     let facts = Facts {
         job,
         data: &data,
@@ -95,6 +100,8 @@ pub fn stage(run: &Run, folder: &RunFolder) -> Result<Staged> {
         findings: &findings,
         verdicts: &verdicts,
         now: &now,
+        told: &told,
+        distributions: &distributions,
         previous: previous.as_ref().zip(before.as_ref()),
         inputs: &inputs,
         run: &folder.id,
@@ -103,7 +110,12 @@ pub fn stage(run: &Run, folder: &RunFolder) -> Result<Staged> {
         seconds: run.started.elapsed().as_secs_f64(),
     };
     let Summary { json, text } = summary(&facts);
-    durable::replace(&folder.path("audit.json"), (serde_json::to_string_pretty(&json)? + "\n").as_bytes())?;
+    write_json(folder, AUDIT, &json)?;
+    match page::audit(&json) {
+        Ok(page) => durable::replace(&folder.path(PAGE), page.as_bytes())?,
+        // The numbers are what the run is for; the page can be built from them later.
+        Err(error) => log.warn(&format!("{PAGE} could not be made, `sesame report` builds it from {AUDIT}: {error:#}")),
+    }
     log.line(&text);
     step("audit written");
     let (files, scores) = collect(folder, job, run.stages)?;
@@ -120,11 +132,15 @@ pub fn stage(run: &Run, folder: &RunFolder) -> Result<Staged> {
     Ok(Staged { verdicts, manifest, scores })
 }
 
+fn write_json(folder: &RunFolder, name: &str, content: &impl serde::Serialize) -> Result<()> {
+    durable::replace(&folder.path(name), (serde_json::to_string_pretty(content)? + "\n").as_bytes())
+}
+
 /// Puts into the run's folder what explains it, makes all of it durable, and lists its files with their hashes; the second is
 /// the table's.
 fn collect(folder: &RunFolder, job: &Job, stages: &[Stage]) -> Result<(Vec<Subject>, Hash)> {
     let mut names = configuration::keep(folder, job)?;
-    names.extend([SCORES, "audit.json", "relationships.parquet"].map(ToOwned::to_owned));
+    names.extend([SCORES, AUDIT, PAGE, DISTRIBUTIONS, "relationships.parquet"].map(ToOwned::to_owned));
     let quarantined = fs_err::read_dir(folder.path("quarantine")).into_iter().flatten().flatten();
     names.extend(quarantined.map(|e| format!("quarantine/{}", e.file_name().to_string_lossy())));
     names.retain(|name| folder.path(name).exists());

@@ -98,6 +98,21 @@ impl Scorecard {
         (self.range * self.weights[segment][feature.category]) as f64 * share as f64 / all as f64 / WEIGHTS_ONE as f64
     }
 
+    /// A category's points shared out over its features by what their bins contribute: position and points of each.
+    #[must_use]
+    pub fn feature_parts(&self, segment: usize, category: usize, points: i64, bins: &[u8]) -> Vec<(usize, i64)> {
+        let of: Vec<usize> = (0..self.features.len()).filter(|f| self.features[*f].category == category).collect();
+        let weight = i128::from(self.range * self.weights[segment][category]);
+        let contribution = |f: &usize| {
+            let feature = &self.features[*f];
+            weight * i128::from(feature.importance * feature.shares[usize::from(bins[*f])])
+        };
+        let contributions: Vec<i128> = of.iter().map(contribution).collect();
+        let denominator = i128::from(FULL_SHARE * WEIGHTS_ONE * self.importance[category].max(1));
+        let parts = share_out(points, &contributions, denominator);
+        of.into_iter().zip(parts).collect()
+    }
+
     /// The score for the bins of a subject's features in a segment.
     #[must_use]
     pub fn score(&self, segment: usize, bins: &[u8]) -> i16 {

@@ -15,6 +15,8 @@ use crate::pipeline::model::{Baseline, Model};
 pub struct Population {
     /// One entry per subject.
     pub rows: ScoredRows,
+    /// What shares are compared with, for the reasons.
+    pub baselines: Baselines,
     /// What each bin costs, for the reasons.
     pub shortfalls: Shortfalls,
     /// Number of scored subjects with a lower score, by score.
@@ -43,7 +45,8 @@ impl Population {
             let score = card.score(usize::from(rows.segment[s]), &bins);
             rows.with_disputed[s] = held.and_then(|h| caps.capped(score, h)).unwrap_or(score);
         }
-        let shortfalls = Shortfalls::new(card, model.card.reasons.baseline, &baselines(card, model, &rows));
+        let baselines = baselines(card, model, &rows);
+        let shortfalls = Shortfalls::new(card, model.card.reasons.baseline, &baselines);
         let top = place(rows.score.iter().copied().max().unwrap_or(0)) + 2;
         let mut lower = vec![0_u64; top];
         let mut scored = 0;
@@ -58,7 +61,7 @@ impl Population {
         for n in 1..lower.len() {
             lower[n] += lower[n - 1];
         }
-        Self { rows, shortfalls, lower, scored, bins }
+        Self { rows, baselines, shortfalls, lower, scored, bins }
     }
 
     /// Scored subjects by score.

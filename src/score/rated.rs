@@ -83,19 +83,22 @@ pub fn rate(job: &Job, data: &StageData, caps: &Caps, output: &Output, stop: &At
         scored: card.status.iter().map(|s| s.get_ref().scored).collect(),
         no_consent: u8::try_from(no_consent.context("the model has no status for those who do not consent")?)?,
     };
-    let blocks = (0..data.subjects.blocks()).into_par_iter().map(|at| {
-        exit::check(stop)?;
-        let block = rater.block(at)?;
-        progress.add(block.0.status.len() as u64);
-        Ok(block)
-    });
-    let blocks = blocks.collect::<Result<Vec<_>>>()?;
     let mut rows = ScoredRows::default();
     rows.reserve(subjects, job.card.features.len());
     let mut contested = Vec::new();
-    for (mut block, mut of_block) in blocks {
-        rows.append(&mut block);
-        contested.append(&mut of_block);
+    let all: Vec<usize> = (0..data.subjects.blocks()).collect();
+    // A few blocks per thread at a time: while one waits for the engine its thread begins another on the same stack.
+    for some in all.chunks(8 * rayon::current_num_threads()) {
+        let blocks = some.par_iter().map(|at| {
+            exit::check(stop)?;
+            let block = rater.block(*at)?;
+            progress.add(block.0.status.len() as u64);
+            Ok(block)
+        });
+        for (mut block, mut of_block) in blocks.collect::<Result<Vec<_>>>()? {
+            rows.append(&mut block);
+            contested.append(&mut of_block);
+        }
     }
     progress.finish();
     Ok(Rated { rows, contested, scored: rater.scored })

@@ -3,6 +3,8 @@
 //! shortfall = range · weight · importance · (baseline − share) / (1200 · Σ importance), in thousandths of a point,
 //! summed by reason code with its sign; what is left above 0 is sorted by points, then by code.
 
+use serde::{Deserialize, Serialize};
+
 use super::card::{Scorecard, WEIGHTS_ONE};
 use crate::pipeline::model::{Baseline, FULL_SHARE, RELATIONSHIPS};
 
@@ -10,7 +12,7 @@ use crate::pipeline::model::{Baseline, FULL_SHARE, RELATIONSHIPS};
 pub const REASONS: usize = 4;
 
 /// What shares are compared with: per segment and feature, the sum of shares and the number of subjects.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baselines {
     sums: Vec<Vec<i64>>,
     counts: Vec<i64>,

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::features::compute::FeatureRows;
 use crate::ingest::disputes::DisputeCount;
+use crate::ingest::groups::GroupColumn;
 use crate::ingest::outcomes::Outcome;
 use crate::ingest::scan::Findings;
 use crate::ingest::ties::DroppedTies;
@@ -13,11 +14,11 @@ use crate::job::Job;
 use crate::measure::bucket::RecordCounts;
 use crate::stages::features::Features;
 use crate::stages::key::Kind;
-use crate::stages::outcomes;
 use crate::stages::records::Records;
 use crate::stages::store::Stage;
 use crate::stages::subjects::Subjects;
 use crate::stages::ties::Ties;
+use crate::stages::{groups, outcomes};
 
 /// The stages of one date.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct StageData {
     pub ties: Option<(Ties, DroppedTies)>,
     /// Outcomes that follow the as-of date, by horizon and subject.
     pub outcomes: Vec<Outcome>,
+    /// Protected groups.
+    pub groups: Vec<GroupColumn>,
     /// What the disputes came to, by table.
     pub disputes: BTreeMap<String, DisputeCount>,
     /// What was counted and quarantined, by table.
@@ -52,13 +55,15 @@ impl StageData {
             width: job.plan.features.len(),
             ties: None,
             outcomes: Vec::new(),
+            groups: Vec::new(),
             disputes: BTreeMap::new(),
             findings: BTreeMap::new(),
         };
         for stage in stages {
             data.findings.extend(stage.findings()?);
             match &stage.label.key.kind {
-                Kind::Subjects | Kind::Groups => {}
+                Kind::Subjects => {}
+                Kind::Groups => data.groups = groups::read(stage)?,
                 Kind::Records(table) => {
                     data.disputes.extend(stage.label.disputes.map(|count| (table.clone(), count)));
                     data.records.push(Records::open(stage)?);

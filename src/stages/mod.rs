@@ -1,13 +1,15 @@
 //! Stages: what does not depend on weights, bins or bands, kept under the content of everything it was made from.
 //!
 //! One stage holds the subjects that a date sees ([`subjects`]), one for each table what its records say ([`records`]), one
-//! for each category its features ([`features`]), one the ties ([`ties`]) and one the outcomes ([`outcomes`]). A [`key`]
+//! for each category its features ([`features`]), one the ties ([`ties`]), one the outcomes ([`outcomes`]) and one
+//! the protected groups ([`groups`]). A [`key`]
 //! names the parts a stage depends on; the [`store`] finds, verifies and keeps stages. Scoring reads stages and nothing
 //! else, so a stage that was just made and one that was kept are the same to it.
 
 pub mod blocks;
 pub mod features;
 pub mod findings;
+pub mod groups;
 pub mod key;
 pub mod outcomes;
 pub mod records;

@@ -137,7 +137,10 @@ impl Subjects {
 }
 
 /// Adds the ids of an array and says how they are written.
-fn push_ids(array: &ArrayRef, ids: &mut Ids) -> Result<IdForm> {
+///
+/// # Errors
+/// When they are of another type.
+pub fn push_ids(array: &ArrayRef, ids: &mut Ids) -> Result<IdForm> {
     match array.data_type() {
         DataType::Utf8 => {
             array.as_string::<i32>().iter().for_each(|id| ids.push(id.unwrap_or("").as_bytes()));

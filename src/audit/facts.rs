@@ -1,0 +1,127 @@
+//! What the audit is made from, and what of it may be shown.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::scale::ScoreScale;
+use crate::disclosure::{cells, part, small};
+use crate::ingest::scan::Findings;
+use crate::job::Job;
+use crate::publish::gates::{Counts, Verdict};
+use crate::publish::scores::{Label, Told};
+use crate::runs::distributions::Distributions;
+use crate::runs::manifest::Input;
+use crate::runs::previous::Previous;
+use crate::score::friends::Friends;
+use crate::score::population::Population;
+use crate::score::rows::NONE;
+use crate::score::stage_data::StageData;
+
+/// What the audit is made from.
+pub struct Facts<'a> {
+    /// Configuration and inputs.
+    pub job: &'a Job,
+    /// The stages it was scored from.
+    pub data: &'a StageData,
+    /// What was scored.
+    pub population: &'a Population,
+    /// What friends told, when propagation ran.
+    pub friends: Option<&'a Friends>,
+    /// What was counted and quarantined, by table.
+    pub findings: &'a BTreeMap<String, Findings>,
+    /// The gates.
+    pub verdicts: &'a [Verdict],
+    /// Scores and quarantined rows.
+    pub now: &'a Counts,
+    /// What the table's rows say, counted.
+    pub told: &'a Told,
+    /// Subjects by feature and bin, as they are kept for the next run.
+    pub distributions: &'a Distributions,
+    /// The earlier published run, and its counts.
+    pub previous: Option<(&'a Previous, &'a Counts)>,
+    /// Input files with their hashes.
+    pub inputs: &'a [Input],
+    /// The run's id.
+    pub run: &'a str,
+    /// As-of date, cut-off, model and program.
+    pub label: &'a Label,
+    /// Seconds by stage.
+    pub timings: Vec<(String, f64)>,
+    /// Seconds of the whole run so far.
+    pub seconds: f64,
+}
+
+impl Facts<'_> {
+    /// The smallest count of subjects that is shown.
+    pub fn least(&self) -> u64 {
+        self.job.pipeline.settings.privacy.min_cell
+    }
+
+    /// Number of subjects.
+    pub fn subjects(&self) -> u64 {
+        self.population.rows.score.len() as u64
+    }
+
+    /// Number of subjects without a score.
+    pub fn unscored(&self) -> u64 {
+        self.subjects() - self.population.scored
+    }
+
+    /// How many of all subjects, if that may be shown.
+    pub fn part_of_all(&self, count: u64) -> Option<u64> {
+        part(count, self.subjects(), self.least())
+    }
+
+    /// How many of the scored subjects, if that may be shown.
+    pub fn part_of_scored(&self, count: u64) -> Option<u64> {
+        self.of_scored(&[count, self.population.scored - count], &[])[0]
+    }
+
+    /// What is shown of cells that the scored subjects are divided into. Where few subjects are not scored, their number must
+    /// not follow from the others'.
+    pub fn of_scored(&self, counts: &[u64], known: &[bool]) -> Vec<Option<u64>> {
+        if small(self.population.scored, self.least()) {
+            return vec![None; counts.len()];
+        }
+        let mut counts = counts.to_vec();
+        counts.extend(Some(self.unscored()).filter(|u| small(*u, self.least())));
+        let mut known = known.to_vec();
+        known.resize(counts.len(), false);
+        let mut shown = cells::shown(&counts, &known, self.least());
+        if small(self.unscored(), self.least()) {
+            shown.pop();
+        }
+        shown
+    }
+
+    /// The score of every scored subject, with its number.
+    pub fn scored(&self) -> impl Iterator<Item = (usize, i64)> {
+        self.population.rows.score.iter().enumerate().filter(|(_, s)| **s != NONE).map(|(n, s)| (n, i64::from(*s)))
+    }
+
+    /// The scale of the scores, in cells that may be shown.
+    pub fn scale(&self) -> ScoreScale {
+        ScoreScale::new(&self.job.model.card, &self.population.by_score(), self.unscored(), self.least())
+    }
+
+    /// A figure over so many subjects, or null where they are few.
+    pub fn of_many(&self, subjects: u64, figure: Value) -> Value {
+        if subjects < self.least().max(1) { Value::Null } else { figure }
+    }
+
+    /// Quantiles of sorted values; those beyond which only few subjects are, are null.
+    pub fn quantiles(&self, sorted: &[i64]) -> Value {
+        let least = usize::try_from(self.least().max(1)).unwrap_or(usize::MAX);
+        let at = |q: usize| {
+            let place = sorted.len().checked_sub(1)? * q / 100;
+            (place + 1 >= least && sorted.len() - place >= least).then(|| sorted[place])
+        };
+        json!({ "p01": at(1), "p05": at(5), "p25": at(25), "p50": at(50), "p75": at(75), "p95": at(95), "p99": at(99) })
+    }
+}
+
+/// A figure to two decimals.
+pub fn hundredths(figure: f64) -> f64 {
+    (figure * 100.0).round() / 100.0
+}

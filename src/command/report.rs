@@ -1,0 +1,38 @@
+//! `sesame report`: the page of a kept run, built from its `audit.json`.
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::cli::ReportArgs;
+use crate::exit::ExitStatus;
+use crate::output::Output;
+use crate::report::page;
+use crate::runs::durable;
+use crate::runs::folder::{AUDIT, PAGE};
+use crate::runs::kept::find;
+
+/// Builds the page. The one in the run's folder is part of what `verify` proves, so it is never replaced by a different one.
+///
+/// # Errors
+/// When the run or its audit is not there, or the page would differ from the recorded one.
+pub fn run(args: &ReportArgs, output: &Output) -> Result<ExitStatus> {
+    let run = find(&args.run, &args.output)?;
+    let path = run.path(AUDIT);
+    let audit: Value = serde_json::from_str(&fs_err::read_to_string(&path)?)
+        .with_context(|| format!("{} is damaged", path.display()))?;
+    let built = page::audit(&audit).with_context(|| format!("{}", path.display()))?;
+    let target = match &args.out {
+        Some(out) => out.clone(),
+        None => run.path(PAGE),
+    };
+    if args.out.is_none() && target.exists() && fs_err::read_to_string(&target)? != built {
+        bail!(
+            "{} is recorded in the run's manifest and this version of the program would make it differently; \
+             give --out FILE for the new one",
+            target.display()
+        );
+    }
+    durable::replace(&target, built.as_bytes())?;
+    output.line(&format!("wrote {}", target.display()));
+    Ok(ExitStatus::Success)
+}

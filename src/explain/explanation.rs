@@ -1,0 +1,457 @@
+//! One subject's score, taken apart and added up again.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail, ensure};
+use arrow::array::{Array, AsArray, BooleanArray, Float64Array, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use serde::Serialize;
+
+use super::locate::{SubjectId, Table};
+use super::records::{self, Record};
+use crate::features::plan::none_column;
+use crate::pipeline::catalogue::Unit;
+use crate::pipeline::model::{CATEGORIES, RELATIONSHIPS};
+use crate::runs::distributions::Distributions;
+use crate::runs::kept::KeptRun;
+use crate::score::card::{CardFeature, Origin};
+use crate::score::reasons::{REASONS, Shortfalls};
+
+/// A feature with what it gives.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FeatureLine {
+    /// Its name.
+    pub feature: String,
+    /// What it is.
+    pub about: String,
+    /// What its numbers are.
+    pub unit: &'static str,
+    /// Its value; nothing where there was nothing to judge or it was not told.
+    pub value: Option<f64>,
+    /// The value for people.
+    pub shown: String,
+    /// Its bin.
+    pub bin: String,
+    /// Its points; those of a category's features add up to the category's.
+    pub points: i64,
+    /// The points of the bin before rounding.
+    pub exact: f64,
+    /// The points of the best bin before rounding.
+    pub best: f64,
+    /// How many points less than the reasons' baseline it gives, before rounding; less than 0 when it gives more.
+    pub short: f64,
+    /// The next better bin.
+    pub next: Option<NextBin>,
+    /// Its reason code.
+    pub reason: Option<String>,
+}
+
+/// What a better bin would give.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NextBin {
+    /// The bin.
+    pub bin: String,
+    /// Points more than now, before the one rounding of the score.
+    pub points: f64,
+}
+
+/// A category with its features.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CategoryLine {
+    /// Its name.
+    pub category: &'static str,
+    /// What reports call it.
+    pub title: String,
+    /// Its weight in the subject's segment.
+    pub weight: f64,
+    /// Its points.
+    pub points: i64,
+    /// The most it can give.
+    pub max: i64,
+    /// Its features; none for relationships, of which only [`Relationships`] is told.
+    pub features: Vec<FeatureLine>,
+}
+
+/// What may be said of friends: coarse, and of no single one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Relationships {
+    /// How many friends count, in steps.
+    pub friends: String,
+    /// What they move the score by, in points.
+    pub lift_points: i64,
+    /// How much of their mean is the population's, in tenths.
+    pub anchor_tenths: i64,
+}
+
+/// A reason in the model's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReasonLine {
+    /// The code.
+    pub code: String,
+    /// Whether it cost points only because nothing is on record.
+    pub missing: bool,
+    /// The text, by language.
+    pub text: BTreeMap<String, String>,
+    /// What the person can do, by language.
+    pub advice: BTreeMap<String, String>,
+}
+
+/// A policy rule that lowered the score.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Override {
+    /// The rule.
+    pub code: String,
+    /// What it does.
+    pub about: String,
+    /// The score before.
+    pub before: i64,
+}
+
+/// A subject with a score.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Scored {
+    /// The score.
+    pub score: i64,
+    /// Its band.
+    pub band: String,
+    /// What people call the band, by language.
+    pub band_title: BTreeMap<String, String>,
+    /// The next better band and how many points away it is.
+    pub next_band: Option<(String, i64)>,
+    /// One more than the number of subjects with a higher score.
+    pub rank: i64,
+    /// Of a hundred scored subjects, how many have a lower score.
+    pub percentile: i64,
+    /// The categories; their points and the lowest score add up to the score, or to what it was before an override.
+    pub categories: Vec<CategoryLine>,
+    /// What is said of friends; nothing when they are few.
+    pub relationships: Option<Relationships>,
+    /// The lowest score and all points.
+    pub sum: i64,
+    /// What lowered the score.
+    pub policy: Option<Override>,
+    /// What the score would be with disputed records.
+    pub with_disputed: Option<i64>,
+}
+
+/// Why a subject has the score it has, or none.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The run.
+    pub run: String,
+    /// Its pipeline.
+    pub pipeline: String,
+    /// Its as-of date.
+    pub as_of: String,
+    /// Its knowledge cut-off.
+    pub known_by: String,
+    /// Its model.
+    pub model: String,
+    /// The currency of amounts.
+    pub currency: String,
+    /// The subject.
+    pub subject: String,
+    /// Its segment.
+    pub segment: String,
+    /// Its status.
+    pub status: String,
+    /// How sure the score is, 0 to 1.
+    pub confidence: f64,
+    /// The lowest score.
+    pub low: i64,
+    /// The highest score.
+    pub high: i64,
+    /// The score, unless the status has none.
+    pub scored: Option<Scored>,
+    /// The reasons, the costliest first.
+    pub reasons: Vec<ReasonLine>,
+    /// Records taken out because they are disputed.
+    pub disputed_records: i64,
+    /// The records that hurt, the latest first.
+    pub records: Vec<Record>,
+}
+
+/// A row of the scored table.
+struct Row(RecordBatch);
+
+impl Row {
+    fn text(&self, column: &str) -> Result<Option<String>> {
+        let texts =
+            cast(self.0.column_by_name(column).with_context(|| format!("no column {column}"))?, &DataType::Utf8)?;
+        let texts = texts.as_string::<i32>();
+        Ok(texts.is_valid(0).then(|| texts.value(0).to_owned()))
+    }
+
+    fn number(&self, column: &str) -> Result<Option<i64>> {
+        let numbers =
+            cast(self.0.column_by_name(column).with_context(|| format!("no column {column}"))?, &DataType::Int64)?;
+        let numbers = numbers.as_primitive::<Int64Type>();
+        Ok(numbers.is_valid(0).then(|| numbers.value(0)))
+    }
+
+    fn required(&self, column: &str) -> Result<i64> {
+        self.number(column)?.with_context(|| format!("the scored subject has no {column}"))
+    }
+}
+
+/// Explains a subject's score.
+///
+/// # Errors
+/// When the run has no such subject or lacks a part, or its parts do not fit together.
+pub fn explain(run: &KeptRun, subject: &str) -> Result<Explanation> {
+    let table = Table::open(&run.scores())?;
+    let id = table.id(subject)?;
+    let Some(rows) = table.find(&id)?.first().copied() else {
+        bail!("the run {} has no subject {subject}; ids are written as in the exports", run.run.id)
+    };
+    let row = Row(table.read(rows, None)?);
+    let card = &run.model.card;
+    let text = |column: &str| row.text(column)?.with_context(|| format!("the row has no {column}"));
+    let (segment, status) = (text("segment")?, text("status")?);
+    let confidence = row.0.column_by_name("confidence").and_then(|c| c.as_any().downcast_ref::<Float64Array>());
+    let at =
+        card.segment.iter().position(|s| s.get_ref().name == segment).context("a segment the model does not have")?;
+    let taken_apart = match row.number("score")? {
+        Some(score) => Some(Subject { run, row: &row, segment: at, place: rows.place }.scored(score, &id)?),
+        None => None,
+    };
+    let (scored, missing) = taken_apart.map_or((None, Vec::new()), |(scored, missing)| (Some(scored), missing));
+    let parameters = run.manifest.parameters();
+    Ok(Explanation {
+        run: run.run.id.clone(),
+        pipeline: parameters.pipeline.clone(),
+        as_of: parameters.as_of.clone(),
+        known_by: parameters.known_by.clone(),
+        model: parameters.model.clone(),
+        currency: run.pipeline.settings.currency.clone(),
+        subject: subject.to_owned(),
+        segment,
+        status,
+        confidence: confidence.map_or(0.0, |c| c.value(0)),
+        low: card.scale.low,
+        high: card.scale.high,
+        scored,
+        reasons: reasons(run, &row, &missing)?,
+        disputed_records: row.number("disputed_records")?.unwrap_or(0),
+        records: records::of(run, &id)?,
+    })
+}
+
+/// The reasons of a row in the model's words; `missing` are the codes that only cost points for want of records.
+fn reasons(run: &KeptRun, row: &Row, missing: &[String]) -> Result<Vec<ReasonLine>> {
+    let mut columns: Vec<String> = (1..=REASONS).map(|n| format!("reason_{n}")).collect();
+    columns.push("reason_relationship".to_owned());
+    let codes = columns.iter().map(|c| row.text(c)).collect::<Result<Vec<_>>>()?;
+    let line = |code: String| {
+        let reason = run.model.card.reason.iter().map(toml::Spanned::get_ref).find(|r| r.code == code);
+        let reason = reason.with_context(|| format!("the model has no reason {code}"))?;
+        let missing = missing.contains(&code) && !reason.missing.is_empty();
+        let text = if missing { reason.missing.clone() } else { reason.text.clone() };
+        Ok(ReasonLine { code, missing, text, advice: reason.advice.clone() })
+    };
+    codes.into_iter().flatten().map(line).collect()
+}
+
+/// A scored subject under examination.
+struct Subject<'a> {
+    run: &'a KeptRun,
+    row: &'a Row,
+    segment: usize,
+    /// The number of its row.
+    place: usize,
+}
+
+impl Subject<'_> {
+    /// The score taken apart, and the reason codes that cost points only for want of records.
+    fn scored(&self, score: i64, id: &SubjectId) -> Result<(Scored, Vec<String>)> {
+        let (run, row, card) = (self.run, self.row, &self.run.model.card);
+        let (values, bins) = self.features()?;
+        let distributions = Distributions::read(&run.run)?.context("the run kept no distributions.json")?;
+        let shortfalls = Shortfalls::new(&run.card, card.reasons.baseline, &distributions.baselines);
+        let own: Vec<&str> =
+            shortfalls.top(self.segment, &bins).into_iter().map(|c| run.card.reasons[c].as_str()).collect();
+        let mut categories = Vec::with_capacity(CATEGORIES.len());
+        for (n, category) in CATEGORIES.iter().enumerate() {
+            let points = row.required(&format!("points_{category}"))?;
+            let title = card.category.iter().map(toml::Spanned::get_ref).find(|c| c.name == *category);
+            let features = match n {
+                RELATIONSHIPS => Vec::new(),
+                _ => self.feature_lines(n, points, &values, &bins, &shortfalls)?,
+            };
+            categories.push(CategoryLine {
+                category,
+                title: title.map_or_else(|| (*category).to_owned(), |c| c.title.clone()),
+                weight: run.card.weights[self.segment][n] as f64 / crate::score::card::WEIGHTS_ONE as f64,
+                points,
+                max: row.required(&format!("max_{category}"))?,
+                features,
+            });
+        }
+        let sum = card.scale.low + categories.iter().map(|c| c.points).sum::<i64>();
+        let policy = row.text("override")?.map(|code| self.policy(code)).transpose()?;
+        let before = policy.as_ref().map_or(score, |p| p.before);
+        ensure!(sum == before, "defect: the points add up to {sum}, and the score before any override is {before}");
+        let told: Vec<String> =
+            (1..=REASONS).filter_map(|n| row.text(&format!("reason_{n}")).transpose()).collect::<Result<_>>()?;
+        let first = policy.as_ref().and_then(|p| card.policy.iter().find(|r| r.get_ref().code == p.code));
+        let first = first.map(|r| r.get_ref().reason.as_str());
+        let expected: Vec<&str> =
+            first.into_iter().chain(own.into_iter().filter(|c| Some(*c) != first)).take(REASONS).collect();
+        ensure!(told == expected, "defect: the features give the reasons {expected:?}, and the table has {told:?}");
+        let bands: Vec<_> = card.band.iter().map(toml::Spanned::get_ref).collect();
+        let next = bands.iter().find(|b| b.from > score).map(|b| (b.name.clone(), b.from - score));
+        let band = row.text("band")?.unwrap_or_default();
+        let scored = Scored {
+            score,
+            next_band: next,
+            rank: row.required("rank")?,
+            percentile: row.required("percentile")?,
+            relationships: self.relationships(id)?,
+            sum,
+            policy,
+            with_disputed: row.number("score_with_disputed")?,
+            band_title: bands.iter().find(|b| b.name == band).map(|b| b.title.clone()).unwrap_or_default(),
+            band,
+            categories,
+        };
+        Ok((scored, self.only_missing(&bins, &shortfalls)))
+    }
+
+    /// The value and the bin of every feature of the scorecard; those of relationships are not kept, and are none here.
+    fn features(&self) -> Result<(Vec<Option<f64>>, Vec<u8>)> {
+        let run = self.run;
+        let mut values = vec![None; run.card.features.len()];
+        let mut bins: Vec<u8> = run.card.features.iter().map(|f| f.bin(f64::NAN, true)).collect();
+        for category in CATEGORIES {
+            let of = |f: &CardFeature| match f.origin {
+                Origin::Plan(at) => run.plan.features[at].category == category,
+                Origin::Friends(_) => false,
+            };
+            let wanted: Vec<usize> = (0..run.card.features.len()).filter(|f| of(&run.card.features[*f])).collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            let path = run.features(category);
+            let names = wanted.iter().map(|f| &run.card.features[*f].name);
+            let columns: Vec<String> = names.flat_map(|name| [name.clone(), none_column(name)]).collect();
+            let table = Table::open(&path)?;
+            let batch = table.row(self.place, Some(&columns))?;
+            let batch = batch.with_context(|| format!("{} has no row {}", path.display(), self.place))?;
+            for f in wanted {
+                let feature = &run.card.features[f];
+                let column = |name: &str| batch.column_by_name(name).with_context(|| format!("no feature {name}"));
+                let value =
+                    column(&feature.name)?.as_any().downcast_ref::<Float64Array>().context("features are doubles")?;
+                let none = column(&none_column(&feature.name))?;
+                let none = none.as_any().downcast_ref::<BooleanArray>().context("flags are Boolean")?;
+                values[f] = value.is_valid(0).then(|| value.value(0)).filter(|v| !v.is_nan());
+                bins[f] = feature.bin(values[f].unwrap_or(f64::NAN), none.value(0));
+            }
+        }
+        Ok((values, bins))
+    }
+
+    fn feature_lines(
+        &self,
+        category: usize,
+        points: i64,
+        values: &[Option<f64>],
+        bins: &[u8],
+        shortfalls: &Shortfalls,
+    ) -> Result<Vec<FeatureLine>> {
+        let card = &self.run.card;
+        let parts = card.feature_parts(self.segment, category, points, bins);
+        let sum: i64 = parts.iter().map(|p| p.1).sum();
+        ensure!(
+            parts.is_empty() || sum == points,
+            "defect: the features of {} add up to {sum}, not {points}",
+            CATEGORIES[category]
+        );
+        let lines = parts.into_iter().map(|(f, points)| {
+            let feature = &card.features[f];
+            let declared = self.run.model.catalogue.feature(&feature.name).map(|d| &d.declared);
+            let unit = declared.map_or(Unit::Index, |d| d.unit);
+            let worth = |bin: u8| card.feature_points(self.segment, feature, bin);
+            let all = (0..feature.shares.len()).filter_map(|b| u8::try_from(b).ok());
+            FeatureLine {
+                feature: feature.name.clone(),
+                about: declared.map(|d| d.about.clone()).unwrap_or_default(),
+                unit: unit.word(),
+                value: values[f],
+                shown: self.shown(values[f], unit),
+                bin: feature.label(usize::from(bins[f])),
+                points,
+                exact: worth(bins[f]),
+                best: all.map(worth).fold(0.0, f64::max),
+                // In tenths, as it is shown.
+                short: (shortfalls.cost(self.segment, f, bins[f]) as f64 / 100.0).round() / 10.0 + 0.0,
+                next: next_better(feature, bins[f])
+                    .map(|bin| NextBin { bin: feature.label(usize::from(bin)), points: worth(bin) - worth(bins[f]) }),
+                reason: card.reasons.get(feature.reason).cloned(),
+            }
+        });
+        Ok(lines.collect())
+    }
+
+    fn shown(&self, value: Option<f64>, unit: Unit) -> String {
+        let Some(value) = value else { return "–".to_owned() };
+        let figure = if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") };
+        match unit {
+            Unit::Share => format!("{:.1} %", 100.0 * value),
+            Unit::Money => format!("{value:.0} minor units of {}", self.run.pipeline.settings.currency),
+            Unit::Ratio | Unit::Index => format!("{value:.3}"),
+            Unit::Count | Unit::Level => figure,
+            Unit::Days | Unit::Months | Unit::Points => {
+                let word = unit.word();
+                format!("{figure} {}", if figure == "1" { word.trim_end_matches('s') } else { word })
+            }
+        }
+    }
+
+    /// The codes of which everything that cost points has no value.
+    fn only_missing(&self, bins: &[u8], shortfalls: &Shortfalls) -> Vec<String> {
+        let card = &self.run.card;
+        let costly = |code: usize| {
+            let of_code = card.features.iter().zip(bins).enumerate().filter(move |(_, (f, _))| f.reason == code);
+            of_code.filter(|(f, (_, bin))| shortfalls.cost(self.segment, *f, **bin) > 0)
+        };
+        let missing = |code: &usize| {
+            costly(*code).next().is_some() && costly(*code).all(|(_, (f, bin))| usize::from(*bin) >= f.none())
+        };
+        (0..card.reasons.len()).filter(missing).map(|code| card.reasons[code].clone()).collect()
+    }
+
+    fn policy(&self, code: String) -> Result<Override> {
+        let rules = self.run.model.card.policy.iter().map(toml::Spanned::get_ref);
+        let rule =
+            rules.into_iter().find(|r| r.code == code).with_context(|| format!("the model has no rule {code}"))?;
+        Ok(Override { about: rule.about.clone(), before: self.row.required("score_before_override")?, code })
+    }
+
+    fn relationships(&self, id: &SubjectId) -> Result<Option<Relationships>> {
+        let path = self.run.run.path("relationships.parquet");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let table = Table::open(&path)?;
+        let Some(rows) = table.find(id)?.first().copied() else { return Ok(None) };
+        let row = Row(table.read(rows, None)?);
+        Ok(Some(Relationships {
+            friends: row.text("friends")?.unwrap_or_default(),
+            lift_points: row.required("lift_points")?,
+            anchor_tenths: row.required("anchor_tenths")?,
+        }))
+    }
+}
+
+/// The nearest bin that is worth more: of known values the neighbour, for what is missing the least that would be better.
+fn next_better(feature: &CardFeature, bin: u8) -> Option<u8> {
+    let (now, known) = (feature.shares[usize::from(bin)], feature.none());
+    let better = (0..known).filter(|b| feature.shares[*b] > now);
+    let next = match usize::from(bin) {
+        at if at < known => better.min_by_key(|b| b.abs_diff(at)),
+        _ => better.min_by_key(|b| feature.shares[*b]),
+    };
+    next.and_then(|b| u8::try_from(b).ok())
+}

@@ -1,0 +1,117 @@
+//! Templates filled in: one file that opens anywhere, without a script and without the network.
+
+use anyhow::{Context, Result};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Serde, Value as Cell};
+use minijinja::{AutoEscape, Environment, context};
+use serde_json::Value;
+
+use super::charts::charts;
+use super::findings::{first, moved};
+use crate::explain::explanation::Explanation;
+use crate::ingest::conservation::Class;
+use crate::output::thousands;
+
+const STYLE: &str = include_str!("templates/style.css");
+const AUDIT: &str = include_str!("templates/audit.html");
+const EXPLANATION: &str = include_str!("templates/explanation.html");
+
+/// The audit as a page.
+///
+/// # Errors
+/// When the audit is not of this version.
+pub fn audit(audit: &Value) -> Result<String> {
+    let schema = audit["schema"].as_u64().unwrap_or(0);
+    let current = u64::from(crate::audit::summary::SCHEMA);
+    anyhow::ensure!(
+        schema == current,
+        "this audit has schema {schema}, and this version of the program shows schema {current}; use the version that made it: {}",
+        audit["provenance"]["program"].as_str().unwrap_or("unknown")
+    );
+    fill(
+        AUDIT,
+        context! { audit => Serde(audit), charts => Serde(charts(audit)?), first => Serde(first(audit)), classes => classes(audit), style => STYLE },
+    )
+}
+
+/// The explanation of one subject's score as a page; the texts of reasons in a language.
+///
+/// # Errors
+/// When it cannot be filled in.
+pub fn explanation(explanation: &Explanation, language: &str) -> Result<String> {
+    fill(EXPLANATION, context! { it => Serde(explanation), language => language, style => STYLE })
+}
+
+/// The classes that some row is in, in order.
+fn classes(audit: &Value) -> Vec<&'static str> {
+    let tables = || audit["conservation"].as_object().into_iter().flatten();
+    let used = |class: &&str| tables().any(|(_, t)| t[*class].as_u64().unwrap_or(0) > 0);
+    Class::ALL.iter().map(|c| c.name()).filter(used).collect()
+}
+
+fn fill(template: &str, values: Cell) -> Result<String> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.add_filter("count", count);
+    environment.add_filter("percent", percent);
+    environment.add_filter("number", number);
+    environment.add_filter("signed", signed);
+    environment.add_filter("bytes", bytes);
+    environment.add_filter("names", names);
+    environment.add_filter("heat", heat);
+    environment.add_filter("moved", |index: f64, chance: f64| Cell::from(Serde(moved(index, chance))));
+    environment.render_str(template, values).context("filling in a page")
+}
+
+/// A count; what is hidden is said to be, and why.
+fn count(value: Cell) -> Cell {
+    match u64::try_from(value) {
+        Ok(count) => Cell::from(thousands(count)),
+        Err(_) => Cell::from_safe_string(
+            "<span class=\"hidden\" title=\"hidden: it is small, or would tell a small count\">hidden</span>"
+                .to_owned(),
+        ),
+    }
+}
+
+fn figure(value: Cell, write: impl Fn(f64) -> String) -> Cell {
+    match f64::try_from(value) {
+        Ok(figure) => Cell::from(write(figure).replace('-', "−")),
+        Err(_) => Cell::from("–"),
+    }
+}
+
+/// A share as a percentage with so many decimals.
+fn percent(value: Cell, digits: Option<usize>) -> Cell {
+    let digits = digits.unwrap_or(1);
+    figure(value, |f| format!("{:.digits$} %", 100.0 * f))
+}
+
+fn number(value: Cell, digits: Option<usize>) -> Cell {
+    let digits = digits.unwrap_or(2);
+    figure(value, |f| format!("{f:.digits$}"))
+}
+
+fn signed(value: Cell, digits: Option<usize>) -> Cell {
+    let digits = digits.unwrap_or(2);
+    figure(value, |f| format!("{f:+.digits$}"))
+}
+
+fn bytes(value: Cell) -> Cell {
+    figure(value, |f| if f >= 1e9 { format!("{:.2} GB", f / 1e9) } else { format!("{:.1} MB", f / 1e6) })
+}
+
+/// Names of what is shown together.
+fn names(value: Vec<String>) -> String {
+    match value.as_slice() {
+        [first, .., last] => format!("{first} to {last}"),
+        names => names.concat(),
+    }
+}
+
+/// One of six shades for a count's part of a whole.
+fn heat(value: Cell, of: f64) -> u8 {
+    let part = f64::try_from(value).unwrap_or(0.0) / of.max(1.0);
+    [0.005, 0.02, 0.05, 0.1, 0.2].iter().filter(|step| part >= **step).fold(0, |n, _| n + 1)
+}

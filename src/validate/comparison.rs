@@ -1,0 +1,137 @@
+//! Two runs, or two models, on the same subjects and outcomes.
+
+use anyhow::{Result, ensure};
+use serde::Serialize;
+
+use super::outcomes::{Outcomes, Rows};
+use super::scored::ScoredTable;
+use crate::disclosure::small;
+use crate::pipeline::model::CATEGORIES;
+use crate::runs::compare::matched;
+use crate::runs::kept::KeptRun;
+use crate::score::rows::NONE;
+use crate::statistics::ranking::{Difference, Levels, Ranking, difference};
+
+/// The areas under two ROC curves over the same subjects.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Areas {
+    /// What is compared: the score, a segment, or a category's points alone.
+    pub of: String,
+    /// How well A ranks.
+    pub a: Option<Ranking>,
+    /// How well B ranks.
+    pub b: Option<Ranking>,
+    /// B less A, with DeLong's interval and test.
+    pub difference: Option<Difference>,
+}
+
+/// Two runs on outcomes of one horizon.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Horizon {
+    /// Days over which outcomes were observed.
+    pub horizon_days: i64,
+    /// Subjects with an outcome that both score.
+    pub subjects: u64,
+    /// Those that went bad.
+    pub bad: u64,
+    /// The scores.
+    pub scores: Areas,
+    /// The scores within each segment of A; left out where few went bad or stayed good.
+    pub segments: Vec<Areas>,
+    /// The points of each category alone.
+    pub categories: Vec<Areas>,
+}
+
+/// Two runs on the same outcomes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The runs.
+    pub runs: [String; 2],
+    /// Their models.
+    pub models: [String; 2],
+    /// Their as-of date.
+    pub as_of: String,
+    /// What became of the outcomes' rows.
+    pub outcomes: Rows,
+    /// By horizon.
+    pub horizons: Vec<Horizon>,
+}
+
+/// A subject that both runs score and its outcome: its places in A and B.
+type Pair = (usize, usize, bool);
+
+/// Compares two runs of one as-of date. `outcomes` are those of A's subjects.
+///
+/// # Errors
+/// When the runs are of different dates.
+pub fn compare(
+    (a, one): (&KeptRun, &ScoredTable),
+    (b, other): (&KeptRun, &ScoredTable),
+    outcomes: Outcomes,
+) -> Result<Comparison> {
+    let (pa, pb) = (a.manifest.parameters(), b.manifest.parameters());
+    ensure!(
+        pa.as_of == pb.as_of,
+        "the runs are as of {} and {}; outcomes follow one date, so compare two runs of the same",
+        pa.as_of,
+        pb.as_of
+    );
+    let mut place = vec![None; one.scores.len()];
+    matched(&one.ids, &other.ids, &mut |i, j| {
+        if let (Some(i), Some(j)) = (i, j) {
+            place[i] = Some(j);
+        }
+    });
+    let least = a.pipeline.settings.privacy.min_cell.max(b.pipeline.settings.privacy.min_cell).max(1);
+    let mut horizons = Vec::new();
+    for group in outcomes.outcomes.chunk_by(|x, y| x.horizon_days == y.horizon_days) {
+        let pair = |subject: u32, bad: bool| -> Option<Pair> {
+            let i = subject as usize;
+            let j = place[i].filter(|j| one.scores[i] != NONE && other.scores[*j] != NONE)?;
+            Some((i, j, bad))
+        };
+        let pairs: Vec<Pair> = group.iter().filter_map(|o| pair(o.subject, o.bad)).collect();
+        let bad = pairs.iter().filter(|p| p.2).count() as u64;
+        if bad < least || pairs.len() as u64 - bad < least {
+            continue;
+        }
+        horizons.push(Horizon {
+            horizon_days: group[0].horizon_days,
+            subjects: pairs.len() as u64,
+            bad,
+            scores: areas("score", &pairs, &|i| i64::from(one.scores[i]), &|j| i64::from(other.scores[j])),
+            segments: segments(a, one, other, &pairs, least),
+            categories: CATEGORIES
+                .iter()
+                .enumerate()
+                .map(|(c, name)| areas(name, &pairs, &|i| one.points(i)[c], &|j| other.points(j)[c]))
+                .collect(),
+        });
+    }
+    Ok(Comparison {
+        runs: [a.run.id.clone(), b.run.id.clone()],
+        models: [pa.model.clone(), pb.model.clone()],
+        as_of: pa.as_of.clone(),
+        outcomes: outcomes.rows,
+        horizons,
+    })
+}
+
+fn segments(a: &KeptRun, one: &ScoredTable, other: &ScoredTable, pairs: &[Pair], least: u64) -> Vec<Areas> {
+    let of = |(n, segment): (usize, &toml::Spanned<crate::pipeline::model::Segment>)| {
+        let within: Vec<Pair> = pairs.iter().filter(|p| usize::from(one.segments[p.0]) == n).copied().collect();
+        let bad = within.iter().filter(|p| p.2).count() as u64;
+        let good = within.len() as u64 - bad;
+        let few = bad == 0 || good == 0 || small(bad, least) || small(good, least);
+        let scores = |i: usize| i64::from(one.scores[i]);
+        (!few).then(|| areas(&segment.get_ref().name, &within, &scores, &|j| i64::from(other.scores[j])))
+    };
+    a.model.card.segment.iter().enumerate().filter_map(of).collect()
+}
+
+fn areas(of: &str, pairs: &[Pair], a: &dyn Fn(usize) -> i64, b: &dyn Fn(usize) -> i64) -> Areas {
+    let (first, second): (Vec<i64>, Vec<i64>) = pairs.iter().map(|p| (a(p.0), b(p.1))).unzip();
+    let bad: Vec<bool> = pairs.iter().map(|p| p.2).collect();
+    let ranking = |scores: &[i64]| Levels::of(scores.iter().copied().zip(bad.iter().copied())).ranking();
+    Areas { of: of.to_owned(), a: ranking(&first), b: ranking(&second), difference: difference(&second, &first, &bad) }
+}

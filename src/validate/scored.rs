@@ -1,0 +1,100 @@
+//! What a run's table says of every subject.
+
+use anyhow::{Context, Result};
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int16Type};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::audit::scale::ScoreScale;
+use crate::ingest::spine::{IdForm, Ids, Spine};
+use crate::pipeline::model::CATEGORIES;
+use crate::runs::kept::KeptRun;
+use crate::score::rows::NONE;
+use crate::stages::subjects::push_ids;
+
+/// The rows of a table, column by column.
+pub struct ScoredTable {
+    /// The subjects, in order.
+    pub ids: Ids,
+    form: IdForm,
+    /// Their scores, or none.
+    pub scores: Vec<i16>,
+    /// Their segments, by position in the model file.
+    pub segments: Vec<u8>,
+    points: Vec<Vec<i16>>,
+}
+
+impl ScoredTable {
+    /// Reads a run's table.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn read(run: &KeptRun) -> Result<Self> {
+        let path = run.scores();
+        let file = fs_err::File::open(&path)?.into_parts().0;
+        let builder =
+            ParquetRecordBatchReaderBuilder::try_new(file).with_context(|| format!("{} is damaged", path.display()))?;
+        let points: Vec<String> = CATEGORIES.iter().map(|c| format!("points_{c}")).collect();
+        let columns = ["subject_id", "segment", "score"].into_iter().chain(points.iter().map(String::as_str));
+        let mask = ProjectionMask::columns(builder.parquet_schema(), columns);
+        let names: Vec<&str> = run.model.card.segment.iter().map(|s| s.get_ref().name.as_str()).collect();
+        let mut table = Self {
+            ids: Ids::default(),
+            form: IdForm::Text,
+            scores: Vec::new(),
+            segments: Vec::new(),
+            points: vec![Vec::new(); CATEGORIES.len()],
+        };
+        for batch in builder.with_projection(mask).build()? {
+            let batch = batch?;
+            let named = |name: &str| batch.column_by_name(name).with_context(|| format!("the table has no {name}"));
+            table.form = push_ids(named("subject_id")?, &mut table.ids)?;
+            let shorts = |name: &str| -> Result<Vec<i16>> {
+                Ok(named(name)?.as_primitive::<Int16Type>().iter().map(|v| v.unwrap_or(NONE)).collect())
+            };
+            table.scores.extend(shorts("score")?);
+            for (all, name) in table.points.iter_mut().zip(&points) {
+                all.extend(shorts(name)?);
+            }
+            let segments = cast(named("segment")?, &DataType::Utf8)?;
+            for segment in segments.as_string::<i32>() {
+                let at = names.iter().position(|n| Some(*n) == segment).context("a segment the model does not have")?;
+                table.segments.push(u8::try_from(at)?);
+            }
+        }
+        Ok(table)
+    }
+
+    /// The subjects as the ingest looks them up.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn spine(&self) -> Result<Spine> {
+        Spine::build(&self.ids, self.form)
+    }
+
+    /// A subject's points by category.
+    #[must_use]
+    pub fn points(&self, subject: usize) -> [i64; 5] {
+        std::array::from_fn(|c| i64::from(self.points[c][subject]))
+    }
+
+    /// The scale of its scores, in cells that may be shown.
+    #[must_use]
+    pub fn scale(&self, run: &KeptRun) -> ScoreScale {
+        let mut by_score = Vec::new();
+        let mut unscored = 0;
+        for score in &self.scores {
+            match usize::try_from(*score) {
+                Ok(score) => {
+                    by_score.resize(by_score.len().max(score + 1), 0);
+                    by_score[score] += 1;
+                }
+                Err(_) => unscored += 1,
+            }
+        }
+        ScoreScale::new(&run.model.card, &by_score, unscored, run.pipeline.settings.privacy.min_cell)
+    }
+}
