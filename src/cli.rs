@@ -217,6 +217,7 @@ pub struct ExplainArgs {
     /// The run: its folder, its id, or `latest`.
     pub run: String,
     /// The subject's id, as the exports write it.
+    #[arg(allow_negative_numbers = true)]
     pub subject: String,
     /// The output folder, for ids and `latest`.
     #[arg(long, value_name = "DIR", default_value = "out")]

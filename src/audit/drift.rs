@@ -3,10 +3,13 @@
 use serde_json::{Value, json};
 
 use super::Facts;
-use crate::disclosure::neighbours::merged;
-use crate::disclosure::{small, table};
+use crate::disclosure::crosstab::crosstab;
+use crate::disclosure::small;
 use crate::runs::previous::Previous;
 use crate::score::rows::NONE;
+
+/// What subjects without a score are called.
+const NO_SCORE: &str = "no score";
 
 /// How far scores moved, who moved between bands, and the earlier run's figures; null when there is no earlier run.
 pub fn drift(facts: &Facts) -> Value {
@@ -54,25 +57,10 @@ fn migration(facts: &Facts, previous: &Previous) -> Value {
     });
     // Who has no score in either is in neither run's bands.
     counts[none][none] = 0;
-    let margins = |of: &dyn Fn(usize) -> u64| -> Vec<[u64; 1]> { (0..none).map(|n| [of(n)]).collect() };
-    let (then, now) = (margins(&|n| counts[n].iter().sum()), margins(&|n| counts.iter().map(|row| row[n]).sum()));
-    let (rows, columns) = (merged(&then, facts.least()), merged(&now, facts.least()));
-    let with_none = |runs: &[std::ops::Range<usize>]| -> Vec<std::ops::Range<usize>> {
-        runs.iter().cloned().chain(std::iter::once(none..none + 1)).collect()
-    };
-    let (rows, columns) = (with_none(&rows), with_none(&columns));
-    let cell = |r: &std::ops::Range<usize>, c: &std::ops::Range<usize>| -> u64 {
-        counts[r.clone()].iter().map(|row| row[c.clone()].iter().sum::<u64>()).sum()
-    };
-    let joined: Vec<Vec<u64>> = rows.iter().map(|r| columns.iter().map(|c| cell(r, c)).collect()).collect();
-    let margin_small = joined.iter().any(|row| small(row.iter().sum(), facts.least()))
-        || (0..columns.len()).any(|c| small(joined.iter().map(|row| row[c]).sum(), facts.least()));
-    if margin_small || small(facts.unscored(), facts.least()) || joined.len() < 3 || columns.len() < 3 {
-        return Value::Null;
-    }
-    let names = |runs: &[std::ops::Range<usize>]| -> Vec<Vec<String>> {
-        let name = |n: usize| card.band.get(n).map_or_else(|| "no score".to_owned(), |b| b.get_ref().name.clone());
-        runs.iter().map(|run| run.clone().map(name).collect()).collect()
-    };
-    json!({ "before": names(&rows), "now": names(&columns), "subjects": table::shown(&joined, facts.least()) })
+    let mut names: Vec<String> = card.band.iter().map(|b| b.get_ref().name.clone()).collect();
+    names.push(NO_SCORE.to_owned());
+    let alone = |names: &[Vec<String>]| names.iter().any(|n| n.len() == 1 && n[0] == NO_SCORE);
+    let table = crosstab(&names, &names, &counts, facts.least());
+    // Where few subjects came by a score or lost theirs, the bands' own counts would tell how many.
+    json!(table.filter(|t| alone(&t.before) && alone(&t.now) && !small(facts.unscored(), facts.least())))
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use anyhow::Result;
 
 use crate::cli::{DiffArgs, DiffFormat};
+use crate::disclosure::crosstab::Crosstab;
 use crate::exit::ExitStatus;
 use crate::output::{Output, thousands};
 use crate::runs::compare::{Comparison, Contribution, compare};
@@ -31,7 +32,7 @@ pub fn run(args: &DiffArgs, output: &Output) -> Result<ExitStatus> {
 }
 
 fn count(count: Option<u64>) -> String {
-    count.map_or_else(|| "few".to_owned(), thousands)
+    count.map_or_else(|| "hidden".to_owned(), thousands)
 }
 
 fn text(a: &KeptRun, b: &KeptRun, c: &Comparison) -> String {
@@ -47,23 +48,19 @@ fn text(a: &KeptRun, b: &KeptRun, c: &Comparison) -> String {
     let _ = writeln!(
         t,
         "\nsubjects  {} in both, {} only in A, {} only in B",
-        thousands(c.both),
+        count(c.both),
         count(c.only_a),
         count(c.only_b)
     );
-    for (from, to) in &c.statuses {
-        for (to, n) in to {
-            let _ = writeln!(t, "status    {from} → {to}: {}", count(*n));
-        }
-    }
-    let _ = writeln!(t, "scored    {} in both, {} of them unmoved", thousands(c.scored), count(c.unmoved));
+    let _ = writeln!(t, "scored    {} in both, {} of them unmoved", count(c.scored), count(c.unmoved));
     if let (Some(mean), Some(size)) = (c.mean, c.mean_size) {
         let _ = writeln!(t, "moves     mean {mean:+.2} points, mean size {size:.2}");
         let quantiles: Vec<String> = c.quantiles.iter().map(|(q, v)| format!("{q} {v:+}")).collect();
         let _ = writeln!(t, "          {}", quantiles.join("  "));
     }
     histogram(&mut t, c);
-    bands(&mut t, a, b, c);
+    table(&mut t, "status A → B", c.statuses.as_ref());
+    table(&mut t, "band A → B", c.bands.as_ref());
     contributions(&mut t, "what moved scores, by category", &c.categories);
     contributions(&mut t, "by feature", &c.features[..c.features.len().min(SHOWN)]);
     if !c.reasons.is_empty() {
@@ -76,31 +73,40 @@ fn text(a: &KeptRun, b: &KeptRun, c: &Comparison) -> String {
 }
 
 fn histogram(t: &mut String, c: &Comparison) {
-    let most = c.histogram.iter().filter_map(|(_, n)| *n).max().unwrap_or(0).max(1);
+    let most = c.histogram.iter().filter_map(|m| m.subjects).max().unwrap_or(0).max(1);
     if c.histogram.len() < 2 {
         return;
     }
     let _ = writeln!(t, "\nmove in points       subjects");
-    for (from, n) in &c.histogram {
-        let bar = usize::try_from(n.unwrap_or(0) * BAR / most).unwrap_or(0);
-        let _ = writeln!(t, "  {from:>+5} to {:>+5} {:>12} {}", from + 9, count(*n), "█".repeat(bar));
+    for m in &c.histogram {
+        let bar = usize::try_from(m.subjects.unwrap_or(0) * BAR / most).unwrap_or(0);
+        let _ = writeln!(t, "  {:>+5} to {:>+5} {:>12} {}", m.from, m.to, count(m.subjects), "█".repeat(bar));
     }
 }
 
-fn bands(t: &mut String, a: &KeptRun, b: &KeptRun, c: &Comparison) {
-    let names =
-        |run: &KeptRun| -> Vec<String> { run.model.card.band.iter().map(|band| band.get_ref().name.clone()).collect() };
-    let (rows, columns) = (names(a), names(b));
-    let _ = write!(t, "\n{:<14}", "band A → B");
-    columns.iter().for_each(|name| {
-        let _ = write!(t, "{name:>13}");
-    });
+/// Rows and columns that someone is in.
+fn table(t: &mut String, title: &str, table: Option<&Crosstab>) {
+    let Some(table) = table.filter(|t| t.subjects.iter().flatten().flatten().any(|n| *n > 0)) else {
+        let _ = writeln!(t, "\n{title:<34} hidden: too few moved");
+        return;
+    };
+    let empty = |counts: Vec<Option<u64>>| counts.iter().all(|n| *n == Some(0));
+    let columns: Vec<usize> =
+        (0..table.now.len()).filter(|c| !empty(table.subjects.iter().map(|row| row[*c]).collect())).collect();
+    let name = |names: &[String]| match names {
+        [first, .., last] => format!("{first} to {last}"),
+        names => names.concat(),
+    };
+    let widths: Vec<usize> = columns.iter().map(|c| name(&table.now[*c]).len().max(9) + 2).collect();
+    let _ = write!(t, "\n{title:<34}");
+    for (c, width) in columns.iter().zip(&widths) {
+        let _ = write!(t, "{:>width$}", name(&table.now[*c]));
+    }
     t.push('\n');
-    for row in rows {
-        let _ = write!(t, "  {row:<12}");
-        for column in &columns {
-            let n = c.bands.get(&row).and_then(|r| r.get(column)).copied().unwrap_or(Some(0));
-            let _ = write!(t, "{:>13}", count(n));
+    for (names, row) in table.before.iter().zip(&table.subjects).filter(|(_, row)| !empty(row.to_vec())) {
+        let _ = write!(t, "  {:<32}", name(names));
+        for (c, width) in columns.iter().zip(&widths) {
+            let _ = write!(t, "{:>width$}", count(row[*c]));
         }
         t.push('\n');
     }

@@ -22,7 +22,7 @@ pub fn run(args: &ReportArgs, output: &Output) -> Result<ExitStatus> {
         .with_context(|| format!("{} is damaged", path.display()))?;
     let built = page::audit(&audit).with_context(|| format!("{}", path.display()))?;
     let target = match &args.out {
-        Some(out) => out.clone(),
+        Some(out) => std::path::absolute(out)?,
         None => run.path(PAGE),
     };
     if args.out.is_none() && target.exists() && fs_err::read_to_string(&target)? != built {

@@ -32,9 +32,10 @@ pub fn run(args: &ValidateArgs, output: &Output) -> Result<ExitStatus> {
 pub fn compare(args: &CompareArgs, output: &Output) -> Result<ExitStatus> {
     let open = |name: &str| KeptRun::open(find(name, &args.output)?);
     let (a, b) = (open(&args.a)?, open(&args.b)?);
+    comparison::of_one_date(&a, &b)?;
     let (one, other) = (ScoredTable::read(&a)?, ScoredTable::read(&b)?);
     let found = outcomes::read(&a, &one, &args.outcomes, output, &*stop_on_signals()?)?;
-    let comparison = comparison::compare((&a, &one), (&b, &other), found)?;
+    let comparison = comparison::compare((&a, &one), (&b, &other), found);
     output.data(&match args.format {
         DiffFormat::Text => text::comparison(&comparison),
         DiffFormat::Json => serde_json::to_string_pretty(&comparison)? + "\n",

@@ -12,6 +12,7 @@
 //! which it is something else. An empty cell is shown: nobody is in it.
 
 pub mod cells;
+pub mod crosstab;
 pub mod neighbours;
 pub mod table;
 

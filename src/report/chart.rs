@@ -129,6 +129,8 @@ type Drawing<'a, 'b> = ChartContext<
 
 /// The drawing without its fixed size, with words for those who do not see it.
 fn inline(svg: &str, label: &str) -> String {
+    // Inside a page the name space goes without saying.
+    let svg = svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
     let start = svg.find("viewBox").unwrap_or(0);
     let label = label.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
     format!("<svg role=\"img\" aria-label=\"{label}\" {}", svg.get(start..).unwrap_or_default())

@@ -12,6 +12,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Serialize;
 
 use super::kept::KeptRun;
+use crate::disclosure::crosstab::{Crosstab, crosstab};
+use crate::disclosure::neighbours::{merged, sum};
+use crate::disclosure::{part, small};
 use crate::features::plan::none_column;
 use crate::ingest::spine::Ids;
 use crate::pipeline::model::{CATEGORIES, RELATIONSHIPS};
@@ -57,7 +60,18 @@ pub struct ReasonChange {
     pub lost: Option<u64>,
 }
 
-/// What differs between two runs. A count of subjects that is small enough to point at someone is null.
+/// Subjects whose score moved by so many points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Moved {
+    /// The smallest move, B less A.
+    pub from: i64,
+    /// The largest.
+    pub to: i64,
+    /// Subjects.
+    pub subjects: Option<u64>,
+}
+
+/// What differs between two runs. Counts of subjects that are small, or would tell a small one, are null or shown together.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     /// The runs' ids.
@@ -69,23 +83,23 @@ pub struct Comparison {
     /// Subjects only in B.
     pub only_b: Option<u64>,
     /// Subjects in both.
-    pub both: u64,
-    /// Subjects by status in A, then status in B, where they differ.
-    pub statuses: BTreeMap<String, BTreeMap<String, Option<u64>>>,
+    pub both: Option<u64>,
+    /// Subjects in both by status.
+    pub statuses: Option<Crosstab>,
     /// Subjects scored in both.
-    pub scored: u64,
+    pub scored: Option<u64>,
     /// Those whose score did not move.
     pub unmoved: Option<u64>,
     /// Mean of the moves in points, B less A.
     pub mean: Option<f64>,
     /// Mean of their size.
     pub mean_size: Option<f64>,
-    /// Quantiles of the moves.
+    /// Quantiles of the moves; none beyond which only few subjects are.
     pub quantiles: BTreeMap<String, i64>,
-    /// Subjects by move, in cells of ten points; each cell by its lower end.
-    pub histogram: Vec<(i64, Option<u64>)>,
-    /// Subjects by band in A, then band in B.
-    pub bands: BTreeMap<String, BTreeMap<String, Option<u64>>>,
+    /// Subjects by move.
+    pub histogram: Vec<Moved>,
+    /// Subjects scored in both by band.
+    pub bands: Option<Crosstab>,
     /// What each category moved, overrides last; together they are the move.
     pub categories: Vec<Contribution>,
     /// What each feature moved, the largest first; before the one rounding, so they add up to about the category's.
@@ -107,7 +121,6 @@ struct Table {
 pub fn compare(a: &KeptRun, b: &KeptRun) -> Result<Comparison> {
     let (one, other) = (table(a)?, table(b)?);
     let least = a.pipeline.settings.privacy.min_cell.max(b.pipeline.settings.privacy.min_cell);
-    let cell = |count: u64| if count > 0 && count < least { None } else { Some(count) };
     let (mut pairs, mut only_a, mut only_b) = (Vec::new(), 0, 0);
     matched(&one.ids, &other.ids, &mut |i, j| match (i, j) {
         (Some(i), Some(j)) => pairs.push((i, j)),
@@ -121,41 +134,68 @@ pub fn compare(a: &KeptRun, b: &KeptRun) -> Result<Comparison> {
     let value = |v: &[Option<i16>], at: usize| i64::from(v[at].unwrap_or(0));
     let mut moves: Vec<i64> = scored.iter().map(|(i, j)| value(&sb, *j) - value(&sa, *i)).collect();
     let enough = moves.len() as u64 >= least.max(1);
-    let count = moves.len().max(1) as f64;
+    let (matching, all) = (pairs.len() as u64, moves.len() as u64);
+    let of_scored = |count: u64| part(count, all, least);
+    let count = all.max(1) as f64;
     let mean = moves.iter().sum::<i64>() as f64 / count;
     let mean_size = moves.iter().map(|m| m.abs()).sum::<i64>() as f64 / count;
-    let categories = categories(&one, &other, &scored, &moves, &cell)?;
-    let features = if enough { features(a, b, &one, &other, &scored, &cell)? } else { Vec::new() };
+    let categories = categories(&one, &other, &scored, &moves, &of_scored)?;
+    let features = if enough { features(a, b, &one, &other, &scored, &of_scored)? } else { Vec::new() };
     moves.sort_unstable();
-    let quantile = |q: usize| moves.get(moves.len().saturating_sub(1) * q / 100).copied();
-    let names = [("p01", 1), ("p05", 5), ("p25", 25), ("p50", 50), ("p75", 75), ("p95", 95), ("p99", 99)];
-    let quantiles = names.into_iter().filter(|_| enough).filter_map(|(n, q)| Some((n.to_owned(), quantile(q)?)));
-    let cells = moves.chunk_by(|x, y| x.div_euclid(CELL) == y.div_euclid(CELL));
+    // The two tables' sizes are known, so the one tells the other.
+    let only = part(only_a, only_a + matching, least).zip(part(only_b, only_b + matching, least));
+    let histogram = histogram(&moves, least);
+    let statuses = |run: &KeptRun| run.model.card.status.iter().map(|s| s.get_ref().name.clone()).collect::<Vec<_>>();
+    let bands = |run: &KeptRun| run.model.card.band.iter().map(|b| b.get_ref().name.clone()).collect::<Vec<_>>();
+    let (by_status, by_band) = ((statuses(a), statuses(b)), (bands(a), bands(b)));
     Ok(Comparison {
         runs: [a.run.id.clone(), b.run.id.clone()],
         schema: schema(&one.columns, &other.columns),
-        only_a: cell(only_a),
-        only_b: cell(only_b),
-        both: pairs.len() as u64,
-        statuses: {
-            let mut all = crosstab(&one, &other, &pairs, "status", &cell)?;
-            for (from, to) in &mut all {
-                to.remove(from);
-            }
-            all.retain(|_, to| !to.is_empty());
-            all
-        },
-        scored: scored.len() as u64,
-        unmoved: cell(moves.iter().filter(|m| **m == 0).count() as u64),
+        only_a: only.map(|o| o.0),
+        only_b: only.map(|o| o.1),
+        both: only.map(|_| matching),
+        statuses: counted(&one, &other, &pairs, "status", &by_status, least)?,
+        scored: part(all, matching, least),
+        unmoved: histogram.iter().find(|m| m.from == 0 && m.to == 0).and_then(|m| m.subjects),
         mean: enough.then_some(mean),
         mean_size: enough.then_some(mean_size),
-        quantiles: quantiles.collect(),
-        histogram: cells.map(|c| (c[0].div_euclid(CELL) * CELL, cell(c.len() as u64))).collect(),
-        bands: crosstab(&one, &other, &scored, "band", &cell)?,
+        quantiles: quantiles(&moves, least),
+        histogram,
+        bands: counted(&one, &other, &scored, "band", &by_band, least)?,
         categories,
         features,
-        reasons: reasons(&one, &other, &pairs, &cell)?,
+        reasons: reasons(&one, &other, &pairs, &|count| part(count, matching, least))?,
     })
+}
+
+/// Quantiles of sorted moves with enough subjects on either side.
+fn quantiles(moves: &[i64], least: u64) -> BTreeMap<String, i64> {
+    let least = usize::try_from(least.max(1)).unwrap_or(usize::MAX);
+    let names = [("p01", 1), ("p05", 5), ("p25", 25), ("p50", 50), ("p75", 75), ("p95", 95), ("p99", 99)];
+    let at = |(name, q): (&str, usize)| {
+        let place = moves.len().checked_sub(1)? * q / 100;
+        (place + 1 >= least && moves.len() - place >= least).then(|| (name.to_owned(), moves[place]))
+    };
+    names.into_iter().filter_map(at).collect()
+}
+
+/// Sorted moves in cells: who did not move, and so many points up or down.
+fn histogram(moves: &[i64], least: u64) -> Vec<Moved> {
+    let cell = |m: i64| m.signum() * ((m.abs() + CELL - 1) / CELL);
+    let cells: Vec<&[i64]> = moves.chunk_by(|a, b| cell(*a) == cell(*b)).collect();
+    let counts: Vec<[u64; 1]> = cells.iter().map(|c| [c.len() as u64]).collect();
+    let ends = |m: i64| match cell(m) {
+        0 => (0, 0),
+        n if n > 0 => (CELL * (n - 1) + 1, CELL * n),
+        n => (CELL * n, CELL * (n + 1) - 1),
+    };
+    let runs = merged(&counts, least).into_iter().filter(|run| !run.is_empty());
+    let moved = |run: std::ops::Range<usize>| {
+        let subjects = sum(&counts, run.clone())[0];
+        let (from, to) = (ends(cells[run.start][0]).0, ends(cells[run.end - 1][0]).1);
+        Moved { from, to, subjects: (!small(subjects, least)).then_some(subjects) }
+    };
+    runs.map(moved).collect()
 }
 
 fn table(run: &KeptRun) -> Result<Table> {
@@ -218,21 +258,24 @@ fn schema(a: &RecordBatch, b: &RecordBatch) -> Vec<SchemaChange> {
     changes.filter(|c| c.a != c.b).collect()
 }
 
-/// Counts by a column's text in A and in B.
-fn crosstab(
+/// Counts by a column's text in A and in B, in order of the models' names.
+fn counted(
     a: &Table,
     b: &Table,
     pairs: &[(usize, usize)],
     column: &str,
-    cell: &dyn Fn(u64) -> Option<u64>,
-) -> Result<BTreeMap<String, BTreeMap<String, Option<u64>>>> {
+    (before, now): &(Vec<String>, Vec<String>),
+    least: u64,
+) -> Result<Option<Crosstab>> {
     let (ta, tb) = (texts(&a.columns, column)?, texts(&b.columns, column)?);
-    let mut counts: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
+    let place = |names: &[String], text: &str| {
+        names.iter().position(|n| n == text).with_context(|| format!("the model has no {column} {text}"))
+    };
+    let mut counts = vec![vec![0; now.len()]; before.len()];
     for (i, j) in pairs {
-        *counts.entry(ta.value(*i)).or_default().entry(tb.value(*j)).or_default() += 1;
+        counts[place(before, ta.value(*i))?][place(now, tb.value(*j))?] += 1;
     }
-    let row = |row: BTreeMap<&str, u64>| row.into_iter().map(|(to, n)| (to.to_owned(), cell(n))).collect();
-    Ok(counts.into_iter().map(|(from, to)| (from.to_owned(), row(to))).collect())
+    Ok(crosstab(before, now, &counts, least))
 }
 
 fn contribution(name: &str, moved: impl Iterator<Item = f64>, cell: &dyn Fn(u64) -> Option<u64>) -> Contribution {

@@ -60,22 +60,24 @@ pub struct Comparison {
 /// A subject that both runs score and its outcome: its places in A and B.
 type Pair = (usize, usize, bool);
 
-/// Compares two runs of one as-of date. `outcomes` are those of A's subjects.
+/// Whether two runs can be held against the same outcomes.
 ///
 /// # Errors
-/// When the runs are of different dates.
+/// When they are of different dates.
+pub fn of_one_date(a: &KeptRun, b: &KeptRun) -> Result<()> {
+    let (a, b) = (&a.manifest.parameters().as_of, &b.manifest.parameters().as_of);
+    ensure!(a == b, "the runs are as of {a} and {b}; outcomes follow one date, so compare two runs of the same");
+    Ok(())
+}
+
+/// Compares two runs of one as-of date. `outcomes` are those of A's subjects.
+#[must_use]
 pub fn compare(
     (a, one): (&KeptRun, &ScoredTable),
     (b, other): (&KeptRun, &ScoredTable),
     outcomes: Outcomes,
-) -> Result<Comparison> {
+) -> Comparison {
     let (pa, pb) = (a.manifest.parameters(), b.manifest.parameters());
-    ensure!(
-        pa.as_of == pb.as_of,
-        "the runs are as of {} and {}; outcomes follow one date, so compare two runs of the same",
-        pa.as_of,
-        pb.as_of
-    );
     let mut place = vec![None; one.scores.len()];
     matched(&one.ids, &other.ids, &mut |i, j| {
         if let (Some(i), Some(j)) = (i, j) {
@@ -108,13 +110,13 @@ pub fn compare(
                 .collect(),
         });
     }
-    Ok(Comparison {
+    Comparison {
         runs: [a.run.id.clone(), b.run.id.clone()],
         models: [pa.model.clone(), pb.model.clone()],
         as_of: pa.as_of.clone(),
         outcomes: outcomes.rows,
         horizons,
-    })
+    }
 }
 
 fn segments(a: &KeptRun, one: &ScoredTable, other: &ScoredTable, pairs: &[Pair], least: u64) -> Vec<Areas> {

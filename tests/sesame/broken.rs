@@ -248,7 +248,7 @@ fn an_empty_table_is_no_error() {
     subjects().write(&work.path("export/subjects.parquet"));
     let empty = repayments().batch().slice(0, 0);
     crate::exports::write(&work.path("export/repayments.parquet"), &empty);
-    score(&work, &work.path("export")).expect(0).says("insufficient_history few");
+    score(&work, &work.path("export")).expect(0).says("insufficient_history hidden");
     let nobody = subjects().batch().slice(0, 0);
     crate::exports::write(&work.path("export/subjects.parquet"), &nobody);
     let _ = std::fs::remove_dir_all(work.path("out"));

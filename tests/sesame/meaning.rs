@@ -17,7 +17,7 @@ fn run(work: &Workdir, more: &[&str]) -> Ended {
 
 /// The bin of `[privacy] min_cell = 1` that holds so many subjects of a feature.
 fn bins(work: &Workdir, feature: &str) -> Vec<(String, u64)> {
-    let all = work.audit("out")["features"][feature]["bins"].clone();
+    let all = work.feature("out", feature)["bins"].clone();
     let full = |b: &Value| Some((b["bin"].as_str()?.to_owned(), b["subjects"].as_u64().filter(|n| *n > 0)?));
     all.as_array().unwrap().iter().filter_map(full).collect()
 }

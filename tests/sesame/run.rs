@@ -315,7 +315,7 @@ fn a_feature_names_a_code_only_with_a_reason_that_the_audit_repeats() {
         .map(|(output, code, set)| {
             catalogue(code, "names_codes = \"a test of the opt-in\"\n");
             run(output, set).expect(0);
-            let feature = work.audit(output)["features"]["category_27_orders"].clone();
+            let feature = work.feature(output, "category_27_orders");
             assert_eq!(feature["names_codes"], "a test of the opt-in");
             feature["bins"][1]["subjects"].as_u64().unwrap()
         })

@@ -106,6 +106,12 @@ impl Workdir {
             .collect()
     }
 
+    /// What the audit of the only run tells of a feature.
+    pub fn feature(&self, output: &str, name: &str) -> serde_json::Value {
+        let audit = self.audit(output);
+        audit["features"].as_array().unwrap().iter().find(|f| f["feature"] == name).unwrap().clone()
+    }
+
     /// The audit of the one run.
     pub fn audit(&self, output: &str) -> serde_json::Value {
         let pattern = self.path(output).join("runs/*/audit.json");
