@@ -34,9 +34,9 @@ pub fn propagation(facts: &Facts) -> Value {
     let histogram: Vec<Value> = merged(&counts, facts.least())
         .into_iter()
         .filter(|run| shown && !run.is_empty())
-        .map(|run| {
-            json!({ "from": cells[run.start][0], "to": cells[run.end - 1][0], "subjects": sum(&counts, run.clone())[0] })
-        })
+        .map(
+            |run| json!({ "from": cells[run.start][0], "to": cells[run.end - 1][0], "subjects": sum(&counts, run)[0] }),
+        )
         .collect();
     let mean = lifts.iter().sum::<i64>() as f64 / lifts.len().max(1) as f64;
     let counted = facts.part_of_all(friends.counted);

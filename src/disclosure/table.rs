@@ -82,11 +82,9 @@ impl Solver<'_> {
         let nodes = rows + columns;
         // From a row to a column a cell is raised, from a column to a row it is lowered.
         let mut room = vec![vec![0_u64; nodes]; nodes];
-        for r in 0..rows {
-            for c in (0..columns).filter(|c| self.hidden[r][*c] && (r, *c) != (row, column)) {
-                room[r][rows + c] = u64::MAX / 4;
-                room[rows + c][r] = self.counts[r][c].saturating_sub(self.lowest);
-            }
+        for (r, c) in places(self.counts).filter(|(r, c)| self.hidden[*r][*c] && (*r, *c) != (row, column)) {
+            room[r][rows + c] = u64::MAX / 4;
+            room[rows + c][r] = self.counts[r][c].saturating_sub(self.lowest);
         }
         let (from, to) = if raise { (rows + column, row) } else { (row, rows + column) };
         let mut total = 0;
@@ -165,7 +163,7 @@ mod tests {
             let row_left: Vec<u64> = (0..rows).map(|r| hidden.iter().filter(|h| h.0 == r).map(|h| counts[h.0][h.1]).sum()).collect();
             let column_left: Vec<u64> = (0..3).map(|c| hidden.iter().filter(|h| h.1 == c).map(|h| counts[h.0][h.1]).sum()).collect();
             let mut range = vec![(u64::MAX, 0); hidden.len()];
-            fill(&hidden, row_left, column_left, lowest, &mut Vec::new(), &mut |cells| {
+            fill(&hidden, &row_left, &column_left, lowest, &mut Vec::new(), &mut |cells| {
                 for (range, cell) in range.iter_mut().zip(cells) {
                     *range = (range.0.min(*cell), range.1.max(*cell));
                 }
@@ -180,24 +178,24 @@ mod tests {
 
     fn fill(
         hidden: &[(usize, usize)],
-        rows: Vec<u64>,
-        columns: Vec<u64>,
+        rows: &[u64],
+        columns: &[u64],
         lowest: u64,
         held: &mut Vec<u64>,
         seen: &mut dyn FnMut(&[u64]),
     ) {
         let Some((r, c)) = hidden.get(held.len()).copied() else {
-            if rows.iter().chain(&columns).all(|left| *left == 0) {
+            if rows.iter().chain(columns).all(|left| *left == 0) {
                 seen(held);
             }
             return;
         };
         for count in lowest..=rows[r].min(columns[c]) {
-            let (mut rows, mut columns) = (rows.clone(), columns.clone());
+            let (mut rows, mut columns) = (rows.to_vec(), columns.to_vec());
             rows[r] -= count;
             columns[c] -= count;
             held.push(count);
-            fill(hidden, rows, columns, lowest, held, seen);
+            fill(hidden, &rows, &columns, lowest, held, seen);
             held.pop();
         }
     }

@@ -53,10 +53,11 @@ pub fn charts(audit: &Value) -> Result<BTreeMap<String, String>> {
         })
         .collect();
     let used = |bars: &[Bar]| -> Option<(f64, f64)> {
-        let used: Vec<&Bar> = bars.iter().filter(|b| b.2 != Some(0.0)).collect();
+        let least = bars.iter().filter_map(|b| b.2).fold(0.0, f64::max) / 500.0;
+        let used: Vec<&Bar> = bars.iter().filter(|b| b.2.is_none_or(|h| h > least)).collect();
         Some((used.first()?.0, used.last()?.1))
     };
-    // The empty ends of the scale are left out.
+    // The ends of the scale where next to nobody is are left out.
     let (now, before) =
         (densities(&scores["histogram"], 10.0), densities(&audit["drift"]["before"]["histogram"], 10.0));
     let ends = used(&now).into_iter().chain(used(&before)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));

@@ -177,10 +177,13 @@ fn changes(audit: &Value, find: &mut dyn FnMut(Level, &'static str, String)) -> 
         return Vec::new();
     }
     let mut changes = Vec::new();
-    let before = &drift["before"];
+    let (before, least) = (&drift["before"], audit["privacy"]["min_cell"].as_u64().unwrap_or(0));
     let count = |now: &Value, before: &Value, what: &str| -> Option<String> {
         let (now, before) = (now.as_u64()?, before.as_u64()?);
         let by = now.abs_diff(before);
+        if by > 0 && by < least {
+            return Some(format!("{what}: {} (fewer than {least} more or less)", thousands(now)));
+        }
         let sign = if now >= before { "+" } else { "−" };
         Some(if by == 0 {
             format!("{what}: {} as before", thousands(now))

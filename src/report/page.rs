@@ -103,6 +103,7 @@ fn bytes(value: Cell) -> Cell {
 }
 
 /// Names of what is shown together.
+#[allow(clippy::needless_pass_by_value, reason = "a filter takes its arguments by value")]
 fn names(value: Vec<String>) -> String {
     match value.as_slice() {
         [first, .., last] => format!("{first} to {last}"),

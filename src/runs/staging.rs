@@ -109,13 +109,16 @@ pub fn stage(run: &Run, folder: &RunFolder) -> Result<Staged> {
         timings: log.timings(),
         seconds: run.started.elapsed().as_secs_f64(),
     };
+    let progress = log.stage("sum up", facts.subjects(), "subjects");
     let Summary { json, text } = summary(&facts);
+    progress.add(facts.subjects());
     write_json(folder, AUDIT, &json)?;
     match page::audit(&json) {
         Ok(page) => durable::replace(&folder.path(PAGE), page.as_bytes())?,
         // The numbers are what the run is for; the page can be built from them later.
         Err(error) => log.warn(&format!("{PAGE} could not be made, `sesame report` builds it from {AUDIT}: {error:#}")),
     }
+    progress.finish();
     log.line(&text);
     step("audit written");
     let (files, scores) = collect(folder, job, run.stages)?;

@@ -212,6 +212,9 @@ mod tests {
         assert_eq!(of(&[(1, false)]), None);
     }
 
+    /// What a good and a bad subject, each with two scores, are worth together.
+    type Pairwise = dyn Fn(&(i64, i64, bool), &(i64, i64, bool)) -> f64;
+
     fn wins(good: i64, bad: i64) -> f64 {
         match good.cmp(&bad) {
             std::cmp::Ordering::Greater => 1.0,
@@ -228,7 +231,7 @@ mod tests {
             let (good, bad) = (pick(false).count(), pick(true).count());
             prop_assume!(good > 1 && bad > 1);
             // Of each good subject the wins over the bad ones, and the other way round, by the first score and the difference.
-            let part = |of: &dyn Fn(&(i64, i64, bool), &(i64, i64, bool)) -> f64| {
+            let part = |of: &Pairwise| {
                 let by_good: Vec<f64> = pick(false).map(|g| pick(true).map(|b| of(g, b)).sum::<f64>() / bad as f64).collect();
                 let by_bad: Vec<f64> = pick(true).map(|b| pick(false).map(|g| of(g, b)).sum::<f64>() / good as f64).collect();
                 let mean = by_good.iter().sum::<f64>() / good as f64;

@@ -26,6 +26,16 @@ fn the_standard_model_ranks_real_defaults() {
     assert_eq!(audit["coverage"]["subjects"], audit["coverage"]["scored"]);
     let auc = audit["quality"]["auc"].as_f64().unwrap();
     assert!(auc >= 0.748, "AUC {auc}");
+    let (low, high) = (audit["quality"]["auc_low"].as_f64().unwrap(), audit["quality"]["auc_high"].as_f64().unwrap());
+    assert!(low < auc && auc < high && high - low < 0.03, "{low} to {high}");
+    let fairness = audit["fairness"]["columns"].as_array().unwrap();
+    let shares =
+        fairness.iter().flat_map(|c| c["groups"].as_array().unwrap()).filter(|g| g["approvals"][0]["share"].is_f64());
+    assert!(fairness.len() == 2 && shares.count() >= 5, "{fairness:?}");
+    let page = std::fs::read_to_string(
+        glob::glob(work.path("out/runs/*/audit.html").to_str().unwrap()).unwrap().next().unwrap().unwrap(),
+    );
+    assert!(page.unwrap().contains("0.744 to 0.765"), "the page shows the interval");
     let rates: Vec<f64> =
         audit["quality"]["bands"].as_array().unwrap().iter().filter_map(|b| b["bad_rate"].as_f64()).collect();
     assert!(rates.len() >= 4 && rates.windows(2).all(|w| w[0] > w[1]), "bad rates by band {rates:?}");
