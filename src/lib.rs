@@ -11,10 +11,11 @@
 //! 5. [`graph`] builds the graph of ties and propagates friends' scores over it.
 //! 6. [`score`] turns features into points by the bins of the model, points into a score, and finds the reasons.
 //! 7. [`publish`] writes the scored table and checks the gates.
-//! 8. [`audit`] sums up what happened; it reads results and changes nothing.
+//! 8. [`audit`] sums up what happened; it reads results and changes nothing. [`report`] makes a page of it.
 //! 9. [`runs`] locks the output, has all of this done, and publishes with one rename and a line in the ledger.
 //!
-//! [`statistics`] holds what the field measures with. [`expression`] is the portable SQL that analysts write in catalogue and model files, [`engine`] evaluates it.
+//! [`explain`] and [`validate`] look at runs that are kept: why one score is what it is, and how well all of them rank outcomes.
+//! [`disclosure`] says what may be shown of counts of subjects, [`statistics`] holds what the field measures with. [`expression`] is the portable SQL that analysts write in catalogue and model files, [`engine`] evaluates it.
 //! [`synth`] makes a synthetic population. [`command`] holds one thin file per command.
 
 pub mod audit;

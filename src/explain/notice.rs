@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use anyhow::{Result, bail};
 
-use super::explanation::Explanation;
+use super::parts::Explanation;
 use crate::pipeline::Model;
 
 /// Fills in the model's notice.

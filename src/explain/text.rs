@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::explanation::{CategoryLine, Explanation, FeatureLine, Scored};
 use super::notice::in_language;
+use super::parts::{CategoryLine, Explanation, FeatureLine, Scored};
 use crate::output::thousands;
 
 /// Writes it; the texts of reasons in a language.

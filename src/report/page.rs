@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::charts::charts;
 use super::findings::{first, moved};
-use crate::explain::explanation::Explanation;
+use crate::explain::parts::Explanation;
 use crate::ingest::conservation::Class;
 use crate::output::thousands;
 

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int16Type;
-use sesame::explain::explanation::{Explanation, explain};
+use sesame::explain::explanation::explain;
+use sesame::explain::parts::{Explanation, FeatureLine};
 use sesame::runs::kept::{KeptRun, find};
 
 use crate::exports::{Export, read, repayments, subjects};
@@ -32,7 +33,7 @@ fn adds_up(run: &KeptRun, explanation: &Explanation, score: i64) {
     let before = it.policy.as_ref().map_or(score, |p| p.before);
     assert_eq!((it.score, explanation.low + points), (score, before), "{}", explanation.subject);
     let segment = run.model.card.segment.iter().position(|s| s.get_ref().name == explanation.segment).unwrap();
-    let lines: BTreeMap<&str, &sesame::explain::explanation::FeatureLine> =
+    let lines: BTreeMap<&str, &FeatureLine> =
         it.categories.iter().flat_map(|c| &c.features).map(|f| (f.feature.as_str(), f)).collect();
     // The bins of the features, and of relationships, which are not kept, that of few friends.
     let bin = |f: &sesame::score::card::CardFeature| -> u8 {

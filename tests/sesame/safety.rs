@@ -199,16 +199,21 @@ fn an_output_that_cannot_be_written_ends_with_an_error_that_names_it() {
     assert!(work.published("out").is_empty());
 }
 
+/// Waits until a process has stopped itself at its step; a signal that comes earlier would be lost on it.
+fn until_stopped(process: u32) {
+    let state = || std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    while !state().rsplit(')').next().unwrap().trim_start().starts_with('T') {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn an_output_folder_that_vanishes_meanwhile_ends_the_run_with_an_error() {
     let work = Workdir::new();
     let args = work.arguments("run", &repository("data-samples/small"), "out", &[]);
     let mut run = work.command(&args);
     let run = run.env("SESAME_STOP_AT", "staged").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let staged = || glob::glob(work.path("out/runs/*/manifest.json").to_str().unwrap()).unwrap().count() == 1;
-    while !staged() {
-        std::thread::yield_now();
-    }
+    until_stopped(run.id());
     std::fs::rename(work.path("out"), work.path("elsewhere")).unwrap();
     Command::new("kill").args(["-CONT", &run.id().to_string()]).status().unwrap();
     let ended = run.wait_with_output().unwrap();
@@ -226,10 +231,7 @@ fn an_interrupted_run_is_resumed_from_the_stages_it_made() {
     scene.fresh();
     let mut run = scene.work.command(&scene.args);
     let run = run.env("SESAME_STOP_AT", "run folder").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let under_way = || glob::glob(scene.work.path("out/runs/*").to_str().unwrap()).unwrap().count() == 2;
-    while !under_way() {
-        std::thread::yield_now();
-    }
+    until_stopped(run.id());
     for signal in ["-INT", "-CONT"] {
         Command::new("kill").args([signal, &run.id().to_string()]).status().unwrap();
     }
