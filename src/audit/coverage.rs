@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::Facts;
 use super::scale::ScoreScale;
-use crate::disclosure::{cells, part};
+use crate::disclosure::{cells, part, small};
 use crate::ingest::consents::{NETWORK, SCORE};
+use crate::pipeline::model::NO_CONSENT;
 
 fn counted(cells: usize, of: impl Iterator<Item = usize>) -> Vec<u64> {
     let mut counts = vec![0_u64; cells];
@@ -78,11 +79,17 @@ pub fn disputes(facts: &Facts) -> Value {
 pub fn consents(facts: &Facts) -> Value {
     let with =
         |bit: u8| facts.part_of_all(facts.data.subjects.consents.iter().filter(|c| **c & bit != 0).count() as u64);
+    // Those without consent have a status of their own, unless they have died or left; these may be few.
+    let rows = &facts.population.rows;
+    let no_consent = facts.job.model.card.status.iter().position(|s| s.get_ref().name == NO_CONSENT);
+    let others = (0..rows.status.len())
+        .filter(|s| facts.data.subjects.consents[*s] & SCORE == 0 && Some(usize::from(rows.status[*s])) != no_consent)
+        .count() as u64;
     let given = facts.job.exports.iter().any(|e| e.table.name == "consents");
     json!({
         "table_given": given,
         "statement": facts.job.pipeline.settings.consent_statement,
-        "score": with(SCORE),
+        "score": with(SCORE).filter(|_| !small(others, facts.least())),
         "network": with(NETWORK),
     })
 }

@@ -3,31 +3,56 @@
 use serde_json::{Value, json};
 
 use super::Facts;
+use super::scale::ScoreScale;
 use crate::disclosure::crosstab::crosstab;
 use crate::disclosure::small;
 use crate::runs::previous::Previous;
 use crate::score::rows::NONE;
+use crate::statistics::proportion::rounded;
 
 /// What subjects without a score are called.
 const NO_SCORE: &str = "no score";
 
-/// How far scores moved, who moved between bands, and the earlier run's figures; null when there is no earlier run.
-pub fn drift(facts: &Facts) -> Value {
+/// How far scores moved, who moved between bands, and the earlier run's figures as that run shows them; null when there is no
+/// earlier run. What was shown of it by a laxer rule than today's is left out.
+pub fn drift(facts: &Facts, scale: &ScoreScale) -> Value {
     let Some((previous, before)) = facts.previous else { return Value::Null };
-    let shift = facts.now.shift(before);
+    let told = facts.scored_shown() && previous.scored_shown(facts.least());
+    let shift = facts
+        .now
+        .shift(before)
+        .filter(|_| told)
+        .map(|s| json!({ "psi": rounded(s.psi, 4), "by_chance": rounded(s.by_chance, 4), "cells": s.cells }));
     let audit = &previous.audit;
+    let as_strict = audit["privacy"]["min_cell"].as_u64().is_some_and(|least| least >= facts.least());
+    let figure = |of: &Value| if as_strict { of.clone() } else { Value::Null };
     json!({
         "previous": { "run": previous.run, "as_of": previous.as_of, "model": previous.model },
         "score": facts.of_many(facts.now.scored().min(before.scored()), json!(shift)),
         "before": {
-            "subjects": audit["coverage"]["subjects"],
-            "scored": audit["coverage"]["scored"],
-            "mean": audit["scores"]["mean"],
-            "bands": audit["scores"]["bands"],
-            "histogram": audit["scores"]["histogram"],
+            "subjects": figure(&audit["coverage"]["subjects"]),
+            "scored": figure(&audit["coverage"]["scored"]),
+            "mean": figure(&audit["scores"]["mean"]),
+            "bands": figure(&audit["scores"]["bands"]),
+            "histogram": figure(&audit["scores"]["histogram"]),
             "rows": rows(audit),
         },
-        "migration": migration(facts, previous),
+        "migration": if told && as_strict && same_bands(audit, scale) { migration(facts, previous) } else { Value::Null },
+    })
+}
+
+/// Whether the earlier run's bands, as it shows them, end where today's do.
+fn same_bands(audit: &Value, scale: &ScoreScale) -> bool {
+    let edges = scale.band_edges();
+    audit["scores"]["bands"].as_array().is_some_and(|rows| {
+        rows.iter().all(|row| {
+            let names = row["bands"].as_array().map(|n| n.iter().filter_map(Value::as_str).collect::<Vec<_>>());
+            let from = row["from"].as_i64();
+            let first = edges.iter().position(|e| Some(e.1) == from);
+            first.zip(names).is_some_and(|(at, names)| {
+                names.iter().enumerate().all(|(n, name)| edges.get(at + n).is_some_and(|e| e.0 == *name))
+            })
+        })
     })
 }
 

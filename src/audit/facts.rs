@@ -17,6 +17,7 @@ use crate::score::friends::Friends;
 use crate::score::population::Population;
 use crate::score::rows::NONE;
 use crate::score::stage_data::StageData;
+use crate::statistics::proportion::rounded;
 
 /// What the audit is made from.
 pub struct Facts<'a> {
@@ -68,6 +69,11 @@ impl Facts<'_> {
         self.subjects() - self.population.scored
     }
 
+    /// Whether the number of scored subjects may be shown. Where it may not, nothing else may tell it: no sum, share or mean of them.
+    pub fn scored_shown(&self) -> bool {
+        self.part_of_all(self.population.scored).is_some()
+    }
+
     /// How many of all subjects, if that may be shown.
     pub fn part_of_all(&self, count: u64) -> Option<u64> {
         part(count, self.subjects(), self.least())
@@ -105,9 +111,9 @@ impl Facts<'_> {
         ScoreScale::new(&self.job.model.card, &self.population.by_score(), self.unscored(), self.least())
     }
 
-    /// A figure over so many subjects, or null where they are few.
+    /// A figure over so many scored subjects, or null where they are few or it could tell how few are not scored.
     pub fn of_many(&self, subjects: u64, figure: Value) -> Value {
-        if subjects < self.least().max(1) { Value::Null } else { figure }
+        if subjects < self.least().max(1) || !self.scored_shown() { Value::Null } else { figure }
     }
 
     /// Quantiles of sorted values; those beyond which only few subjects are, are null.
@@ -123,5 +129,5 @@ impl Facts<'_> {
 
 /// A figure to two decimals.
 pub fn hundredths(figure: f64) -> f64 {
-    (figure * 100.0).round() / 100.0
+    rounded(figure, 2)
 }

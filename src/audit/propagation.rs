@@ -6,6 +6,7 @@ use super::Facts;
 use super::facts::hundredths;
 use crate::disclosure::neighbours::{merged, sum};
 use crate::graph::parameters::SHARE_ONE;
+use crate::statistics::proportion::rounded;
 
 /// The section of the audit; null when propagation did not run.
 pub fn propagation(facts: &Facts) -> Value {
@@ -29,8 +30,8 @@ pub fn propagation(facts: &Facts) -> Value {
     let told = lifts.len() as u64;
     let cells: Vec<&[i64]> = lifts.chunk_by(|a, b| a == b).collect();
     let counts: Vec<[u64; 1]> = cells.iter().map(|c| [c.len() as u64]).collect();
-    let neutral = facts.part_of_scored(facts.population.scored - told);
-    let shown = neutral.is_some() && told >= facts.least().max(1);
+    let both = facts.of_scored(&[facts.population.scored - told, told], &[]);
+    let (neutral, shown) = (both[0], both[1].is_some() && told >= facts.least().max(1));
     let histogram: Vec<Value> = merged(&counts, facts.least())
         .into_iter()
         .filter(|run| shown && !run.is_empty())
@@ -39,14 +40,15 @@ pub fn propagation(facts: &Facts) -> Value {
         )
         .collect();
     let mean = lifts.iter().sum::<i64>() as f64 / lifts.len().max(1) as f64;
-    let counted = facts.part_of_all(friends.counted);
+    // Who is scored and not counted has too little confidence; they may be few as well.
+    let counted = facts.part_of_all(friends.counted).and(facts.part_of_scored(friends.counted));
     json!({
         "counted_subjects": counted,
         "links": friends.links,
         "beyond_max_ties": friends.beyond,
         "mean_links": counted.map(|c| friends.links as f64 / c.max(1) as f64),
-        "population_mean": share(f64::from(p.mean)),
-        "population_mean_points": card.low as f64 + card.range as f64 * share(f64::from(p.mean)),
+        "population_mean": rounded(share(f64::from(p.mean)), 4),
+        "population_mean_points": hundredths(card.low as f64 + card.range as f64 * share(f64::from(p.mean))),
         "rounds": rounds,
         "converged": p.converged(),
         "contraction_bound": p.contraction,
@@ -54,10 +56,12 @@ pub fn propagation(facts: &Facts) -> Value {
         "error_bound": settings.precision,
         "trust_gate": settings.trust.enabled,
         "neutral": neutral,
-        "neutral_share": neutral.map(|n| n as f64 / facts.population.scored.max(1) as f64),
+        "neutral_share": neutral
+            .filter(|_| facts.scored_shown())
+            .map(|n| rounded(n as f64 / facts.population.scored.max(1) as f64, 4)),
         "lift": {
             "subjects": shown.then_some(told),
-            "mean": facts.of_many(told, json!(hundredths(mean))),
+            "mean": if shown { facts.of_many(told, json!(hundredths(mean))) } else { Value::Null },
             "quantiles": facts.quantiles(&lifts),
             "histogram": histogram,
         },

@@ -9,7 +9,7 @@ use crate::disclosure::neighbours::large;
 use crate::disclosure::small;
 use crate::pipeline::model::{CATEGORIES, Card};
 use crate::statistics::calibration::Calibration;
-use crate::statistics::proportion::wilson;
+use crate::statistics::proportion::{rounded, wilson};
 use crate::statistics::ranking::{Difference, Levels, Ranking, difference};
 
 /// Scored subjects with an outcome, column by column.
@@ -23,6 +23,28 @@ pub struct Judged {
     pub points: [Vec<i64>; 5],
     /// Whether they went bad.
     pub bad: Vec<bool>,
+}
+
+/// Subjects by segment, in order of the model file.
+#[derive(Debug, Clone, Default)]
+pub struct Segments {
+    /// Those with a score.
+    pub scored: Vec<u64>,
+    /// Those without.
+    pub unscored: Vec<u64>,
+}
+
+impl Segments {
+    /// Counts subjects by segment and whether they have a score.
+    #[must_use]
+    pub fn of(segments: usize, subjects: impl Iterator<Item = (u8, bool)>) -> Self {
+        let mut found = Self { scored: vec![0; segments], unscored: vec![0; segments] };
+        for (segment, scored) in subjects {
+            let counts = if scored { &mut found.scored } else { &mut found.unscored };
+            counts[usize::from(segment)] += 1;
+        }
+        found
+    }
 }
 
 /// Outcomes in a part of the scale.
@@ -81,7 +103,8 @@ pub struct CategoryQuality {
 }
 
 /// Quality over outcomes of one horizon. Parts of the scale in which few subjects went bad, stayed good or have no outcome are
-/// joined with their neighbours; where few of all scored subjects have no outcome, no count is told.
+/// joined with their neighbours. Where few of all subjects have no outcome, or no score, no count is told, and figures are rounded
+/// so that none follows from them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Quality {
     /// Days over which outcomes were observed.
@@ -136,14 +159,20 @@ impl Judged {
 
     /// The quality; nothing when few subjects went bad or stayed good.
     #[must_use]
-    pub fn quality(&self, horizon_days: i64, card: &Card, scale: &ScoreScale, least: u64) -> Option<Quality> {
+    pub fn quality(
+        &self,
+        horizon_days: i64,
+        card: &Card,
+        scale: &ScoreScale,
+        who: &Segments,
+        least: u64,
+    ) -> Option<Quality> {
         let levels = self.levels(&self.scores);
         let all = levels.all();
         let fewest = least.max(1);
         if all.good < fewest || all.bad < fewest {
             return None;
         }
-        let ranking = levels.ranking()?;
         let nominal = card.scale.nominal;
         let by_score: BTreeMap<i64, (u64, u64)> = levels.iter().map(|(s, l)| (s, (l.good, l.bad))).collect();
         let of = |from: i64, below: i64| {
@@ -157,7 +186,7 @@ impl Judged {
             let pd = nominal.filter(|_| subjects > 0).map(|nominal| {
                 let sum: f64 =
                     by_score.range(from..below).map(|(s, l)| (l.0 + l.1) as f64 * nominal.pd(*s as f64)).sum();
-                sum / subjects as f64
+                rounded(sum / subjects as f64, 3)
             });
             BadRate {
                 bands,
@@ -172,14 +201,16 @@ impl Judged {
             }
         };
         let told = |counts: &[u64]| large(counts, least);
-        let counted = told(&of(i64::MIN, i64::MAX));
+        let counted = !scale.hides() && told(&of(i64::MIN, i64::MAX));
+        let decimals = if counted { 4 } else { 2 };
+        let ranking = levels.ranking()?.rounded(decimals);
         let cells: Vec<BadRate> = breakdown
             .cells
             .iter()
-            .filter(|(_, _, counts)| told(counts))
+            .filter(|(_, _, counts)| counted && told(counts))
             .map(|(from, below, counts)| rate(Vec::new(), *from, *below, counts))
             .collect();
-        let bands = breakdown.bands.into_iter().filter(|(_, counts)| told(counts));
+        let bands = breakdown.bands.into_iter().filter(|(_, counts)| counted && told(counts));
         let bands = bands.map(|(row, counts)| rate(row.bands, row.from, row.below, &counts)).collect();
         let (mut good_below, mut bad_below) = (0, 0);
         let roc = cells.iter().map(|cell| {
@@ -197,28 +228,31 @@ impl Judged {
             bands,
             cells,
             roc,
-            calibration: nominal.filter(|_| counted).and_then(|n| n.calibration(&levels)),
-            segments: self.segments(card, least),
-            categories: self.categories(),
+            calibration: nominal.filter(|_| counted).and_then(|n| n.calibration(&levels)).map(|c| c.rounded(4)),
+            segments: self.segments(card, who, counted, least),
+            categories: if counted { self.categories() } else { Vec::new() },
         })
     }
 
-    fn segments(&self, card: &Card, least: u64) -> Vec<SegmentQuality> {
-        let counts: Vec<[u64; 2]> = (0..card.segment.len())
+    fn segments(&self, card: &Card, who: &Segments, counted: bool, least: u64) -> Vec<SegmentQuality> {
+        let counts: Vec<[u64; 4]> = (0..card.segment.len())
             .map(|segment| {
                 let of = self.segments.iter().zip(&self.bad).filter(|(s, _)| usize::from(**s) == segment);
-                of.fold([0, 0], |[good, bad], (_, b)| [good + u64::from(!b), bad + u64::from(*b)])
+                let (good, bad) = of.fold((0, 0), |(good, bad), (_, b)| (good + u64::from(!b), bad + u64::from(*b)));
+                [good, bad, who.scored[segment].saturating_sub(good + bad), who.unscored[segment]]
             })
             .collect();
-        let told = told_segments(&counts, least);
+        let told = if counted { told_segments(&counts, least) } else { vec![false; counts.len()] };
         let names = card.segment.iter().map(|s| s.get_ref().name.clone());
         names
             .enumerate()
             .map(|(segment, name)| {
-                let [good, bad] = counts[segment];
+                let [good, bad, ..] = counts[segment];
                 let rows: Vec<usize> =
                     (0..self.len()).filter(|n| told[segment] && usize::from(self.segments[*n]) == segment).collect();
-                let ranking = |scores: &[i64]| Levels::of(rows.iter().map(|n| (scores[*n], self.bad[*n]))).ranking();
+                let ranking = |scores: &[i64]| {
+                    Levels::of(rows.iter().map(|n| (scores[*n], self.bad[*n]))).ranking().map(|r| r.rounded(4))
+                };
                 let alone = |c: usize| (CATEGORIES[c], ranking(&self.points[c]).map(|r| r.auc));
                 SegmentQuality {
                     segment: name,
@@ -238,29 +272,29 @@ impl Judged {
                 self.scores.iter().zip(&self.points[n]).map(|(score, points)| score - points).collect();
             CategoryQuality {
                 category,
-                alone: self.levels(&self.points[n]).ranking(),
-                without: self.levels(&rest).ranking(),
-                adds: difference(&self.scores, &rest, &self.bad),
+                alone: self.levels(&self.points[n]).ranking().map(|r| r.rounded(4)),
+                without: self.levels(&rest).ranking().map(|r| r.rounded(4)),
+                adds: difference(&self.scores, &rest, &self.bad).map(|d| d.rounded(4)),
             }
         };
         CATEGORIES.iter().enumerate().map(one).collect()
     }
 }
 
-/// The segments whose good and bad subjects may be told: none is small, and those that are not told are together large.
-fn told_segments(counts: &[[u64; 2]], least: u64) -> Vec<bool> {
+/// The segments whose good and bad subjects may be told: none of what a segment is divided into is small, and what is not told is
+/// together enough to hide every part.
+fn told_segments<const C: usize>(counts: &[[u64; C]], least: u64) -> Vec<bool> {
     let mut told: Vec<bool> = counts.iter().map(|c| c.iter().all(|n| !small(*n, least))).collect();
     loop {
-        let rest: Vec<&[u64; 2]> = counts.iter().zip(&told).filter(|(_, told)| !**told).map(|(c, _)| c).collect();
+        let rest: Vec<&[u64; C]> = counts.iter().zip(&told).filter(|(_, told)| !**told).map(|(c, _)| c).collect();
         let sum = |c: usize| rest.iter().map(|r| r[c]).sum::<u64>();
-        // What is not told must be two segments at least, and enough in each class to hide both.
-        let enough = rest.len() > 1 && (0..2).all(|c| sum(c) == 0 || sum(c) >= least + rest.len() as u64 - 1);
+        let enough = rest.len() > 1 && (0..C).all(|c| sum(c) == 0 || sum(c) >= least + rest.len() as u64 - 1);
         if rest.is_empty() || enough {
             return told;
         }
         let next = (0..counts.len())
             .filter(|n| told[*n])
-            .min_by_key(|n| (counts[*n][0] + counts[*n][1] == 0, counts[*n].iter().sum::<u64>()));
+            .min_by_key(|n| (counts[*n].iter().all(|c| *c == 0), counts[*n].iter().sum::<u64>()));
         match next {
             Some(next) => told[next] = false,
             None => return told,

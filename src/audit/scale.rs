@@ -140,10 +140,22 @@ impl ScoreScale {
         if cut { None } else { above.map(|c| c.subjects).sum() }
     }
 
+    /// The bands' names and lowest scores.
+    #[must_use]
+    pub fn band_edges(&self) -> Vec<(&str, i64)> {
+        self.names.iter().zip(&self.bands).map(|(name, cells)| (name.as_str(), self.edges[cells.start])).collect()
+    }
+
+    /// Whether something on it is hidden: few subjects have a score, or few have none.
+    #[must_use]
+    pub const fn hides(&self) -> bool {
+        self.all_hidden || self.hidden.is_some()
+    }
+
     /// The scores between which bands are told apart; none where a band is hidden.
     #[must_use]
     pub fn told_edges(&self) -> Vec<i64> {
-        if self.all_hidden || self.hidden.is_some() {
+        if self.hides() {
             return Vec::new();
         }
         self.groups.iter().map(|g| self.edges[self.bands[g.start].start]).collect()

@@ -10,6 +10,7 @@ use super::scale::ScoreScale;
 use crate::disclosure::neighbours::{merged, sum};
 use crate::disclosure::small;
 use crate::pipeline::model::CATEGORIES;
+use crate::statistics::proportion::rounded;
 
 /// About so many cells are in a category's histogram.
 const CELLS: usize = 30;
@@ -86,7 +87,7 @@ fn reasons(facts: &Facts) -> Value {
     few.sort_by(|a, b| a.1.code.cmp(&b.1.code));
     let row = |(count, reason): (u64, &crate::pipeline::model::Reason)| {
         let subjects = facts.part_of_scored(count);
-        let share = subjects.map(|s| s as f64 / scored.max(1) as f64);
+        let share = subjects.filter(|_| facts.scored_shown()).map(|s| rounded(s as f64 / scored.max(1) as f64, 4));
         json!({ "code": reason.code, "text": reason.text, "subjects": subjects, "share": share })
     };
     Value::Array(shown.into_iter().chain(few).map(row).collect())

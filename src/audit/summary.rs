@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::quality::Judged;
+use super::quality::{Judged, Segments};
 use super::scale::ScoreScale;
 use super::{Facts, coverage, drift, fairness, features, inputs, propagation, provenance, scores, text};
 use crate::ingest::outcomes::Outcome;
@@ -31,13 +31,13 @@ pub fn summary(facts: &Facts) -> Summary {
         "coverage": coverage::coverage(facts),
         "scores": scores::scores(facts, &scale),
         "features": features::features(facts),
-        "drift": drift::drift(facts),
+        "drift": drift::drift(facts, &scale),
         "propagation": propagation::propagation(facts),
         "policy": coverage::policy(facts),
         "disputes": coverage::disputes(facts),
         "consents": coverage::consents(facts),
         "privileges": coverage::privileges(facts, &scale),
-        "gates": gates(facts),
+        "gates": facts.verdicts,
         "quality": quality(facts, &scale),
         "fairness": fairness::fairness(facts, &scale),
         "privacy": { "min_cell": facts.least() },
@@ -46,19 +46,6 @@ pub fn summary(facts: &Facts) -> Summary {
     });
     let text = text::text(facts, &json);
     Summary { json, text }
-}
-
-/// The gates; where few subjects have no score, or few have one, the share that would tell their number is left out.
-fn gates(facts: &Facts) -> Value {
-    let hidden = facts.part_of_all(facts.population.scored).is_none();
-    let mut verdicts = json!(facts.verdicts);
-    for verdict in verdicts.as_array_mut().into_iter().flatten() {
-        if hidden && verdict["gate"] == "min_scored_share" {
-            verdict["measured"] = Value::Null;
-            verdict["message"] = json!("too few subjects are scored, or are not scored, for their share to be shown");
-        }
-    }
-    verdicts
 }
 
 /// Quality by horizon; the horizon with most outcomes, of several the longest, stands at the top.
@@ -80,7 +67,10 @@ fn quality(facts: &Facts, scale: &ScoreScale) -> Value {
     let horizons = facts.data.outcomes.chunk_by(|a, b| a.horizon_days == b.horizon_days);
     let mut horizons: Vec<(i64, Judged)> = horizons.map(|group| (group[0].horizon_days, judged(group))).collect();
     horizons.sort_by_key(|(days, judged)| (std::cmp::Reverse(judged.len()), std::cmp::Reverse(*days)));
-    let mut all = horizons.iter().filter_map(|(days, j)| j.quality(*days, &facts.job.model.card, scale, facts.least()));
+    let model = &facts.job.model.card;
+    let subjects = rows.segment.iter().copied().zip(rows.score.iter().map(|s| *s != NONE));
+    let who = Segments::of(model.segment.len(), subjects);
+    let mut all = horizons.iter().filter_map(|(days, j)| j.quality(*days, model, scale, &who, facts.least()));
     let Some(main) = all.next() else { return Value::Null };
     let mut value = json!(main);
     if let Some(object) = value.as_object_mut() {

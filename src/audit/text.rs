@@ -40,9 +40,11 @@ pub fn text(facts: &Facts, json: &Value) -> String {
         }
     }
     if let Some(friends) = facts.friends {
-        let (links, counted) = (thousands(friends.links), thousands(friends.counted));
-        let _ = write!(text, "  friends    {links} links between {counted} subjects");
         let propagation = &json["propagation"];
+        let _ = write!(text, "  friends    {} links", thousands(friends.links));
+        if let Some(counted) = propagation["counted_subjects"].as_u64() {
+            let _ = write!(text, " between {} subjects", thousands(counted));
+        }
         if let Some(neutral) = propagation["neutral_share"].as_f64() {
             let _ = write!(text, "; {:.1} % neutral", 100.0 * neutral);
         }
@@ -68,7 +70,7 @@ pub fn text(facts: &Facts, json: &Value) -> String {
             (false, Some(_)) => "FAILED, accepted",
             (false, None) => "FAILED",
         };
-        let found = verdict.measured.map_or_else(|| "nothing to compare with".to_owned(), |m| format!("{m:.4}"));
+        let found = verdict.measured.map_or_else(|| verdict.message.clone(), |m| format!("{m:.4}"));
         let _ = writeln!(text, "  gate {} {mark}: {found} (limit {})", verdict.gate, verdict.limit);
     }
     let _ = write!(text, "  {:.1} s, run {}", facts.seconds, facts.run);

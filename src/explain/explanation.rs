@@ -10,7 +10,7 @@ use super::parts::{CategoryLine, Explanation, FeatureLine, NextBin, Override, Re
 use super::records;
 use crate::features::plan::none_column;
 use crate::pipeline::catalogue::Unit;
-use crate::pipeline::model::{CATEGORIES, RELATIONSHIPS};
+use crate::pipeline::model::{Baseline, CATEGORIES, RELATIONSHIPS};
 use crate::runs::distributions::Distributions;
 use crate::runs::kept::KeptRun;
 use crate::score::card::{CardFeature, Origin};
@@ -75,6 +75,12 @@ pub fn explain(run: &KeptRun, subject: &str) -> Result<Explanation> {
         confidence: confidence.map_or(0.0, |c| c.value(0)),
         low: card.scale.low,
         high: card.scale.high,
+        baseline: match card.reasons.baseline {
+            Baseline::PopulationMean => "the segment's mean",
+            Baseline::NearCutoff => "the mean near the cut-off",
+            Baseline::Max => "the best bin",
+            Baseline::Neutral => "neutral",
+        },
         scored,
         reasons: reasons(run, &row, &missing)?,
         disputed_records: row.number("disputed_records")?.unwrap_or(0),

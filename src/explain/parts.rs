@@ -150,6 +150,8 @@ pub struct Explanation {
     pub low: i64,
     /// The highest score.
     pub high: i64,
+    /// What features are short of, which is where reasons come from.
+    pub baseline: &'static str,
     /// The score, unless the status has none.
     pub scored: Option<Scored>,
     /// The reasons, the costliest first.

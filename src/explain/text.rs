@@ -58,6 +58,7 @@ fn of_scored(t: &mut String, it: &Explanation, s: &Scored) {
     }
     let _ = writeln!(t, "{:<32} {:>22} {:>16} {:>7}", "lowest score", "", "", it.low);
     let _ = writeln!(t, "{:<32} {:>22} {:>16} {:>7}", "sum", "", "", s.sum);
+    let _ = writeln!(t, "(short by: points less than {}, where reasons come from; negative is more)", it.baseline);
     if let Some(policy) = &s.policy {
         let _ = writeln!(t, "{:<32} {:>22} {:>16} {:>7}  {}", policy.code, "", "", s.score, policy.about);
     }

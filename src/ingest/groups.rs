@@ -62,6 +62,9 @@ impl<'a> Groups<'a> {
     /// # Errors
     /// When a column has more values than groups can have.
     pub fn read(&self, scan: &Scan, batch: &Batch, spine: &Spine) -> Result<()> {
+        for (name, column) in self.export.extra.iter().zip(&batch.extra).filter(|(_, c)| c.data_type().is_nested()) {
+            bail!("groups: the column `{name}` is {}, which names no groups; leave it out", column.data_type());
+        }
         let columns = batch.extra.iter().map(|c| cast(c, &DataType::Utf8)).collect::<Result<Vec<_>, _>>()?;
         let checked = scan.check_each(batch, Some(spine))?;
         let mut state = self.state.lock().map_err(|_| anyhow!("another thread failed"))?;
@@ -71,7 +74,7 @@ impl<'a> Groups<'a> {
                 for (column, words) in columns.iter().zip(&mut state.words) {
                     let column = column.as_string::<i32>();
                     let at = *at as usize;
-                    groups.push(if column.is_null(at) {
+                    groups.push(if column.is_null(at) || column.value(at).is_empty() {
                         None
                     } else {
                         Some(self.code(words, column.value(at), groups.len())?)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::disclosure::{part, small};
 use crate::pipeline::file::Gates;
 use crate::statistics::stability::{grew, in_cells, psi, psi_by_chance, quantile_cells};
 
@@ -14,7 +15,7 @@ pub struct Verdict {
     pub gate: &'static str,
     /// Whether the result meets it, or need not.
     pub passed: bool,
-    /// What was measured; null where there was nothing to measure against.
+    /// What was measured; null where there was nothing to measure against, or it would tell a small count of subjects.
     pub measured: Option<f64>,
     /// The limit.
     pub limit: f64,
@@ -57,7 +58,12 @@ pub struct Measured<'a> {
     pub converged: Option<bool>,
     /// Where bands begin, and their names.
     pub bands: &'a [(i64, String)],
+    /// The smallest count of subjects that may be told.
+    pub least: u64,
 }
+
+/// Said instead of a figure that would tell a small count.
+const UNTOLD: &str = "too few subjects are scored, or are not scored, for the figure to be told";
 
 /// How far scores moved since an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -75,6 +81,23 @@ impl Counts {
     #[must_use]
     pub fn scored(&self) -> u64 {
         self.scores.iter().sum()
+    }
+
+    /// Whether the number of scored subjects may be told.
+    fn told(&self, least: u64) -> bool {
+        part(self.scored(), self.subjects, least).is_some()
+    }
+
+    /// Whether the number of subjects of every band may be.
+    fn bands_told(&self, measured: &Measured) -> bool {
+        (0..measured.bands.len()).all(|n| !small(self.within(measured.bands, n), measured.least))
+    }
+
+    /// Subjects in a band.
+    fn within(&self, bands: &[(i64, String)], n: usize) -> u64 {
+        let from = usize::try_from(bands[n].0).unwrap_or(0);
+        let to = bands.get(n + 1).map_or(usize::MAX, |b| usize::try_from(b.0).unwrap_or(0));
+        self.scores.iter().take(to).skip(from).sum()
     }
 
     /// How far scores moved since an earlier run; nothing when one of the two has none.
@@ -107,31 +130,43 @@ pub fn check(gates: &Gates, measured: &Measured) -> Vec<Verdict> {
     if let Some(limit) = gates.max_quarantined_share {
         let worst = now.quarantined.iter().max_by(|a, b| share(*a.1).total_cmp(&share(*b.1)));
         let (table, found) = worst.map_or(("", 0.0), |(t, c)| (t.as_str(), share(*c)));
-        let message = format!(
-            "{:.2} % of the visible rows of {table} are quarantined; see quarantine/{table}.parquet",
-            100.0 * found
-        );
+        let message = match found > 0.0 {
+            true => format!(
+                "{:.2} % of the visible rows of {table} are quarantined; see quarantine/{table}.parquet",
+                100.0 * found
+            ),
+            false => "no row is quarantined".to_owned(),
+        };
         verdict("max_quarantined_share", found <= limit, Some(found), limit, message);
     }
     if let Some(limit) = gates.min_scored_share {
         let found = share((now.scored(), now.subjects));
-        let message = format!(
-            "{:.1} % of the subjects have a score; see coverage in audit.json for why the others have none",
-            100.0 * found
+        let told = now.told(measured.least).then_some(found);
+        let message = told.map_or_else(
+            || UNTOLD.to_owned(),
+            |found| {
+                let share = 100.0 * found;
+                format!(
+                    "{share:.1} % of the subjects have a score; see coverage in audit.json for why the others have none"
+                )
+            },
         );
-        verdict("min_scored_share", found >= limit, Some(found), limit, message);
+        verdict("min_scored_share", found >= limit, told, limit, message);
     }
     let nothing = || "there is no earlier published run to compare with".to_owned();
     if let Some(limit) = gates.max_psi {
         match measured.before.and_then(|b| Some((b, now.shift(b)?))) {
             None => verdict("max_psi", true, None, limit, nothing()),
             Some((before, shift)) => {
-                let message = format!(
+                let told = now.told(measured.least) && before.told(measured.least);
+                let figures = format!(
                     "scores moved by a PSI of {:.4} since {} (chance alone stays below {:.4}); see drift and features in audit.json, \
                      and which inputs changed",
                     shift.psi, before.of, shift.by_chance
                 );
-                verdict("max_psi", shift.psi <= limit.max(shift.by_chance), Some(shift.psi), limit, message);
+                let message = if told { figures } else { UNTOLD.to_owned() };
+                let psi = (shift.psi * 10_000.0).round() / 10_000.0;
+                verdict("max_psi", shift.psi <= limit.max(shift.by_chance), told.then_some(psi), limit, message);
             }
         }
     }
@@ -156,12 +191,15 @@ pub fn check(gates: &Gates, measured: &Measured) -> Vec<Verdict> {
             None => verdict("max_band_jump", true, None, limit, nothing()),
             Some(before) => {
                 let (band, found, fails) = worst_jump(before, now, measured.bands, limit);
-                let message = format!(
+                let told = [now, before].iter().all(|c| c.told(measured.least) && c.bands_told(measured));
+                let figures = format!(
                     "the share of the band {band} changed by {:.1} percentage points since {}; see scores and drift in audit.json",
                     100.0 * found,
                     before.of
                 );
-                verdict("max_band_jump", !fails, Some(found), limit, message);
+                let message =
+                    if told { figures } else { "a band has too few subjects for the figure to be told".to_owned() };
+                verdict("max_band_jump", !fails, told.then_some(found), limit, message);
             }
         }
     }
@@ -195,11 +233,7 @@ fn worst_growth<'a>(before: &Counts, now: &'a Counts, limit: f64) -> (Option<&'a
 
 /// The band whose share changed most, by how much, and whether that is too much and more than chance.
 fn worst_jump<'a>(before: &Counts, now: &Counts, bands: &'a [(i64, String)], limit: f64) -> (&'a str, f64, bool) {
-    let count = |counts: &Counts, n: usize| -> u64 {
-        let from = usize::try_from(bands[n].0).unwrap_or(0);
-        let to = bands.get(n + 1).map_or(usize::MAX, |b| usize::try_from(b.0).unwrap_or(0));
-        counts.scores.iter().take(to).skip(from).sum()
-    };
+    let count = |counts: &Counts, n: usize| counts.within(bands, n);
     let jumps = (0..bands.len()).map(|n| {
         let (old, new) = ((count(before, n), before.scored()), (count(now, n), now.scored()));
         let jump = (share(new) - share(old)).abs();
@@ -233,7 +267,7 @@ mod tests {
             propagation_converged: Some(true),
         };
         let bands = [(350, "poor".to_owned()), (600, "good".to_owned())];
-        let measured = Measured { now, before: Some(before), converged: Some(true), bands: &bands };
+        let measured = Measured { now, before: Some(before), converged: Some(true), bands: &bands, least: 1 };
         check(&gates, &measured).into_iter().filter(|v| !v.passed).map(|v| v.gate).collect()
     }
 

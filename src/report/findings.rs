@@ -150,6 +150,9 @@ pub fn first(audit: &Value) -> First {
             );
         }
     }
+    if audit["coverage"]["scored"] == 0 {
+        find(Level::Look, "coverage", "Nobody has a score.".to_owned());
+    }
     let changes = changes(audit, &mut find);
     findings.sort_by_key(|f| std::cmp::Reverse(f.level));
     let looks = findings.iter().filter(|f| f.level == Level::Look).count();
@@ -157,7 +160,9 @@ pub fn first(audit: &Value) -> First {
         (0, 0, 0) => (Level::Good, "Every gate passed; nothing needs a look.".to_owned()),
         (0, 0, n) => (Level::Good, format!("Every gate passed; {} a look.", plural_verb(n, "thing", "needs", "need"))),
         (0, n, _) => (Level::Look, format!("Published although {} failed; the reason is below.", plural(n, "gate"))),
-        (n, _, _) => (Level::Bad, format!("Not published: {} failed. The earlier table stands.", plural(n, "gate"))),
+        (n, _, _) => {
+            (Level::Bad, format!("Not published: {} failed. What was published before stays.", plural(n, "gate")))
+        }
     };
     First { level, headline, findings, changes }
 }

@@ -133,18 +133,20 @@ pub fn compare(a: &KeptRun, b: &KeptRun) -> Result<Comparison> {
         pairs.iter().copied().filter(|(i, j)| sa[*i].is_some() && sb[*j].is_some()).collect();
     let value = |v: &[Option<i16>], at: usize| i64::from(v[at].unwrap_or(0));
     let mut moves: Vec<i64> = scored.iter().map(|(i, j)| value(&sb, *j) - value(&sa, *i)).collect();
-    let enough = moves.len() as u64 >= least.max(1);
     let (matching, all) = (pairs.len() as u64, moves.len() as u64);
+    let enough = all >= least.max(1) && part(all, matching, least).is_some();
     let of_scored = |count: u64| part(count, all, least);
     let count = all.max(1) as f64;
     let mean = moves.iter().sum::<i64>() as f64 / count;
     let mean_size = moves.iter().map(|m| m.abs()).sum::<i64>() as f64 / count;
-    let categories = categories(&one, &other, &scored, &moves, &of_scored)?;
+    let categories = if enough { categories(&one, &other, &scored, &moves, &of_scored)? } else { Vec::new() };
     let features = if enough { features(a, b, &one, &other, &scored, &of_scored)? } else { Vec::new() };
     moves.sort_unstable();
     // The two tables' sizes are known, so the one tells the other.
     let only = part(only_a, only_a + matching, least).zip(part(only_b, only_b + matching, least));
-    let histogram = histogram(&moves, least);
+    // Where few of the subjects in both are not scored in both, or the other way round, no sum or mean may tell how many.
+    let told = part(all, matching, least).is_some();
+    let histogram = if told { histogram(&moves, least) } else { Vec::new() };
     let statuses = |run: &KeptRun| run.model.card.status.iter().map(|s| s.get_ref().name.clone()).collect::<Vec<_>>();
     let bands = |run: &KeptRun| run.model.card.band.iter().map(|b| b.get_ref().name.clone()).collect::<Vec<_>>();
     let (by_status, by_band) = ((statuses(a), statuses(b)), (bands(a), bands(b)));
@@ -154,14 +156,14 @@ pub fn compare(a: &KeptRun, b: &KeptRun) -> Result<Comparison> {
         only_a: only.map(|o| o.0),
         only_b: only.map(|o| o.1),
         both: only.map(|_| matching),
-        statuses: counted(&one, &other, &pairs, "status", &by_status, least)?,
+        statuses: counted(&one, &other, &pairs, "status", &by_status, least)?.filter(|_| only.is_some()),
         scored: part(all, matching, least),
         unmoved: histogram.iter().find(|m| m.from == 0 && m.to == 0).and_then(|m| m.subjects),
         mean: enough.then_some(mean),
         mean_size: enough.then_some(mean_size),
-        quantiles: quantiles(&moves, least),
+        quantiles: if enough { quantiles(&moves, least) } else { BTreeMap::new() },
         histogram,
-        bands: counted(&one, &other, &scored, "band", &by_band, least)?,
+        bands: counted(&one, &other, &scored, "band", &by_band, least)?.filter(|_| told),
         categories,
         features,
         reasons: reasons(&one, &other, &pairs, &|count| part(count, matching, least))?,

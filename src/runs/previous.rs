@@ -14,6 +14,7 @@ use super::distributions::Distributions;
 use super::folder::{AUDIT, RunFolder};
 use super::ledger::{Event, Ledger, Line};
 use super::publication::SCORES;
+use crate::disclosure::part;
 use crate::ingest::conservation::Class;
 use crate::ingest::spine::Ids;
 use crate::publish::gates::Counts;
@@ -118,6 +119,12 @@ fn quarantined(audit: &Value) -> BTreeMap<String, (u64, u64)> {
 }
 
 impl Previous {
+    /// Whether the number of its scored subjects may be told.
+    #[must_use]
+    pub fn scored_shown(&self, least: u64) -> bool {
+        part(self.scores.iter().sum(), self.subjects, least).is_some()
+    }
+
     /// Calls `seen` with the place of every subject of either run in this one and in a later one; both are in order.
     pub fn matched(&self, later: &Ids, mut seen: impl FnMut(Option<usize>, Option<usize>)) {
         matched(&self.ids, later, &mut seen);

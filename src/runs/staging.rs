@@ -84,7 +84,13 @@ pub fn stage(run: &Run, folder: &RunFolder) -> Result<Staged> {
     let before = previous.as_ref().map(Previous::counts);
     let bands = job.model.card.band.iter().map(|b| (b.get_ref().from, b.get_ref().name.clone())).collect::<Vec<_>>();
     let converged = friends.as_ref().map(|f| f.propagated.converged());
-    let measured = Measured { now: &now, before: before.as_ref(), converged, bands: &bands };
+    let measured = Measured {
+        now: &now,
+        before: before.as_ref(),
+        converged,
+        bands: &bands,
+        least: job.pipeline.settings.privacy.min_cell,
+    };
     let mut verdicts = gates::check(&job.pipeline.settings.gates, &measured);
     for verdict in verdicts.iter_mut().filter(|v| !v.passed) {
         verdict.accepted = run.accept.iter().find(|a| a.gate == verdict.gate).map(|a| a.because.clone());
@@ -239,7 +245,7 @@ fn inputs(job: &Job, hashes: &[Vec<Hash>]) -> Vec<Input> {
                     table: export.table.name.clone(),
                     rows: file.rows(),
                     bytes: file.bytes,
-                    ignored_columns: file.ignored.clone(),
+                    ignored_columns: file.ignored.iter().filter(|c| !export.extra.contains(c)).cloned().collect(),
                 },
             });
         }

@@ -7,6 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::proportion::rounded;
 use super::ranking::Levels;
 
 /// What a score is nominally worth.
@@ -36,6 +37,22 @@ pub struct Calibration {
     pub intercept: Option<f64>,
     /// What to multiply them by; 1 when calibrated.
     pub slope: Option<f64>,
+}
+
+impl Calibration {
+    /// The same to so many decimals.
+    #[must_use]
+    pub fn rounded(self, decimals: i32) -> Self {
+        let to = |v: f64| rounded(v, decimals);
+        Self {
+            mean_pd: to(self.mean_pd),
+            observed: to(self.observed),
+            brier: to(self.brier),
+            log_loss: to(self.log_loss),
+            intercept: self.intercept.map(to),
+            slope: self.slope.map(to),
+        }
+    }
 }
 
 impl Nominal {

@@ -3,6 +3,13 @@
 /// Standard deviations on either side that hold 95 % of a normal distribution.
 pub const Z95: f64 = 1.959_963_984_540_054;
 
+/// A figure to so many decimals: enough for a person, and too few to work a count of subjects out of it.
+#[must_use]
+pub fn rounded(figure: f64, decimals: i32) -> f64 {
+    let unit = 10_f64.powi(decimals);
+    (figure * unit).round() / unit
+}
+
 /// The probability that a standard normal variable is at most `z`.
 #[must_use]
 pub fn normal_cdf(z: f64) -> f64 {

@@ -8,7 +8,7 @@
 
 use serde::Serialize;
 
-use super::proportion::{Z95, normal_cdf};
+use super::proportion::{Z95, normal_cdf, rounded};
 
 /// Good and bad subjects by score; scores are points, so they lie close together.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +52,33 @@ pub struct Difference {
     pub high: f64,
     /// The chance of a difference of this size or more if there were none; nothing when the two never differ.
     pub p_value: Option<f64>,
+}
+
+impl Ranking {
+    /// The same to so many decimals: an exact area is a fraction that tells how many subjects it is of.
+    #[must_use]
+    pub fn rounded(self, decimals: i32) -> Self {
+        Self {
+            auc: rounded(self.auc, decimals),
+            auc_low: self.auc_low.map(|v| rounded(v, decimals)),
+            auc_high: self.auc_high.map(|v| rounded(v, decimals)),
+            gini: rounded(self.gini, decimals),
+            ks: rounded(self.ks, decimals),
+        }
+    }
+}
+
+impl Difference {
+    /// The same to so many decimals.
+    #[must_use]
+    pub fn rounded(self, decimals: i32) -> Self {
+        Self {
+            difference: rounded(self.difference, decimals),
+            low: rounded(self.low, decimals),
+            high: rounded(self.high, decimals),
+            p_value: self.p_value.map(|p| rounded(p, decimals)),
+        }
+    }
 }
 
 impl Levels {

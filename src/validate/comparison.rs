@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::outcomes::{Outcomes, Rows};
 use super::scored::ScoredTable;
-use crate::disclosure::small;
+use crate::disclosure::{part, small};
 use crate::pipeline::model::CATEGORIES;
 use crate::runs::compare::matched;
 use crate::runs::kept::KeptRun;
@@ -30,10 +30,10 @@ pub struct Areas {
 pub struct Horizon {
     /// Days over which outcomes were observed.
     pub horizon_days: i64,
-    /// Subjects with an outcome that both score.
-    pub subjects: u64,
+    /// Subjects with an outcome that both score; nothing where few that one of them scores are not among them.
+    pub subjects: Option<u64>,
     /// Those that went bad.
-    pub bad: u64,
+    pub bad: Option<u64>,
     /// The scores.
     pub scores: Areas,
     /// The scores within each segment of A; left out where few went bad or stayed good.
@@ -97,10 +97,12 @@ pub fn compare(
         if bad < least || pairs.len() as u64 - bad < least {
             continue;
         }
+        let scored = |t: &ScoredTable| t.scores.iter().filter(|s| **s != NONE).count() as u64;
+        let told = [one, other].iter().all(|t| part(pairs.len() as u64, scored(t), least).is_some());
         horizons.push(Horizon {
             horizon_days: group[0].horizon_days,
-            subjects: pairs.len() as u64,
-            bad,
+            subjects: told.then_some(pairs.len() as u64),
+            bad: told.then_some(bad),
             scores: areas("score", &pairs, &|i| i64::from(one.scores[i]), &|j| i64::from(other.scores[j])),
             segments: segments(a, one, other, &pairs, least),
             categories: CATEGORIES

@@ -113,8 +113,8 @@ pub fn comparison(c: &Comparison) -> String {
             t,
             "\n{} days: {} subjects scored by both, {} bad",
             h.horizon_days,
-            thousands(h.subjects),
-            thousands(h.bad)
+            count(h.subjects),
+            count(h.bad)
         );
         let _ = writeln!(t, "  {:<28} {:<28} {:<28} {:<32} p", "", "AUC of A", "AUC of B", "B less A, 95 % by DeLong");
         line(&mut t, &h.scores);

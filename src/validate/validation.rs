@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::outcomes::{Outcomes, Rows};
 use super::scored::ScoredTable;
-use crate::audit::quality::{Judged, Quality};
+use crate::audit::quality::{Judged, Quality, Segments};
 use crate::ingest::outcomes::Outcome;
 use crate::runs::kept::KeptRun;
 use crate::score::rows::NONE;
@@ -35,7 +35,9 @@ pub fn validate(run: &KeptRun, table: &ScoredTable, outcomes: Outcomes) -> Valid
         .map(|group| (group[0].horizon_days, judged(table, group)))
         .collect();
     horizons.sort_by_key(|(days, judged)| (std::cmp::Reverse(judged.len()), std::cmp::Reverse(*days)));
-    let quality = |(days, j): &(i64, Judged)| j.quality(*days, &run.model.card, &scale, least);
+    let subjects = table.segments.iter().copied().zip(table.scores.iter().map(|s| *s != NONE));
+    let who = Segments::of(run.model.card.segment.len(), subjects);
+    let quality = |(days, j): &(i64, Judged)| j.quality(*days, &run.model.card, &scale, &who, least);
     let parameters = run.manifest.parameters();
     Validation {
         run: run.run.id.clone(),

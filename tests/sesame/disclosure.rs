@@ -70,6 +70,8 @@ struct Atom {
     score: Option<i64>,
     bad: Option<bool>,
     groups: Vec<Option<String>>,
+    /// Whether anything is told of its friends.
+    friends: bool,
 }
 
 struct World {
@@ -110,9 +112,11 @@ fn text(batch: &RecordBatch, name: &str) -> Vec<Option<String>> {
     column.iter().map(|v| v.map(ToOwned::to_owned)).collect()
 }
 
-fn world(work: &Workdir, export: &Path, least: u64) -> World {
+fn world(work: &Workdir, export: &Path, outcomes: &Path, least: u64) -> World {
     let scores = read(&work.scores_path("out"));
-    let outcomes = read(&export.join("outcomes.parquet"));
+    let outcomes = read(outcomes);
+    let friends = glob::glob(work.path("out/runs/*/relationships.parquet").to_str().unwrap()).unwrap().next();
+    let friends: Vec<Option<String>> = friends.map_or_else(Vec::new, |p| text(&read(&p.unwrap()), "subject_id"));
     let bad = outcomes.column_by_name("bad").unwrap().as_boolean().clone();
     let bad: BTreeMap<String, bool> =
         text(&outcomes, "subject_id").into_iter().enumerate().map(|(n, id)| (id.unwrap(), bad.value(n))).collect();
@@ -133,6 +137,7 @@ fn world(work: &Workdir, export: &Path, least: u64) -> World {
             segment: segment[n].clone().unwrap(),
             score: score.is_valid(n).then(|| i64::from(score.value(n))),
             bad: bad.get(&id).copied(),
+            friends: friends.binary_search(&Some(id.clone())).is_ok(),
             groups: groups.get(&id).cloned().unwrap_or_else(|| vec![None, None]),
         };
         *atoms.entry(atom).or_default() += 1;
@@ -167,6 +172,26 @@ fn learn(world: &mut World, audit: &Value) {
     for row in list(&audit["privileges"]) {
         let from = row["from"].as_i64().unwrap();
         world.shows(&row["subjects"], &format!("{row}"), &|a| a.score.is_some_and(|s| s >= from));
+    }
+    let propagation = &audit["propagation"];
+    world.shows(&propagation["neutral"], "neutral", &|a| a.score.is_some() && !a.friends);
+    world.shows(&propagation["lift"]["subjects"], "moved by friends", &|a| a.friends);
+    let lifts = list(&propagation["lift"]["histogram"]);
+    if !lifts.is_empty() {
+        let sum = lifts.iter().map(|c| c["subjects"].as_u64().unwrap()).sum::<u64>();
+        world.shows(&sum.into(), "the histogram of what friends moved", &|a| a.friends);
+    }
+    if let (Some(neutral), Some(share)) = (propagation["neutral"].as_f64(), propagation["neutral_share"].as_f64()) {
+        let (_, scored) = world.sum(&|a| a.score.is_some());
+        assert!((neutral / scored as f64 - share).abs() < 1e-3);
+        world.shows(&scored.into(), "scored, by the share that is neutral", &|a| a.score.is_some());
+    }
+    for category in list(&audit["scores"]["categories"]) {
+        let cells = list(&category["histogram"]);
+        if cells.iter().all(|c| c["subjects"].is_u64()) {
+            let sum = cells.iter().map(|c| c["subjects"].as_u64().unwrap()).sum::<u64>();
+            world.shows(&sum.into(), "the histogram of a category", &|a| a.score.is_some());
+        }
     }
     let quality = &audit["quality"];
     world.shows(&quality["subjects"], "with an outcome", &|a| a.score.is_some() && a.bad.is_some());
@@ -208,11 +233,14 @@ fn ask(world: &World) -> usize {
     let mut ask = |what: String, of: &dyn Fn(&Atom) -> bool| small += usize::from(world.hides_what_is_small(&what, of));
     ask("those without a score".to_owned(), &|a| a.score.is_none());
     ask("those with a score".to_owned(), &|a| a.score.is_some());
+    ask("those with a score and no outcome".to_owned(), &|a| a.score.is_some() && a.bad.is_none());
+    ask("those with few friends".to_owned(), &|a| a.score.is_some() && !a.friends);
     for status in distinct(&|a| a.status.clone()) {
         ask(format!("status {status}"), &|a| a.status == status);
     }
     for segment in distinct(&|a| a.segment.clone()) {
         ask(format!("segment {segment}"), &|a| a.segment == segment);
+        ask(format!("segment {segment} without a score"), &|a| a.segment == segment && a.score.is_none());
         for bad in [None, Some(false), Some(true)] {
             ask(format!("segment {segment} {bad:?}"), &|a| a.segment == segment && a.score.is_some() && a.bad == bad);
         }
@@ -265,27 +293,81 @@ fn bins_stay_hidden(work: &Workdir, audit: &Value, least: u64) {
     }
 }
 
-fn audited(work: &Workdir, export: &Path, least: u64) -> (World, Value) {
+/// A population and how it is scored.
+struct Case {
+    export: std::path::PathBuf,
+    outcomes: std::path::PathBuf,
+    more: Vec<String>,
+}
+
+fn audited(work: &Workdir, case: &Case, least: u64) -> (World, Value, String) {
     let _ = std::fs::remove_dir_all(work.path("out"));
-    let gates = ["--set", "gates.min_scored_share=0.0", "--set", "gates.max_quarantined_share=1.0"];
-    let cell = format!("privacy.min_cell={least}");
-    work.run(export, "out", &[gates.as_slice(), &["--set", &cell]].concat()).expect(0);
-    (world(work, export, least), work.audit("out"))
+    let mut more = vec!["--set".to_owned(), format!("inputs.outcomes=\"{}\"", case.outcomes.display())];
+    for set in ["gates.min_scored_share=0.0", "gates.max_quarantined_share=1.0", &format!("privacy.min_cell={least}")] {
+        more.extend(["--set".to_owned(), set.to_owned()]);
+    }
+    more.extend(case.more.iter().cloned());
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    let said = work.run(&case.export, "out", &more).expect(0).err;
+    (world(work, &case.export, &case.outcomes, least), work.audit("out"), said)
+}
+
+/// The sample and made populations; each also with few subjects who have no score, and with few scored ones without an outcome.
+fn cases(work: &Workdir) -> Vec<Case> {
+    let mut exports = vec![repository("data-samples/small")];
+    for (seed, subjects) in [("3", "120"), ("4", "400"), ("5", "2500")] {
+        work.sesame(["generate", &format!("e{seed}"), "--subjects", subjects, "--seed", seed, "--months", "8"])
+            .expect(0);
+        exports.push(work.path(&format!("e{seed}")));
+    }
+    work.copy(&repository("pipelines/models"), "models");
+    work.copy(&repository("pipelines/features"), "features");
+    let model = work.path("models/standard.toml");
+    let text = std::fs::read_to_string(&model).unwrap();
+    let lax = text
+        .replace(
+            "COALESCE(statements, 0) < 6 AND COALESCE(utility_bills, 0) < 3",
+            "COALESCE(statements, 0) < 0 AND COALESCE(utility_bills, 0) < 3",
+        )
+        .replace("COALESCE(months_since_purchase, 999)) >= 6", "COALESCE(months_since_purchase, 999)) >= 1000")
+        .replace("conflicting_share >= 0.5", "conflicting_share >= 5");
+    assert_ne!(text, lax);
+    std::fs::write(&model, lax).unwrap();
+    let everyone =
+        ["--set", "inputs.consents=\"\"", "--set", "consent_statement=\"test\"", "--model", model.to_str().unwrap()];
+    let everyone: Vec<String> = everyone.iter().map(ToString::to_string).collect();
+    let mut cases = Vec::new();
+    for (n, export) in exports.iter().enumerate() {
+        let all = export.join("outcomes.parquet");
+        let outcomes = read(&all);
+        let fewer = work.path(&format!("outcomes{n}.parquet"));
+        crate::exports::write(&fewer, &outcomes.slice(4, outcomes.num_rows() - 4));
+        cases.push(Case { export: export.clone(), outcomes: all.clone(), more: Vec::new() });
+        cases.push(Case { export: export.clone(), outcomes: fewer, more: Vec::new() });
+        cases.push(Case { export: export.clone(), outcomes: all, more: everyone.clone() });
+    }
+    cases
 }
 
 #[test]
 fn no_small_count_follows_from_what_an_audit_shows() {
     let work = Workdir::new();
-    let mut exports = vec![repository("data-samples/small")];
-    for (seed, subjects) in [("3", "120"), ("4", "400"), ("5", "1500")] {
-        work.sesame(["generate", &format!("e{seed}"), "--subjects", subjects, "--seed", seed, "--months", "8"])
-            .expect(0);
-        exports.push(work.path(&format!("e{seed}")));
-    }
-    let (mut small, mut shown) = (0, 0);
-    for export in &exports {
-        for least in [2, 5, 10, 25, 60] {
-            let (mut world, audit) = audited(&work, export, least);
+    let (mut small, mut shown, mut few_unscored, mut few_without_outcome) = (0, 0, 0, 0);
+    for case in cases(&work) {
+        for least in [2, 10, 40] {
+            let (mut world, audit, said) = audited(&work, &case, least);
+            let few = |world: &World, of: &dyn Fn(&Atom) -> bool| (1..least).contains(&world.sum(of).1);
+            let hidden = few(&world, &|a| a.score.is_none());
+            few_unscored += u32::from(hidden);
+            few_without_outcome += u32::from(few(&world, &|a| a.score.is_some() && a.bad.is_none()));
+            // Where their number is hidden, so is every figure that would tell it.
+            if hidden {
+                let (_, scored) = world.sum(&|a| a.score.is_some());
+                assert!(audit["coverage"]["scored"].is_null() && audit["scores"]["mean"].is_null(), "{audit}");
+                assert!(audit["quality"]["subjects"].is_null(), "{}", audit["quality"]);
+                let gate = audit["gates"].as_array().unwrap().iter().find(|g| g["gate"] == "min_scored_share").unwrap();
+                assert!(gate["measured"].is_null() && !said.contains(&format!(" {scored} ")), "{said}");
+            }
             learn(&mut world, &audit);
             small += ask(&world);
             shown += world.shown;
@@ -293,6 +375,7 @@ fn no_small_count_follows_from_what_an_audit_shows() {
         }
     }
     assert!(small > 1_000 && shown > 500, "{small} small counts asked for, {shown} shown");
+    assert!(few_unscored > 2 && few_without_outcome > 2, "{few_unscored} {few_without_outcome}");
 }
 
 #[test]

