@@ -62,7 +62,8 @@ impl<'a> Groups<'a> {
     /// # Errors
     /// When a column has more values than groups can have.
     pub fn read(&self, scan: &Scan, batch: &Batch, spine: &Spine) -> Result<()> {
-        for (name, column) in self.export.extra.iter().zip(&batch.extra).filter(|(_, c)| c.data_type().is_nested()) {
+        let mut named = self.export.extra.iter().zip(&batch.extra);
+        if let Some((name, column)) = named.find(|(_, c)| c.data_type().is_nested()) {
             bail!("groups: the column `{name}` is {}, which names no groups; leave it out", column.data_type());
         }
         let columns = batch.extra.iter().map(|c| cast(c, &DataType::Utf8)).collect::<Result<Vec<_>, _>>()?;
