@@ -137,6 +137,14 @@ pub struct EngineArgs {
     pub scratch: Option<PathBuf>,
 }
 
+/// Where runs are kept.
+#[derive(Debug, Clone, Args)]
+pub struct RunsArgs {
+    /// The output folder, for ids and `latest`.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub output: PathBuf,
+}
+
 /// Gates to override.
 #[derive(Debug, Clone, Args)]
 pub struct AcceptArgs {
@@ -219,9 +227,9 @@ pub struct ExplainArgs {
     /// The subject's id, as the exports write it.
     #[arg(allow_negative_numbers = true)]
     pub subject: String,
-    /// The output folder, for ids and `latest`.
-    #[arg(long, value_name = "DIR", default_value = "out")]
-    pub output: PathBuf,
+    /// Where runs are.
+    #[command(flatten)]
+    pub runs: RunsArgs,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub format: ExplainFormat,
@@ -235,9 +243,9 @@ pub struct ExplainArgs {
 pub struct ReportArgs {
     /// The run: its folder, its id, or `latest`.
     pub run: String,
-    /// The output folder, for ids and `latest`.
-    #[arg(long, value_name = "DIR", default_value = "out")]
-    pub output: PathBuf,
+    /// Where runs are.
+    #[command(flatten)]
+    pub runs: RunsArgs,
     /// Where to write the page; audit.html in the run's folder when not given.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -251,9 +259,9 @@ pub struct ValidateArgs {
     /// The outcomes: a file, folder or pattern.
     #[arg(long, value_name = "FILE")]
     pub outcomes: String,
-    /// The output folder, for ids and `latest`.
-    #[arg(long, value_name = "DIR", default_value = "out")]
-    pub output: PathBuf,
+    /// Where runs are.
+    #[command(flatten)]
+    pub runs: RunsArgs,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub format: DiffFormat,
@@ -269,9 +277,9 @@ pub struct CompareArgs {
     /// The outcomes: a file, folder or pattern.
     #[arg(long, value_name = "FILE")]
     pub outcomes: String,
-    /// The output folder, for ids and `latest`.
-    #[arg(long, value_name = "DIR", default_value = "out")]
-    pub output: PathBuf,
+    /// Where runs are.
+    #[command(flatten)]
+    pub runs: RunsArgs,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub format: DiffFormat,
@@ -294,9 +302,9 @@ pub struct DiffArgs {
     pub a: String,
     /// The other one.
     pub b: String,
-    /// The output folder, for ids and `latest`.
-    #[arg(long, value_name = "DIR", default_value = "out")]
-    pub output: PathBuf,
+    /// Where runs are.
+    #[command(flatten)]
+    pub runs: RunsArgs,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub format: DiffFormat,

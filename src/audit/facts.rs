@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::scale::ScoreScale;
+use crate::disclosure::quantiles::quantiles;
 use crate::disclosure::{cells, part, small};
 use crate::ingest::scan::Findings;
 use crate::job::Job;
@@ -116,14 +117,11 @@ impl Facts<'_> {
         if subjects < self.least().max(1) || !self.scored_shown() { Value::Null } else { figure }
     }
 
-    /// Quantiles of sorted values; those beyond which only few subjects are, are null.
+    /// Quantiles of sorted values, where they may be shown.
     pub fn quantiles(&self, sorted: &[i64]) -> Value {
-        let least = usize::try_from(self.least().max(1)).unwrap_or(usize::MAX);
-        let at = |q: usize| {
-            let place = sorted.len().checked_sub(1)? * q / 100;
-            (place + 1 >= least && sorted.len() - place >= least).then(|| sorted[place])
-        };
-        json!({ "p01": at(1), "p05": at(5), "p25": at(25), "p50": at(50), "p75": at(75), "p95": at(95), "p99": at(99) })
+        Value::Object(
+            quantiles(sorted, self.least()).into_iter().map(|(name, q)| (name.to_owned(), json!(q))).collect(),
+        )
     }
 }
 

@@ -21,7 +21,7 @@ const BAR: u64 = 40;
 /// # Errors
 /// When a run is not there or lacks a part.
 pub fn run(args: &DiffArgs, output: &Output) -> Result<ExitStatus> {
-    let open = |name: &str| KeptRun::open(find(name, &args.output)?);
+    let open = |name: &str| KeptRun::open(find(name, &args.runs.output)?);
     let (a, b) = (open(&args.a)?, open(&args.b)?);
     let comparison = compare(&a, &b)?;
     output.data(&match args.format {

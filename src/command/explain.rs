@@ -16,7 +16,7 @@ use crate::runs::kept::{KeptRun, find};
 /// # Errors
 /// When the run or the subject is not there, or the run's parts do not fit together.
 pub fn run(args: &ExplainArgs, output: &Output) -> Result<ExitStatus> {
-    let run = KeptRun::open(find(&args.run, &args.output)?)?;
+    let run = KeptRun::open(find(&args.run, &args.runs.output)?)?;
     let explanation = explain(&run, &args.subject)?;
     output.data(&match args.format {
         ExplainFormat::Text => text(&explanation, &args.language),

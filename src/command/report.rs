@@ -16,7 +16,7 @@ use crate::runs::kept::find;
 /// # Errors
 /// When the run or its audit is not there, or the page would differ from the recorded one.
 pub fn run(args: &ReportArgs, output: &Output) -> Result<ExitStatus> {
-    let run = find(&args.run, &args.output)?;
+    let run = find(&args.run, &args.runs.output)?;
     let path = run.path(AUDIT);
     let audit: Value = serde_json::from_str(&fs_err::read_to_string(&path)?)
         .with_context(|| format!("{} is damaged", path.display()))?;

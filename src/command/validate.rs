@@ -14,7 +14,7 @@ use crate::validate::{comparison, outcomes, text, validation};
 /// # Errors
 /// When the run is not there, or the outcomes do not fit the contract.
 pub fn run(args: &ValidateArgs, output: &Output) -> Result<ExitStatus> {
-    let run = KeptRun::open(find(&args.run, &args.output)?)?;
+    let run = KeptRun::open(find(&args.run, &args.runs.output)?)?;
     let table = ScoredTable::read(&run)?;
     let found = outcomes::read(&run, &table, &args.outcomes, output, &*stop_on_signals()?)?;
     let validation = validation::validate(&run, &table, found);
@@ -30,7 +30,7 @@ pub fn run(args: &ValidateArgs, output: &Output) -> Result<ExitStatus> {
 /// # Errors
 /// When a run is not there, they are of different dates, or the outcomes do not fit the contract.
 pub fn compare(args: &CompareArgs, output: &Output) -> Result<ExitStatus> {
-    let open = |name: &str| KeptRun::open(find(name, &args.output)?);
+    let open = |name: &str| KeptRun::open(find(name, &args.runs.output)?);
     let (a, b) = (open(&args.a)?, open(&args.b)?);
     comparison::of_one_date(&a, &b)?;
     let (one, other) = (ScoredTable::read(&a)?, ScoredTable::read(&b)?);

@@ -14,6 +14,7 @@
 pub mod cells;
 pub mod crosstab;
 pub mod neighbours;
+pub mod quantiles;
 pub mod table;
 
 /// Whether a count is small enough to point at someone. Nobody is in an empty cell.

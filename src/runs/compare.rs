@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::kept::KeptRun;
 use crate::disclosure::crosstab::{Crosstab, crosstab};
 use crate::disclosure::neighbours::{merged, sum};
+use crate::disclosure::quantiles::quantiles;
 use crate::disclosure::{part, small};
 use crate::features::plan::none_column;
 use crate::ingest::spine::Ids;
@@ -161,24 +162,16 @@ pub fn compare(a: &KeptRun, b: &KeptRun) -> Result<Comparison> {
         unmoved: histogram.iter().find(|m| m.from == 0 && m.to == 0).and_then(|m| m.subjects),
         mean: enough.then_some(mean),
         mean_size: enough.then_some(mean_size),
-        quantiles: if enough { quantiles(&moves, least) } else { BTreeMap::new() },
+        quantiles: quantiles(&moves, least)
+            .into_iter()
+            .filter_map(|(name, q)| Some((name.to_owned(), q.filter(|_| enough)?)))
+            .collect(),
         histogram,
         bands: counted(&one, &other, &scored, "band", &by_band, least)?.filter(|_| told),
         categories,
         features,
         reasons: reasons(&one, &other, &pairs, &|count| part(count, matching, least))?,
     })
-}
-
-/// Quantiles of sorted moves with enough subjects on either side.
-fn quantiles(moves: &[i64], least: u64) -> BTreeMap<String, i64> {
-    let least = usize::try_from(least.max(1)).unwrap_or(usize::MAX);
-    let names = [("p01", 1), ("p05", 5), ("p25", 25), ("p50", 50), ("p75", 75), ("p95", 95), ("p99", 99)];
-    let at = |(name, q): (&str, usize)| {
-        let place = moves.len().checked_sub(1)? * q / 100;
-        (place + 1 >= least && moves.len() - place >= least).then(|| (name.to_owned(), moves[place]))
-    };
-    names.into_iter().filter_map(at).collect()
 }
 
 /// Sorted moves in cells: who did not move, and so many points up or down.

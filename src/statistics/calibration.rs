@@ -140,3 +140,30 @@ impl Nominal {
         Some((a, b))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Row by row; and at the fit the likelihood has no slope.
+        #[test]
+        fn every_row_gives_the_same(rows in proptest::collection::vec((400_i64..800, any::<bool>()), 20..200)) {
+            let nominal = Nominal { points: 600.0, odds: 19.0, points_to_double: 50.0 };
+            let found = nominal.calibration(&Levels::of(rows.iter().copied())).unwrap();
+            let n = rows.len() as f64;
+            let pd = |score: i64| 1.0 / (1.0 + 19.0 * 2_f64.powf((score as f64 - 600.0) / 50.0));
+            let mean = |of: &dyn Fn(f64, f64) -> f64| rows.iter().map(|(s, b)| of(pd(*s), f64::from(u8::from(*b)))).sum::<f64>() / n;
+            prop_assert!((found.mean_pd - mean(&|p, _| p)).abs() < 1e-12);
+            prop_assert!((found.observed - mean(&|_, bad| bad)).abs() < 1e-12);
+            prop_assert!((found.brier - mean(&|p, bad| (p - bad).powi(2))).abs() < 1e-12);
+            prop_assert!((found.log_loss + mean(&|p, bad| bad * p.ln() + (1.0 - bad) * (1.0 - p).ln())).abs() < 1e-9);
+            if let (Some(a), Some(b)) = (found.intercept, found.slope) {
+                let x = |p: f64| (p / (1.0 - p)).ln();
+                let error = |p: f64, bad: f64| bad - 1.0 / (1.0 + (-(a + b * x(p))).exp());
+                prop_assert!(mean(&error).abs() < 1e-8 && mean(&|p, bad| error(p, bad) * x(p)).abs() < 1e-8);
+            }
+        }
+    }
+}

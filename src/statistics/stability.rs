@@ -93,6 +93,18 @@ mod tests {
     }
 
     proptest! {
+        /// Subject by subject, each in a cell.
+        #[test]
+        fn the_index_is_what_counting_subjects_gives(
+            then in proptest::collection::vec(0_usize..6, 30..200), now in proptest::collection::vec(0_usize..6, 30..200),
+        ) {
+            let share = |of: &[usize], cell: usize| of.iter().filter(|c| **c == cell).count() as f64 / of.len() as f64;
+            prop_assume!((0..6).all(|c| share(&then, c) > 0.0 && share(&now, c) > 0.0));
+            let naive: f64 = (0..6).map(|c| (share(&now, c) - share(&then, c)) * (share(&now, c) / share(&then, c)).ln()).sum();
+            let counts = |of: &[usize]| (0..6).map(|c| of.iter().filter(|x| **x == c).count() as u64).collect::<Vec<_>>();
+            prop_assert!((psi(&counts(&then), &counts(&now)) - naive).abs() < 1e-12);
+        }
+
         #[test]
         fn cells_cover_every_value_once_and_psi_is_never_negative(
             counts in proptest::collection::vec(0_u64..50, 1..80), other in proptest::collection::vec(0_u64..50, 80), parts in 1_u64..12,
