@@ -1,5 +1,5 @@
-//! Protected groups side by side: shares above each cut-off, and means. A ratio below 0.8 is a signal to look closer (the
-//! four-fifths rule of the US Uniform Guidelines, 1978), neither proof of discrimination nor, above it, of its absence.
+//! Protected groups side by side: shares above each cut-off, and means. A ratio below the pipeline's mark is a signal to look closer,
+//! neither proof of discrimination nor, above it, of its absence.
 
 use serde_json::{Value, json};
 
@@ -9,9 +9,6 @@ use super::scale::ScoreScale;
 use crate::disclosure::neighbours::merged;
 use crate::ingest::groups::GroupColumn;
 
-/// The ratio of shares below which a difference is worth a look.
-const SCREEN: f64 = 0.8;
-
 /// Every column of groups; null without the table.
 pub fn fairness(facts: &Facts, scale: &ScoreScale) -> Value {
     if facts.job.export("groups").is_none() {
@@ -19,8 +16,6 @@ pub fn fairness(facts: &Facts, scale: &ScoreScale) -> Value {
     }
     let columns: Vec<Value> = facts.data.groups.iter().map(|column| of_column(facts, scale, column)).collect();
     json!({
-        "screen": SCREEN,
-        "about": "Groups are joined after scoring and reach no feature. A ratio below 0.8 is a screening signal, not a finding; a ratio above it is no proof of fairness.",
         "columns": columns,
     })
 }
@@ -68,11 +63,12 @@ fn of_column(facts: &Facts, scale: &ScoreScale, column: &GroupColumn) -> Value {
     let best = |cutoff: i64| told.iter().map(|g| g.share(cutoff)).fold(0.0, f64::max);
     // Means are held against the largest group's.
     let largest = told.iter().max_by_key(|g| g.scores.len()).map(|g| g.mean());
+    let least = facts.job.pipeline.settings.report.fairness_ratio;
     let approvals = |group: &Group| -> Vec<Value> {
         let one = |cutoff: &i64| {
             let (share, best) = (group.share(*cutoff), best(*cutoff));
             let ratio = (best > 0.0).then(|| share / best);
-            json!({ "from": cutoff, "share": share, "ratio": ratio, "signal": ratio.is_some_and(|r| r < SCREEN) })
+            json!({ "from": cutoff, "share": share, "ratio": ratio, "signal": ratio.is_some_and(|r| r < least) })
         };
         cutoffs.iter().map(one).collect()
     };

@@ -10,7 +10,7 @@ use crate::disclosure::small;
 use crate::pipeline::model::{CATEGORIES, Card};
 use crate::statistics::calibration::Calibration;
 use crate::statistics::proportion::{rounded, wilson};
-use crate::statistics::ranking::{Difference, Levels, Ranking, difference};
+use crate::statistics::ranking::{Difference, Level, Levels, Ranking, difference};
 
 /// Scored subjects with an outcome, column by column.
 #[derive(Debug, Clone, Default)]
@@ -212,13 +212,8 @@ impl Judged {
             .collect();
         let bands = breakdown.bands.into_iter().filter(|(_, counts)| counted && told(counts));
         let bands = bands.map(|(row, counts)| rate(row.bands, row.from, row.below, &counts)).collect();
-        let (mut good_below, mut bad_below) = (0, 0);
-        let roc = cells.iter().map(|cell| {
-            good_below += cell.subjects - cell.bad;
-            bad_below += cell.bad;
-            (good_below as f64 / all.good as f64, bad_below as f64 / all.bad as f64)
-        });
-        let roc = std::iter::once((0.0, 0.0)).chain(roc).collect();
+        let of_cell = |c: &BadRate| (c.from, Level { good: c.subjects - c.bad, bad: c.bad });
+        let roc = Levels::counted(cells.iter().map(of_cell)).roc();
         Some(Quality {
             horizon_days,
             subjects: counted.then_some(all.good + all.bad),

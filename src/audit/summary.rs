@@ -41,6 +41,7 @@ pub fn summary(facts: &Facts) -> Summary {
         "quality": quality(facts, &scale),
         "fairness": fairness::fairness(facts, &scale),
         "privacy": { "min_cell": facts.least() },
+        "marks": facts.job.pipeline.settings.report,
         "provenance": provenance::provenance(facts),
         "timings": provenance::timings(facts),
     });

@@ -66,12 +66,6 @@ impl Table {
         Ok(Self { file, footer })
     }
 
-    /// Number of rows.
-    #[must_use]
-    pub fn rows(&self) -> u64 {
-        u64::try_from(self.footer.metadata().file_metadata().num_rows()).unwrap_or(0)
-    }
-
     /// A subject, as people write it, in the table's form.
     ///
     /// # Errors

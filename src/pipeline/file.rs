@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::finding::{Finding, Source};
+use super::marks::Marks;
 use crate::contract::{Contract, parse_day};
 use crate::expression::did_you_mean;
 
@@ -51,6 +52,9 @@ pub struct Settings {
     /// What may be shown.
     #[serde(default)]
     pub privacy: Privacy,
+    /// What the audit's page marks as worth a look.
+    #[serde(default)]
+    pub report: Marks,
     /// How much of the machine a run may use.
     #[serde(default)]
     pub engine: Engine,
@@ -231,6 +235,9 @@ impl Pipeline {
         let currency = &self.settings.currency;
         if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_uppercase()) {
             find("currency", format!("`currency = \"{currency}\"` is no ISO 4217 code such as \"CNY\""));
+        }
+        if let Some(fault) = self.settings.report.fault() {
+            find("report", fault);
         }
         let engine = &self.settings.engine;
         if engine.threads == Some(0) {

@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod file;
 pub mod finding;
+pub mod marks;
 pub mod model;
 pub mod model_check;
 mod reason_check;

@@ -4,14 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::output::thousands;
-
-/// The customary thresholds of the stability index: below the first nothing moved to speak of, from the second on a lot did
-/// (Siddiqi, Credit Risk Scorecards, 2006).
-const MOVED: f64 = 0.1;
-const MOVED_FAR: f64 = 0.25;
-
-/// Rows of a table that are this much more or fewer than the last time are worth a look.
-const ROWS_CHANGED: f64 = 0.2;
+use crate::pipeline::marks::Marks;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -59,10 +52,10 @@ fn word(value: &Value) -> &str {
 
 /// How far a distribution moved: what chance alone does is no movement.
 #[must_use]
-pub fn moved(index: f64, by_chance: f64) -> Level {
-    if index > MOVED_FAR.max(by_chance) {
+pub fn moved(marks: &Marks, index: f64, by_chance: f64) -> Level {
+    if index > marks.moved_far.max(by_chance) {
         Level::Bad
-    } else if index > MOVED.max(by_chance) {
+    } else if index > marks.moved.max(by_chance) {
         Level::Look
     } else {
         Level::Good
@@ -71,7 +64,7 @@ pub fn moved(index: f64, by_chance: f64) -> Level {
 
 /// Reads the first screen off an audit.
 #[must_use]
-pub fn first(audit: &Value) -> First {
+pub fn first(audit: &Value, marks: &Marks) -> First {
     let mut findings = Vec::new();
     let mut find = |level, section, text: String| findings.push(Finding { level, text, section });
     let (mut failed, mut accepted) = (0, 0);
@@ -94,7 +87,7 @@ pub fn first(audit: &Value) -> First {
     }
     let drift = &audit["drift"];
     if let (Some(psi), Some(chance)) = (drift["score"]["psi"].as_f64(), drift["score"]["by_chance"].as_f64())
-        && moved(psi, chance) > Level::Good
+        && moved(marks, psi, chance) > Level::Good
     {
         find(
             Level::Look,
@@ -107,7 +100,7 @@ pub fn first(audit: &Value) -> First {
             let drift = &f["drift"];
             drift["csi"]
                 .as_f64()
-                .is_some_and(|csi| moved(csi, drift["by_chance"].as_f64().unwrap_or(0.0)) > Level::Good)
+                .is_some_and(|csi| moved(marks, csi, drift["by_chance"].as_f64().unwrap_or(0.0)) > Level::Good)
         })
         .map(|f| word(&f["feature"]))
         .collect();
@@ -133,8 +126,7 @@ pub fn first(audit: &Value) -> First {
         })
         .collect();
     if !signals.is_empty() {
-        let text =
-            format!("Shares above a cut-off are below four fifths of the best group's for {}.", signals.join(", "));
+        let text = format!("Shares above a cut-off are too far below the best group's for {}.", signals.join(", "));
         find(Level::Look, "fairness", text);
     }
     for (table, count) in audit["disputes"]["by_table"].as_object().into_iter().flatten() {
@@ -153,7 +145,7 @@ pub fn first(audit: &Value) -> First {
     if audit["coverage"]["scored"] == 0 {
         find(Level::Look, "coverage", "Nobody has a score.".to_owned());
     }
-    let changes = changes(audit, &mut find);
+    let changes = changes(audit, marks, &mut find);
     findings.sort_by_key(|f| std::cmp::Reverse(f.level));
     let looks = findings.iter().filter(|f| f.level == Level::Look).count();
     let (level, headline) = match (failed, accepted, looks) {
@@ -176,7 +168,7 @@ fn plural_verb(n: usize, what: &str, one: &str, many: &str) -> String {
 }
 
 /// What changed since the earlier run, a sentence each.
-fn changes(audit: &Value, find: &mut dyn FnMut(Level, &'static str, String)) -> Vec<String> {
+fn changes(audit: &Value, marks: &Marks, find: &mut dyn FnMut(Level, &'static str, String)) -> Vec<String> {
     let drift = &audit["drift"];
     if drift.is_null() {
         return Vec::new();
@@ -202,7 +194,7 @@ fn changes(audit: &Value, find: &mut dyn FnMut(Level, &'static str, String)) -> 
         changes.push(format!("mean score: {now:.1} ({:+.1})", now - then).replace('-', "−"));
     }
     if let (Some(psi), Some(chance)) = (drift["score"]["psi"].as_f64(), drift["score"]["by_chance"].as_f64()) {
-        let verdict = match moved(psi, chance) {
+        let verdict = match moved(marks, psi, chance) {
             Level::Good if psi <= chance => "no more than chance",
             Level::Good => "stable",
             Level::Look => "moved",
@@ -215,7 +207,7 @@ fn changes(audit: &Value, find: &mut dyn FnMut(Level, &'static str, String)) -> 
             continue;
         };
         let change = if then > 0.0 { now / then - 1.0 } else { f64::from(u8::from(now > 0.0)) };
-        if change.abs() >= ROWS_CHANGED {
+        if change.abs() >= marks.rows_changed {
             let text = format!("{table} has {:+.0} % rows compared with the earlier run.", 100.0 * change);
             find(Level::Look, "conservation", text.replace('-', "−"));
         }
@@ -230,8 +222,9 @@ mod tests {
 
     #[test]
     fn what_chance_does_is_no_movement() {
+        let marks = Marks::default();
         assert_eq!(
-            (moved(0.3, 0.4), moved(0.3, 0.01), moved(0.12, 0.01), moved(0.05, 0.01)),
+            (moved(&marks, 0.3, 0.4), moved(&marks, 0.3, 0.01), moved(&marks, 0.12, 0.01), moved(&marks, 0.05, 0.01)),
             (Level::Good, Level::Bad, Level::Look, Level::Good)
         );
     }
@@ -240,9 +233,9 @@ mod tests {
     fn the_worst_stands_first() {
         let gate = |passed: bool, accepted: Option<&str>| json!({ "gate": "max_psi", "passed": passed, "accepted": accepted, "message": "m" });
         let audit = json!({ "gates": [gate(true, None), gate(false, Some("known")), gate(false, None)], "propagation": { "converged": false } });
-        let first = first(&audit);
+        let first = first(&audit, &Marks::default());
         assert_eq!((first.level, first.findings.len()), (Level::Bad, 3));
         assert!(first.headline.contains("1 gate failed") && first.findings[0].level == Level::Bad);
-        assert_eq!(super::first(&json!({})).level, Level::Good);
+        assert_eq!(super::first(&json!({}), &Marks::default()).level, Level::Good);
     }
 }

@@ -11,7 +11,9 @@ use super::findings::{first, moved};
 use crate::explain::parts::Explanation;
 use crate::ingest::conservation::Class;
 use crate::output::thousands;
+use crate::pipeline::marks::Marks;
 
+const HEAD: &str = include_str!("templates/head.html");
 const STYLE: &str = include_str!("templates/style.css");
 const AUDIT: &str = include_str!("templates/audit.html");
 const EXPLANATION: &str = include_str!("templates/explanation.html");
@@ -28,10 +30,16 @@ pub fn audit(audit: &Value) -> Result<String> {
         "this audit has schema {schema}, and this version of the program shows schema {current}; use the version that made it: {}",
         audit["provenance"]["program"].as_str().unwrap_or("unknown")
     );
-    fill(
-        AUDIT,
-        context! { audit => Serde(audit), charts => Serde(charts(audit)?), first => Serde(first(audit)), classes => classes(audit), style => STYLE },
-    )
+    let marks: Marks = serde_json::from_value(audit["marks"].clone()).context("the audit's marks")?;
+    let values = context! {
+        audit => Serde(audit),
+        charts => Serde(charts(audit)?),
+        first => Serde(first(audit, &marks)),
+        classes => classes(audit),
+        head => HEAD,
+        style => STYLE,
+    };
+    fill(AUDIT, values, marks)
 }
 
 /// The explanation of one subject's score as a page; the texts of reasons in a language.
@@ -39,7 +47,8 @@ pub fn audit(audit: &Value) -> Result<String> {
 /// # Errors
 /// When it cannot be filled in.
 pub fn explanation(explanation: &Explanation, language: &str) -> Result<String> {
-    fill(EXPLANATION, context! { it => Serde(explanation), language => language, style => STYLE })
+    let values = context! { it => Serde(explanation), language => language, head => HEAD, style => STYLE };
+    fill(EXPLANATION, values, Marks::default())
 }
 
 /// The classes that some row is in, in order.
@@ -49,7 +58,7 @@ fn classes(audit: &Value) -> Vec<&'static str> {
     Class::ALL.iter().map(|c| c.name()).filter(used).collect()
 }
 
-fn fill(template: &str, values: Cell) -> Result<String> {
+fn fill(template: &str, values: Cell, marks: Marks) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
@@ -60,7 +69,7 @@ fn fill(template: &str, values: Cell) -> Result<String> {
     environment.add_filter("bytes", bytes);
     environment.add_filter("names", names);
     environment.add_filter("heat", heat);
-    environment.add_filter("moved", |index: f64, chance: f64| Cell::from(Serde(moved(index, chance))));
+    environment.add_filter("moved", move |index: f64, chance: f64| Cell::from(Serde(moved(&marks, index, chance))));
     environment.render_str(template, values).context("filling in a page")
 }
 

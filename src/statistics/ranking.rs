@@ -85,14 +85,20 @@ impl Levels {
     /// Counts scores with outcomes.
     #[must_use]
     pub fn of(pairs: impl Iterator<Item = (i64, bool)> + Clone) -> Self {
-        let scores = || pairs.clone().map(|p| p.0);
+        Self::counted(pairs.map(|(score, bad)| (score, Level { good: u64::from(!bad), bad: u64::from(bad) })))
+    }
+
+    /// Adds up subjects that are counted by score, or by cells of scores.
+    #[must_use]
+    pub fn counted(levels: impl Iterator<Item = (i64, Level)> + Clone) -> Self {
+        let scores = || levels.clone().map(|l| l.0);
         let (Some(low), Some(high)) = (scores().min(), scores().max()) else { return Self::default() };
         let mut found = Self { low, levels: Vec::new() };
         found.levels.resize(found.place(high) + 1, Level::default());
-        for (score, bad) in pairs {
+        for (score, level) in levels {
             let at = found.place(score);
-            found.levels[at].good += u64::from(!bad);
-            found.levels[at].bad += u64::from(bad);
+            found.levels[at].good += level.good;
+            found.levels[at].bad += level.bad;
         }
         found
     }
