@@ -49,7 +49,7 @@ fn pairs(shape: &str) -> Vec<(u32, u32, u64)> {
         }
         (names[a as usize], names[b as usize], rng.i64(0..30))
     };
-    (0..ROWS).map(|_| one()).filter(|p| p.0 != p.1).map(|(a, b, i)| (a, b, content(Some(i), 12))).collect()
+    (0..ROWS).map(|_| one()).filter(|p| p.0 != p.1).map(|(a, b, i)| (a, b, content(Some(i), Some(12)))).collect()
 }
 
 fn ties(pairs: &[(u32, u32, u64)]) -> Ties<'static> {

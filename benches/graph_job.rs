@@ -125,7 +125,14 @@ fn pipeline(folder: &Path) -> PipelineArgs {
         overrides.push(format!("inputs.{table}=\"\""));
     }
     let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/nightly.toml");
-    PipelineArgs { pipeline, as_of: Some("2025-10-31".to_owned()), known_by: None, model: None, overrides }
+    PipelineArgs {
+        pipeline,
+        as_of: Some("2025-10-31".to_owned()),
+        known_by: None,
+        model: None,
+        overrides,
+        allow_future: false,
+    }
 }
 
 fn write(path: &Path, spine: &Spine, friends: impl Iterator<Item = f64>) -> Result<()> {

@@ -78,8 +78,9 @@ fn add_up(bencher: Bencher, what: &str) {
     let evaluated = Evaluated { predicates: &predicates, values: &values, weights: &[], keys: &keys };
     let mut out = vec![vec![0_i64; ranges.len()]; plan.accumulators.len()];
     let mut kernel = Kernel::default();
+    let exact = vec![false; plan.accumulators.len()];
     bencher.counter(ItemsCount::new(rows)).bench_local(|| {
         let mut slices: Vec<&mut [i64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-        kernel.add(&plan, black_box(&evaluated), &ranges, &mut slices);
+        kernel.add(&plan, black_box(&evaluated), &ranges, &exact, &mut slices);
     });
 }

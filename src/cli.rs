@@ -115,6 +115,9 @@ pub struct PipelineArgs {
     /// What became known after this date, or instant (RFC 3339), does not count; the end of the as-of date when not given.
     #[arg(long, value_name = "TIME")]
     pub known_by: Option<String>,
+    /// Score an as-of date that lies in the future all the same.
+    #[arg(long)]
+    pub allow_future: bool,
     /// The model file, instead of the pipeline's.
     #[arg(long, value_name = "FILE")]
     pub model: Option<PathBuf>,
@@ -331,6 +334,9 @@ pub struct VerifyArgs {
     /// Run it again from what its manifest says, and compare the bytes.
     #[arg(long, conflicts_with = "all")]
     pub replay: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: DiffFormat,
     /// Where to replay; the system's temporary folder when not given.
     #[arg(long, value_name = "DIR", requires = "replay")]
     pub scratch: Option<PathBuf>,

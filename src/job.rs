@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -90,9 +90,34 @@ fn present(exports: &[Export]) -> BTreeSet<String> {
 /// # Errors
 /// All findings about configuration, model and inputs at once.
 pub fn load(args: &PipelineArgs) -> Result<Job> {
-    let pipeline = Pipeline::load(&args.pipeline, &args.overrides)?;
+    of(Pipeline::load(&args.pipeline, &args.overrides)?, args)
+}
+
+/// Checks a pipeline for the as-of date that the flags or the file give.
+///
+/// # Errors
+/// All findings about configuration, model and inputs at once.
+pub fn of(pipeline: Pipeline, args: &PipelineArgs) -> Result<Job> {
     let as_of = pipeline.as_of(args.as_of.as_deref())?;
     load_dates(pipeline, args, &[as_of])?.pop().context("no as-of date")
+}
+
+/// Refuses an as-of date that has not come, unless it is asked for; warns of one that has not ended.
+///
+/// # Errors
+/// When the date lies in the future.
+pub fn not_in_the_future(as_of: Date, allowed: bool, log: &Output) -> Result<()> {
+    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    ensure!(
+        as_of <= today || allowed,
+        "the as-of date {as_of} lies in the future (today is {today} in UTC); --allow-future scores it all the same"
+    );
+    if as_of == today {
+        log.warn(&format!(
+            "the as-of date {as_of} has not ended yet in UTC: what is still to come today will be missing"
+        ));
+    }
+    Ok(())
 }
 
 /// Checks a pipeline for several as-of dates; the exports are opened once.

@@ -42,6 +42,7 @@ pub mod runs;
 pub mod score;
 pub mod stages;
 pub mod statistics;
+pub mod storage;
 pub mod synth;
 pub mod validate;
 

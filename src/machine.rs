@@ -31,6 +31,9 @@ pub fn limits(args: &EngineArgs, pipeline: &Pipeline) -> Result<Limits> {
     Ok(Limits { memory, scratch })
 }
 
+/// The most threads: far more than help, and few enough for their stacks.
+pub const MOST_THREADS: usize = 1_024;
+
 /// Stack of a thread. One that waits for the engine takes up other work meanwhile, on top of what it is doing.
 const STACK: usize = 64 << 20;
 
@@ -39,7 +42,7 @@ const STACK: usize = 64 << 20;
 /// # Errors
 /// When it is 0.
 pub fn threads(count: Option<usize>) -> Result<()> {
-    anyhow::ensure!(count != Some(0), "--threads must be at least 1");
+    anyhow::ensure!(count.is_none_or(|n| (1..=MOST_THREADS).contains(&n)), "--threads must be 1 to {MOST_THREADS}");
     // A second call in one process keeps the first number.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(count.unwrap_or(0)).stack_size(STACK).build_global();
     Ok(())

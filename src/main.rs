@@ -32,14 +32,16 @@ fn main() -> ExitCode {
         Command::Completions(args) => command::manual::completions(args, &output),
         Command::Man => command::manual::page(&output),
     });
-    match result {
-        Err(_) => ExitStatus::Error.into(),
-        Ok(Ok(status)) => status.into(),
+    let status = match result {
+        Err(_) => ExitStatus::Error,
+        Ok(Ok(status)) => status,
         Ok(Err(error)) => {
             output.error(&exit::message(&error));
-            ExitStatus::of(&error).into()
+            ExitStatus::of(&error)
         }
-    }
+    };
+    output.ended(status.code());
+    status.into()
 }
 
 /// A decoder that gives up on corrupt bytes is reported as an error of its file, not as a panic.

@@ -1,9 +1,10 @@
 //! Everything the program prints: the one module that writes to the terminal or a log.
 //!
 //! Text for people goes to standard error, data to standard output. On a terminal a stage shows a progress bar; elsewhere
-//! it logs a line when it ends, and one every ten seconds while it runs.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the output module")]
+//! it logs a line when it ends, and one every ten seconds while it runs. A log that cannot be written, because its disk is full or
+//! its reader has gone, stops nothing: what is published matters, and the exit code tells of it.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -22,6 +24,9 @@ pub enum LogFormat {
     Json,
 }
 
+/// A fact of a log line: its key and its value.
+pub type Fact<'a> = (&'a str, Value);
+
 /// Where everything is printed.
 #[derive(Debug)]
 pub struct Output {
@@ -29,6 +34,8 @@ pub struct Output {
     bars: bool,
     json: bool,
     color: bool,
+    started: Instant,
+    run: Arc<Mutex<Option<String>>>,
     stages: Mutex<Vec<(String, f64)>>,
 }
 
@@ -53,6 +60,24 @@ struct State {
     done: AtomicU64,
 }
 
+/// Writes to the log; what cannot be written is lost, see above.
+fn log(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// One JSON object on a line of its own.
+fn object(level: &str, run: &Mutex<Option<String>>, message: &str, facts: &[Fact]) -> String {
+    let mut line = Map::new();
+    line.insert("timestamp".into(), json!(jiff::Timestamp::now().to_string()));
+    line.insert("level".into(), json!(level));
+    line.insert("message".into(), json!(message));
+    if let Some(run) = run.lock().ok().and_then(|run| run.clone()) {
+        line.insert("run".into(), json!(run));
+    }
+    line.extend(facts.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+    Value::Object(line).to_string() + "\n"
+}
+
 impl Output {
     /// Sets up logging for the process.
     #[must_use]
@@ -60,42 +85,63 @@ impl Output {
         let json = format == LogFormat::Json;
         let terminal = std::io::stderr().is_terminal();
         let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-        if json {
-            let subscriber = tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_target(false).finish();
-            // A second set-up in one process keeps the first.
-            let _ = tracing::subscriber::set_global_default(subscriber);
+        let (started, run, stages) = (Instant::now(), Arc::default(), Mutex::default());
+        Self { quiet, bars: terminal && !quiet && !json, json, color, started, run, stages }
+    }
+
+    /// Says which run the lines that follow are about.
+    pub fn name_run(&self, id: &str) {
+        if let Ok(mut run) = self.run.lock() {
+            *run = Some(id.to_owned());
         }
-        Self { quiet, bars: terminal && !quiet && !json, json, color, stages: Mutex::default() }
+    }
+
+    /// A line for people, with its facts for programs; nothing when quiet.
+    pub fn event(&self, text: &str, facts: &[Fact]) {
+        if !self.quiet {
+            self.write("INFO", "", text, facts);
+        }
     }
 
     /// A line for people; nothing when quiet.
     pub fn line(&self, text: &str) {
-        if self.quiet {
-            return;
-        }
-        if self.json {
-            tracing::info!("{text}");
-        } else {
-            eprintln!("{text}");
+        self.event(text, &[]);
+    }
+
+    /// Several lines for people, or events with their facts for programs; nothing when quiet.
+    pub fn summary<'a>(&self, text: &str, events: impl IntoIterator<Item = (String, Vec<Fact<'a>>)>) {
+        match self.json {
+            true => events.into_iter().for_each(|(message, facts)| self.event(&message, &facts)),
+            false => self.line(text),
         }
     }
 
     /// A warning; also when quiet.
     pub fn warn(&self, text: &str) {
-        if self.json {
-            tracing::warn!("{text}");
-        } else {
-            eprintln!("{} {text}", self.paint("warning:", "33"));
-        }
+        self.write("WARN", &self.paint("warning: ", "33"), text, &[]);
     }
 
     /// An error; also when quiet.
     pub fn error(&self, text: &str) {
+        self.write("ERROR", &self.paint("error: ", "31"), text, &[]);
+    }
+
+    /// How the process ends, for programs that read the log; also when quiet.
+    pub fn ended(&self, exit_code: u8) {
         if self.json {
-            tracing::error!("{text}");
-        } else {
-            eprintln!("{} {text}", self.paint("error:", "31"));
+            let seconds = self.started.elapsed().as_secs_f64();
+            let facts = [("event", "ended".into()), ("exit_code", exit_code.into()), ("seconds", seconds.into())];
+            self.write("INFO", "", "ended", &facts);
         }
+    }
+
+    fn write(&self, level: &str, mark: &str, text: &str, facts: &[Fact]) {
+        if !self.json {
+            return log(&format!("{mark}{}\n", printable(text)));
+        }
+        // What people read on several lines is several messages.
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        lines.for_each(|line| log(&object(level, &self.run, line, facts)));
     }
 
     /// Data on standard output. A reader that has gone away ends the writing silently.
@@ -129,8 +175,37 @@ impl Output {
             bar
         });
         let state = Arc::new(State { name: name.to_owned(), unit, total, done: AtomicU64::new(0) });
-        let ticking = (!self.bars && !self.quiet).then(|| tick(Arc::clone(&state), self.json));
+        let ticking = (!self.bars && !self.quiet).then(|| self.tick(Arc::clone(&state)));
         Progress { output: self, state, bar, started: Instant::now(), _ticking: ticking }
+    }
+
+    /// Says every ten seconds how far a stage is, until the sender is dropped.
+    fn tick(&self, state: Arc<State>) -> Sender<()> {
+        let (sender, ended) = channel();
+        let (started, json, run) = (Instant::now(), self.json, Arc::clone(&self.run));
+        std::thread::spawn(move || {
+            while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                let State { name, unit, total, done } = state.as_ref();
+                let (done, seconds) = (done.load(Ordering::Relaxed), started.elapsed().as_secs_f64());
+                // By the rate so far; nothing is known before the first unit is done.
+                let left = (done > 0).then(|| seconds * (total.saturating_sub(done)) as f64 / done as f64);
+                if json {
+                    let facts = [
+                        ("stage", json!(name)),
+                        ("done", json!(done)),
+                        ("total", json!(total)),
+                        ("unit", json!(unit)),
+                        ("seconds", json!(seconds)),
+                        ("seconds_left", json!(left)),
+                    ];
+                    log(&object("INFO", &run, "stage under way", &facts));
+                } else {
+                    let left = left.map_or_else(String::new, |s| format!(", about {s:.0} s left"));
+                    log(&format!("{name}: {} of {} {unit}{left}\n", thousands(done), thousands(*total)));
+                }
+            }
+        });
+        sender
     }
 
     /// The stages since this was last asked and the seconds each took: those of one run, when a process does several.
@@ -157,8 +232,10 @@ impl Progress<'_> {
         }
         let State { name, unit, .. } = self.state.as_ref();
         let done = self.state.done.load(Ordering::Relaxed);
-        if self.output.json && !self.output.quiet {
-            tracing::info!(stage = name, done, unit, seconds, "stage done");
+        if self.output.json {
+            let facts =
+                [("stage", json!(name)), ("done", json!(done)), ("unit", json!(unit)), ("seconds", json!(seconds))];
+            self.output.event("stage done", &facts);
         } else {
             self.output.line(&format!("{name:<24} {:>13} {unit:<8} {seconds:>7.1} s", thousands(done)));
         }
@@ -168,25 +245,25 @@ impl Progress<'_> {
     }
 }
 
-/// Says every ten seconds how far a stage is, until the sender is dropped.
-fn tick(state: Arc<State>, json: bool) -> Sender<()> {
-    let (sender, ended) = channel();
-    let started = Instant::now();
-    std::thread::spawn(move || {
-        while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-            let State { name, unit, total, done } = state.as_ref();
-            let (done, seconds) = (done.load(Ordering::Relaxed), started.elapsed().as_secs_f64());
-            // By the rate so far; nothing is known before the first unit is done.
-            let left = (done > 0).then(|| seconds * (total.saturating_sub(done)) as f64 / done as f64);
-            if json {
-                tracing::info!(stage = name, done, total, unit, seconds, seconds_left = left, "stage under way");
-            } else {
-                let left = left.map_or_else(String::new, |s| format!(", about {s:.0} s left"));
-                eprintln!("{name}: {} of {} {unit}{left}", thousands(done), thousands(*total));
-            }
+/// Text in which nothing acts on a terminal or turns the reading direction: control and formatting characters that ids and
+/// names of groups may hold are written out.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let acts = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t'))
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    if !text.contains(acts) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match acts(c) {
+            true => drop(write!(out, "\\u{{{:x}}}", u32::from(c))),
+            false => out.push(c),
         }
-    });
-    sender
+    }
+    out
 }
 
 /// A count with separators: 1,234,567.
@@ -201,4 +278,20 @@ pub fn thousands(count: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_separated_in_thousands() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn what_acts_on_a_terminal_is_written_out() {
+        assert_eq!(printable("a\u{1b}[31mb\u{7}\u{202e}c\nd\te"), "a\\u{1b}[31mb\\u{7}\\u{202e}c\nd\te");
+        assert_eq!(printable("李雷 é"), "李雷 é");
+    }
 }

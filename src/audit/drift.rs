@@ -28,6 +28,7 @@ pub fn drift(facts: &Facts, scale: &ScoreScale) -> Value {
     let figure = |of: &Value| if as_strict { of.clone() } else { Value::Null };
     json!({
         "previous": { "run": previous.run, "as_of": previous.as_of, "model": previous.model },
+        "inputs": facts.changes.iter().filter(|c| !c.is_none()).collect::<Vec<_>>(),
         "score": facts.of_many(facts.now.scored().min(before.scored()), json!(shift)),
         "before": {
             "subjects": figure(&audit["coverage"]["subjects"]),

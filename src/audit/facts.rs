@@ -9,9 +9,10 @@ use crate::disclosure::quantiles::quantiles;
 use crate::disclosure::{cells, part, small};
 use crate::ingest::scan::Findings;
 use crate::job::Job;
-use crate::publish::gates::{Counts, Verdict};
+use crate::publish::gates::{Counts, TableAge, Verdict};
 use crate::publish::scores::{Label, Told};
 use crate::runs::distributions::Distributions;
+use crate::runs::loss::TableChange;
 use crate::runs::manifest::Input;
 use crate::runs::previous::Previous;
 use crate::score::friends::Friends;
@@ -42,6 +43,10 @@ pub struct Facts<'a> {
     pub distributions: &'a Distributions,
     /// The earlier published run, and its counts.
     pub previous: Option<(&'a Previous, &'a Counts)>,
+    /// What changed in the exports since that run, by table.
+    pub changes: &'a [TableChange],
+    /// How old the newest record of tables is.
+    pub ages: &'a [TableAge],
     /// Input files with their hashes.
     pub inputs: &'a [Input],
     /// The run's id.

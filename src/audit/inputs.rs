@@ -23,11 +23,13 @@ pub fn conservation(facts: &Facts) -> Value {
                 row.insert("file".into(), json!(f.file.label));
                 row.insert("rows".into(), json!(tally.file_total(n)));
                 row.insert("export_rows".into(), json!(f.rows()));
+                multiplied(&mut row, tally.multiplied(n));
                 Value::Object(row)
             })
             .collect();
         let mut all = classes(&|c| tally.total(c));
         all.insert("rows".into(), json!((0..export.files.len()).map(|n| tally.file_total(n)).sum::<u64>()));
+        multiplied(&mut all, (0..export.files.len()).map(|n| tally.multiplied(n)).sum::<u64>());
         all.insert("files".into(), json!(files));
         if export.table.name == "friend_links" {
             let off = || json!({ "category_off": tally.total(Class::Dropped) });
@@ -36,6 +38,19 @@ pub fn conservation(facts: &Facts) -> Value {
         Some((export.table.name.clone(), Value::Object(all)))
     });
     Value::Object(tables.collect())
+}
+
+/// Rows that a `select` made of others; none is worth no word.
+fn multiplied(row: &mut serde_json::Map<String, Value>, rows: u64) {
+    if rows > 0 {
+        row.insert("multiplied".into(), json!(rows));
+    }
+}
+
+/// The newest visible row of each table with a limit, and how many days before the as-of date it is.
+pub fn newest(facts: &Facts) -> Value {
+    let ages = facts.ages.iter().map(|a| (a.table.clone(), json!({ "day": a.newest, "days_before": a.days })));
+    Value::Object(ages.collect())
 }
 
 /// Quarantined rows by rule, with where some of them stand.

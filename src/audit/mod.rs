@@ -12,6 +12,6 @@ pub mod quality;
 pub mod scale;
 mod scores;
 pub mod summary;
-mod text;
+pub mod text;
 
 pub use facts::Facts;

@@ -27,6 +27,7 @@ pub fn summary(facts: &Facts) -> Summary {
         "schema": SCHEMA,
         "inputs": facts.inputs,
         "conservation": inputs::conservation(facts),
+        "newest": inputs::newest(facts),
         "quarantine": inputs::quarantine(facts),
         "coverage": coverage::coverage(facts),
         "scores": scores::scores(facts, &scale),

@@ -77,6 +77,42 @@ pub fn text(facts: &Facts, json: &Value) -> String {
     text
 }
 
+/// The same for programs that read the log: a message with its facts for the result, each quarantine and each gate.
+#[must_use]
+pub fn events(audit: &Value) -> Vec<(String, Vec<(&'static str, Value)>)> {
+    let (coverage, drift) = (&audit["coverage"], &audit["drift"]["score"]);
+    let mut events = vec![(
+        "scored".to_owned(),
+        vec![
+            ("event", Value::from("scored")),
+            ("as_of", audit["provenance"]["as_of"].clone()),
+            ("model", audit["provenance"]["model"].clone()),
+            ("subjects", coverage["subjects"].clone()),
+            ("scored", coverage["scored"].clone()),
+            ("mean", audit["scores"]["mean"].clone()),
+            ("psi", drift["psi"].clone()),
+        ],
+    )];
+    for (table, rules) in audit["quarantine"].as_object().into_iter().flatten() {
+        for (rule, of) in rules.as_object().into_iter().flatten() {
+            let facts = vec![
+                ("event", Value::from("quarantined")),
+                ("table", Value::from(table.as_str())),
+                ("rule", Value::from(rule.as_str())),
+                ("rows", of["rows"].clone()),
+            ];
+            events.push(("quarantined".to_owned(), facts));
+        }
+    }
+    for gate in audit["gates"].as_array().into_iter().flatten() {
+        let keys = ["gate", "passed", "measured", "limit", "accepted"];
+        let facts = keys.map(|key| (key, gate[key].clone()));
+        let message = gate["message"].as_str().unwrap_or_default().to_owned();
+        events.push((message, std::iter::once(("event", Value::from("gate"))).chain(facts).collect()));
+    }
+    events
+}
+
 /// Rows of names with their counts; what is hidden is said to be.
 fn line(title: &str, rows: &Value, key: &str) -> String {
     let name = |row: &Value| match &row[key] {

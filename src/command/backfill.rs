@@ -9,20 +9,22 @@ use super::run::accepted;
 use crate::cli::{BackfillArgs, PipelineArgs};
 use crate::contract::parse_day;
 use crate::exit::{self, ExitStatus, Interrupted, stop_on_signals};
-use crate::job::{Job, load_dates};
+use crate::job::{self, Job, load_dates};
 use crate::machine::limits;
 use crate::output::Output;
 use crate::pipeline::Pipeline;
-use crate::publish::hashes::Hash;
+use crate::runs::attempt::Attempt;
 use crate::runs::backfill::{Backfill, Fate, Only};
-use crate::runs::identity::{Identity, identify, published};
+use crate::runs::identity::{Identity, Standing, identify, published};
 use crate::runs::inputs::Memory;
 use crate::runs::ledger::Ledger;
+use crate::runs::metrics::{self, Outcome};
 use crate::runs::output_folder::{OutputFolder, output_of};
 use crate::runs::prepare::{RunContext, stages};
 use crate::runs::publication::table_path;
 use crate::runs::run::{Ended, Run};
 use crate::stages::store::Stage;
+use crate::storage::hashes::Hash;
 
 /// Dates whose stages are made in one pass: as many as fit the memory beside the rows themselves.
 const AT_ONCE: usize = 12;
@@ -32,18 +34,30 @@ const AT_ONCE: usize = 12;
 /// # Errors
 /// When the configuration or the inputs do not fit the contract, the output is locked, or the work is interrupted.
 pub fn run(args: &BackfillArgs, output: &Output) -> Result<ExitStatus> {
+    let started = Instant::now();
+    let pipeline = Pipeline::load(&args.pipeline.pipeline, &args.pipeline.overrides)?;
+    let ended = dates(args, &pipeline, started, output);
+    if let Err(error) = &ended
+        && !args.plan
+    {
+        Attempt { pipeline: &pipeline, as_of: None, started }.failed(error, output);
+    }
+    ended
+}
+
+fn dates(args: &BackfillArgs, pipeline: &Pipeline, started: Instant, output: &Output) -> Result<ExitStatus> {
     let range = (parse_day(&args.from).context("--from")?, parse_day(&args.to).context("--to")?, args.every);
     let given = &args.pipeline;
-    let pipeline = Pipeline::load(&given.pipeline, &given.overrides)?;
+    job::not_in_the_future(range.1, given.allow_future, output)?;
     let accept = accepted(&args.accept)?;
-    let limits = limits(&args.engine, &pipeline)?;
+    let limits = limits(&args.engine, pipeline)?;
     // The model names the backfill, so it is read before the dates are known.
     let first = load_dates(pipeline.clone(), given, &[range.0])?.pop().context("no date")?;
-    let (name, model, folder) = (first.pipeline.settings.name.clone(), first.model.label(), output_of(&pipeline));
+    let (name, model, folder) = (first.pipeline.settings.name.clone(), first.model.label(), output_of(pipeline));
     let mut backfill = Backfill::open(&folder, &name, &model, range, given.known_by.as_deref())?;
     let given = PipelineArgs { known_by: backfill.known_by.clone(), ..given.clone() };
     let dates: Vec<_> = backfill.slots.iter().map(|s| s.as_of).collect();
-    let jobs = load_dates(pipeline, &given, &dates)?;
+    let jobs = load_dates(pipeline.clone(), &given, &dates)?;
     if args.plan {
         output.data(&plan::of_backfill(&backfill, &jobs, output)?)?;
         return Ok(ExitStatus::Success);
@@ -52,9 +66,10 @@ pub fn run(args: &BackfillArgs, output: &Output) -> Result<ExitStatus> {
     let command = format!("backfill {}", given.pipeline.display());
     let folder = OutputFolder::open(&first.pipeline, &command, output)?;
     let context = RunContext { folder: &folder, limits: &limits, fresh: false, stop: &stop, log: output };
-    let mut memory = Memory::of(&folder.path);
+    let key = folder.key.as_ref();
+    let mut memory = Memory::of(&folder.path, key);
     let hashes = memory.hashes(&first.exports, output, &stop)?;
-    memory.save(&folder.path)?;
+    memory.save(&folder.path, key)?;
     let wanted = choose(&mut backfill, jobs, &hashes, args.only, &context)?;
     backfill.save(&folder.path)?;
     for some in wanted.chunks(AT_ONCE) {
@@ -79,7 +94,12 @@ pub fn run(args: &BackfillArgs, output: &Output) -> Result<ExitStatus> {
     }
     output.line(&text(&backfill));
     let failed = backfill.with(|f| matches!(f, Fate::Failed { .. })).count();
-    Ok(if failed == 0 { ExitStatus::Success } else { ExitStatus::Partly })
+    let status = if failed == 0 { ExitStatus::Success } else { ExitStatus::Partly };
+    let outcome = Outcome { pipeline: &name, exit: status.code(), seconds: started.elapsed().as_secs_f64(), of: None };
+    if let Err(error) = metrics::write(&folder.path, &outcome) {
+        output.warn(&format!("the metrics could not be written: {error:#}"));
+    }
+    Ok(status)
 }
 
 /// The jobs to run; of the others the state says why they are not.
@@ -97,7 +117,7 @@ fn choose(
         let as_of = job.snapshot.calendar.as_of();
         let held = backfill.slots.iter().find(|s| s.as_of == as_of).map(|s| s.fate.clone());
         let identity = identify(&job, hashes);
-        let table = table_path(&identity.label.as_of, &identity.label.model);
+        let table = table_path(&identity.label.as_of, &identity.label.model)?;
         let there = ledger.current(&table).filter(|_| context.folder.path.join(&table).exists());
         match (only, held) {
             (Only::Failed, Some(Fate::Failed { .. })) | (Only::All, _) => {}
@@ -113,8 +133,9 @@ fn choose(
                 }
             }
         }
-        if let Some(run) = published(&identity, context)? {
-            let because = format!("the run {run} is published, and nothing it depends on has changed");
+        let standing = published(&identity, &context.folder.path, context.folder.key.clone(), context.stop)?;
+        if let Standing::Same(run) = standing {
+            let because = format!("the run {} is published, and nothing it depends on has changed", run.id);
             backfill.note(as_of, Fate::Skipped { because });
             continue;
         }
@@ -144,7 +165,7 @@ fn stages_of_each(jobs: &[&Job], hashes: &[Vec<Hash>], context: &RunContext) -> 
 
 /// What becomes of a date.
 fn fate(run: &Run) -> Result<Fate> {
-    if subjects(run.stages) == 0 {
+    if subjects(run.stages)? == 0 {
         return Ok(Fate::Skipped { because: "no subject is visible at this date".to_owned() });
     }
     Ok(match run.make()? {
@@ -157,9 +178,9 @@ fn fate(run: &Run) -> Result<Fate> {
 }
 
 /// Number of subjects that the stages' date sees.
-fn subjects(stages: &[Stage]) -> usize {
+fn subjects(stages: &[Stage]) -> Result<usize> {
     let of = stages.iter().find(|s| s.label.key.kind == crate::stages::key::Kind::Subjects);
-    of.and_then(|s| crate::stages::subjects::count(s).ok()).unwrap_or(0)
+    crate::stages::subjects::count(of.context("no stage of subjects")?)
 }
 
 fn text(backfill: &Backfill) -> String {

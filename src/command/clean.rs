@@ -9,9 +9,11 @@ use crate::cli::CleanArgs;
 use crate::exit::ExitStatus;
 use crate::output::{Output, thousands};
 use crate::pipeline::Pipeline;
-use crate::runs::folder::RunFolder;
+use crate::runs::folder::{RunFolder, State};
 use crate::runs::ledger::{Entry, Event, Ledger};
+use crate::runs::lineage::now;
 use crate::runs::output_folder::{OutputFolder, key_of, output_of};
+use crate::runs::step::step;
 use crate::stages::store::StageStore;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -35,10 +37,12 @@ pub fn run(args: &CleanArgs, output: &Output) -> Result<ExitStatus> {
         true => Some(OutputFolder::open(&pipeline, "clean", output)?),
         false => None,
     };
-    let old = old(args, &folder, &Ledger::open(&folder, key_of(&pipeline)?)?);
+    let key = key_of(&pipeline)?;
+    let ledger = Ledger::open(&folder, key.clone())?;
+    let old = old(args, &folder, &StageStore::of(&folder, key), &ledger)?;
     let mut bytes = 0;
     for one in &old {
-        let size = size(&one.folder);
+        let size = size(&one.folder)?;
         bytes += size;
         output.data(&format!("{:<60} {:>15} bytes\n", one.what, thousands(size)))?;
     }
@@ -58,31 +62,35 @@ pub fn run(args: &CleanArgs, output: &Output) -> Result<ExitStatus> {
 }
 
 /// What may go: stages not used for so long, and runs that ended so long ago, except those whose table is published.
-fn old(args: &CleanArgs, output: &Path, ledger: &Ledger) -> Vec<Old> {
+fn old(args: &CleanArgs, output: &Path, stages: &StageStore, ledger: &Ledger) -> Result<Vec<Old>> {
     let mut old = Vec::new();
-    for stage in StageStore::of(output).all() {
+    for stage in stages.all()? {
         if age(&stage.label_path()) >= DAY * args.stages_older_than {
             let what = format!("stage {} of {}", stage.label.key.kind.name(), stage.label.key.as_of);
             old.push(Old { what, folder: stage.folder, run: None });
         }
     }
-    let Some(days) = args.runs_older_than else { return old };
-    for run in RunFolder::all(output) {
-        let Some(line) = ledger.of_run(&run.id) else { continue };
-        let current = ledger.current(&line.entry.table).is_some_and(|c| c.entry.run == run.id);
-        if !current && age(&run.path("state.json")) >= DAY * days {
-            old.push(Old { what: format!("run {}", run.id), folder: run.folder.clone(), run: Some(run.id) });
+    let Some(days) = args.runs_older_than else { return Ok(old) };
+    for run in RunFolder::all(output)? {
+        let line = ledger.of_run(&run.id);
+        let current = line.is_some_and(|l| ledger.current(&l.entry.table).is_some_and(|c| c.entry.run == run.id));
+        // What the ledger does not tell of goes when it is the record of a run that came to nothing.
+        let ended = line.is_some() || matches!(run.state(), Some(State::Failed { .. } | State::Interrupted));
+        if ended && !current && age(&run.path("state.json")) >= DAY * days {
+            let told = line.map(|_| run.id.clone());
+            old.push(Old { what: format!("run {}", run.id), folder: run.folder, run: told });
         }
     }
-    old
+    Ok(old)
 }
 
 /// The ledger tells of a removal before it happens, so that a missing folder is never taken for tampering.
 fn note_removal(folder: &OutputFolder, run: &str) -> Result<()> {
     let ledger = Ledger::open(&folder.path, folder.key.clone())?;
     let Some(line) = ledger.of_run(run) else { return Ok(()) };
-    let at = jiff::Timestamp::now().round(jiff::Unit::Second)?.to_string();
-    ledger.prepare(Entry { at, event: Event::Removed, replaces: None, ..line.entry.clone() })?.commit()
+    ledger.prepare(Entry { at: now(), event: Event::Removed, replaces: None, ..line.entry.clone() })?.commit()?;
+    step("removal noted");
+    Ok(())
 }
 
 /// How long ago a file was changed; not at all when the clock says it will be.
@@ -91,13 +99,12 @@ fn age(path: &Path) -> Duration {
     SystemTime::now().duration_since(changed).unwrap_or_default()
 }
 
-fn size(folder: &Path) -> u64 {
-    let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|e| match e.metadata() {
-            Ok(m) if m.is_dir() => size(&e.path()),
-            Ok(m) => m.len(),
-            Err(_) => 0,
-        })
-        .sum()
+fn size(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        let of = entry.metadata()?;
+        bytes += if of.is_dir() { size(&entry.path())? } else { of.len() };
+    }
+    Ok(bytes)
 }

@@ -7,7 +7,7 @@ use crate::exit::ExitStatus;
 use crate::explain::explanation::explain;
 use crate::explain::notice::notice;
 use crate::explain::text::text;
-use crate::output::Output;
+use crate::output::{Output, printable};
 use crate::report::page;
 use crate::runs::kept::{KeptRun, find};
 
@@ -19,10 +19,10 @@ pub fn run(args: &ExplainArgs, output: &Output) -> Result<ExitStatus> {
     let run = KeptRun::open(find(&args.run, &args.runs.output)?)?;
     let explanation = explain(&run, &args.subject)?;
     output.data(&match args.format {
-        ExplainFormat::Text => text(&explanation, &args.language),
+        ExplainFormat::Text => printable(&text(&explanation, &args.language)),
         ExplainFormat::Json => serde_json::to_string_pretty(&explanation)? + "\n",
         ExplainFormat::Html => page::explanation(&explanation, &args.language)?,
-        ExplainFormat::Notice => notice(&run.model, &explanation, &args.language)?,
+        ExplainFormat::Notice => printable(&notice(&run.model, &explanation, &args.language)?),
     })?;
     Ok(ExitStatus::Success)
 }

@@ -14,15 +14,15 @@ use crate::graph::Parameters;
 use crate::ingest::export::OpenFile;
 use crate::job::{self, Job};
 use crate::output::{Output, thousands};
-use crate::publish::hashes::Hash;
 use crate::runs::backfill::{Backfill, Fate};
 use crate::runs::folder::{AUDIT, RunFolder};
-use crate::runs::identity::identify;
+use crate::runs::identity::{Standing, identify, published};
 use crate::runs::inputs::Memory;
-use crate::runs::output_folder::output_of;
+use crate::runs::output_folder::{key_of, output_of};
 use crate::score::card::Origin;
 use crate::stages::key::{Key, Kind, keys};
 use crate::stages::store::StageStore;
+use crate::storage::hashes::Hash;
 
 /// Shows what a run would do.
 ///
@@ -44,7 +44,15 @@ pub fn run(args: &PlanArgs, output: &Output) -> Result<ExitStatus> {
 /// When a file cannot be read.
 pub fn text(job: &Job, log: &Output) -> Result<String> {
     let folder = output_of(&job.pipeline);
-    let hashes = Memory::of(&folder).hashes(&job.exports, log, &AtomicBool::new(false))?;
+    let key = key_of(&job.pipeline)?;
+    let stop = AtomicBool::new(false);
+    let hashes = Memory::of(&folder, key.as_ref()).hashes(&job.exports, log, &stop)?;
+    let identity = identify(job, &hashes);
+    let standing = match published(&identity, &folder, key.clone(), &stop)? {
+        Standing::Same(run) => format!("published as the run {}; nothing it depends on has changed", run.id),
+        Standing::Other(parts) => format!("published before; {} changed", parts.join(", ")),
+        Standing::Nothing => "not published yet".to_owned(),
+    };
     let snapshot = &job.snapshot;
     let mut lines = vec![
         format!(
@@ -55,12 +63,13 @@ pub fn text(job: &Job, log: &Output) -> Result<String> {
         ),
         format!("model     {}", job.model.label()),
         format!("output    {}", folder.display()),
-        format!("run       {}", identify(job, &hashes).id),
+        format!("run       {}", identity.id),
+        format!("table     {standing}"),
         String::new(),
     ];
     for export in job.exports.iter() {
         let rows = export.files.iter().map(OpenFile::rows).sum();
-        let bytes = export.files.iter().map(|f| f.bytes).sum();
+        let bytes = export.files.iter().map(|f| f.bytes()).sum();
         lines.push(format!(
             "input     {:<18} {:>13} rows, {:>15} bytes, {} file(s)",
             export.table.name,
@@ -69,23 +78,22 @@ pub fn text(job: &Job, log: &Output) -> Result<String> {
             export.files.len()
         ));
     }
-    let (stages, missing) = stages(job, &hashes, &folder)?;
+    let (stages, missing) = stages(job, &hashes, &StageStore::of(&folder, key))?;
     lines.extend(stages);
     lines.extend(scoring(job));
-    lines.push(expected(&folder, &job.pipeline.settings.name, &missing));
+    lines.push(expected(&folder, &job.pipeline.settings.name, &missing)?);
     Ok(lines.join("\n") + "\n")
 }
 
 /// A line for each stage: reused, or why not; and the keys of those that would be made.
-fn stages(job: &Job, hashes: &[Vec<Hash>], folder: &Path) -> Result<(Vec<String>, Vec<Key>)> {
-    let store = StageStore::of(folder);
+fn stages(job: &Job, hashes: &[Vec<Hash>], store: &StageStore) -> Result<(Vec<String>, Vec<Key>)> {
     let (mut lines, mut missing) = (Vec::new(), Vec::new());
     for key in keys(job, hashes)? {
         let name = key.kind.name();
         match store.find(&key) {
             Some(_) => lines.push(format!("reuse     {name}")),
             None => {
-                lines.push(format!("make      {name:<36} {}", store.missing(&key)));
+                lines.push(format!("make      {name:<36} {}", store.missing(&key)?));
                 missing.push(key);
             }
         }
@@ -108,9 +116,9 @@ fn scoring(job: &Job) -> Vec<String> {
 }
 
 /// How long the work would take by what the latest runs of the pipeline took for the same.
-fn expected(folder: &Path, pipeline: &str, missing: &[Key]) -> String {
+fn expected(folder: &Path, pipeline: &str, missing: &[Key]) -> Result<String> {
     let mut took: BTreeMap<String, f64> = BTreeMap::new();
-    let audits = RunFolder::all(folder).into_iter().filter_map(|run| {
+    let audits = RunFolder::all(folder)?.into_iter().filter_map(|run| {
         let audit: Value = serde_json::from_str(&fs_err::read_to_string(run.path(AUDIT)).ok()?).ok()?;
         (audit["provenance"]["pipeline"] == pipeline).then_some(audit)
     });
@@ -122,7 +130,7 @@ fn expected(folder: &Path, pipeline: &str, missing: &[Key]) -> String {
         }
     }
     if took.is_empty() {
-        return "time      unknown: no run of this pipeline is kept".to_owned();
+        return Ok("time      unknown: no run of this pipeline is kept".to_owned());
     }
     let reads = |table: &str| missing.iter().any(|k| k.parts.contains_key(&format!("inputs.{table}")));
     let in_buckets = |k: &Key| matches!(k.kind, Kind::Subjects | Kind::Records(_) | Kind::Features(_));
@@ -132,7 +140,7 @@ fn expected(folder: &Path, pipeline: &str, missing: &[Key]) -> String {
         None => true,
     };
     let seconds: f64 = took.iter().filter(|(name, _)| needed(name)).map(|(_, s)| s).sum();
-    format!("time      about {seconds:.0} s, by what the latest runs took for the same stages")
+    Ok(format!("time      about {seconds:.0} s, by what the latest runs took for the same stages"))
 }
 
 /// The plan of a backfill: what each date would reuse and make.
@@ -142,10 +150,12 @@ fn expected(folder: &Path, pipeline: &str, missing: &[Key]) -> String {
 pub fn of_backfill(backfill: &Backfill, jobs: &[Job], log: &Output) -> Result<String> {
     let Some(first) = jobs.first() else { return Ok(String::new()) };
     let folder = output_of(&first.pipeline);
-    let hashes = Memory::of(&folder).hashes(&first.exports, log, &AtomicBool::new(false))?;
+    let key = key_of(&first.pipeline)?;
+    let hashes = Memory::of(&folder, key.as_ref()).hashes(&first.exports, log, &AtomicBool::new(false))?;
+    let store = StageStore::of(&folder, key);
     let mut lines = vec![format!("backfill  {} with {}, into {}", backfill.pipeline, backfill.model, folder.display())];
     for (slot, job) in backfill.slots.iter().zip(jobs) {
-        let (stages, missing) = stages(job, &hashes, &folder)?;
+        let (stages, missing) = stages(job, &hashes, &store)?;
         let state = match &slot.fate {
             Fate::Pending => "pending",
             Fate::Done { .. } => "done",

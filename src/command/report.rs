@@ -7,9 +7,9 @@ use crate::cli::ReportArgs;
 use crate::exit::ExitStatus;
 use crate::output::Output;
 use crate::report::page;
-use crate::runs::durable;
 use crate::runs::folder::{AUDIT, PAGE};
 use crate::runs::kept::find;
+use crate::storage::durable;
 
 /// Builds the page. The one in the run's folder is part of what `verify` proves, so it is never replaced by a different one.
 ///

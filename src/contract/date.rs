@@ -4,6 +4,9 @@ use anyhow::{Context, Result, bail};
 use jiff::civil::Date;
 use jiff::{ToSpan, Unit};
 
+/// Microseconds in a day.
+pub const DAY_MICROS: i64 = 86_400_000_000;
+
 const EPOCH: Date = jiff::civil::date(1970, 1, 1);
 
 /// The day number since 1970-01-01 of a calendar day.
@@ -92,7 +95,7 @@ impl Calendar {
     /// The first instant after the as-of date, microseconds since 1970: what happens then or later is not visible.
     #[must_use]
     pub const fn cutoff_micros(&self) -> i64 {
-        (self.as_of_day + 1) * 86_400_000_000
+        (self.as_of_day + 1) * DAY_MICROS
     }
 
     /// Whole months back from the end of the as-of date; `None` outside the plausible dates.
@@ -100,6 +103,12 @@ impl Calendar {
     pub fn months_ago(&self, day: i64) -> Option<i64> {
         let index = usize::try_from(day.checked_sub(self.first_day)?).ok()?;
         self.months_ago.get(index).map(|&m| i64::from(m))
+    }
+
+    /// The first day that the contract allows.
+    #[must_use]
+    pub const fn first_day(&self) -> i64 {
+        self.first_day
     }
 
     /// Whether the contract allows the day.

@@ -6,7 +6,7 @@ mod date;
 mod scope;
 mod snapshot;
 
-pub use date::{Calendar, day_number, day_text, instant_text, parse_day};
+pub use date::{Calendar, DAY_MICROS, day_number, day_text, instant_text, parse_day};
 pub use scope::{EventColumns, event_columns, subject_scope, table_scope};
 pub use snapshot::Snapshot;
 
@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+
+/// Thousandths in a source reliability of 1.
+pub const RELIABILITY_ONE: i64 = 1_000;
 
 /// The text of the contract, as `sesame schema contract` prints it.
 pub const CONTRACT_TOML: &str = include_str!("contract.toml");
@@ -46,6 +49,9 @@ pub struct Table {
     pub key: Vec<String>,
     /// The column that says when the thing happened.
     pub event: Option<String>,
+    /// Whether it grows all the time, so that a newest row long ago means that rows are missing.
+    #[serde(default)]
+    pub regular: bool,
     /// Columns shared with other tables, by name.
     #[serde(default)]
     common: Vec<String>,
@@ -159,6 +165,8 @@ pub struct Limits {
     pub subject_total: i64,
     /// Most rows of one subject in one table.
     pub subject_rows: usize,
+    /// Most rows of one table that may break a rule.
+    pub quarantined_rows: usize,
     /// Earliest plausible date.
     pub first_date: String,
     /// Latest plausible date.

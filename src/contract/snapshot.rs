@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
-use super::Calendar;
+use super::{Calendar, DAY_MICROS};
 
 /// What had happened by an as-of date and was known by a cut-off.
 #[derive(Debug, Clone)]
@@ -19,6 +19,21 @@ impl Snapshot {
     #[must_use]
     pub const fn last(&self, instant: bool) -> i64 {
         if instant { self.calendar.cutoff_micros() - 1 } else { self.calendar.as_of_day() }
+    }
+
+    /// The last value of a time column that counts: not after the as-of date, nor after the knowledge cut-off. A day counts
+    /// when its last microsecond does.
+    #[must_use]
+    pub fn last_known(&self, instant: bool) -> i64 {
+        let known = self.known_by.as_microsecond();
+        let last = if instant { known } else { (known + 1).div_euclid(DAY_MICROS) - 1 };
+        self.last(instant).min(last)
+    }
+
+    /// Whether the knowledge cut-off lies before the end of the as-of date, so that not all that happened was known.
+    #[must_use]
+    pub fn looks_back(&self) -> bool {
+        self.known_by.as_microsecond() < self.calendar.cutoff_micros() - 1
     }
 
     /// What is visible at one of several dates is visible here: the last as-of date and the last knowledge cut-off.

@@ -2,5 +2,6 @@
 
 pub mod bridge;
 pub mod frame;
+pub mod rowwise;
 
 pub use frame::{Frame, Program};

@@ -235,7 +235,7 @@ impl Subject<'_> {
                 exact: worth(bins[f]),
                 best: all.map(worth).fold(0.0, f64::max),
                 // In tenths, as it is shown.
-                short: (shortfalls.cost(self.segment, f, bins[f]) as f64 / 100.0).round() / 10.0 + 0.0,
+                short: (shortfalls.points(self.segment, f, bins[f]) * 10.0).round() / 10.0 + 0.0,
                 next: next_better(feature, bins[f])
                     .map(|bin| NextBin { bin: feature.label(usize::from(bin)), points: worth(bin) - worth(bins[f]) }),
                 reason: card.reasons.get(feature.reason).cloned(),
@@ -264,7 +264,7 @@ impl Subject<'_> {
         let card = &self.run.card;
         let costly = |code: usize| {
             let of_code = card.features.iter().zip(bins).enumerate().filter(move |(_, (f, _))| f.reason == code);
-            of_code.filter(|(f, (_, bin))| shortfalls.cost(self.segment, *f, **bin) > 0)
+            of_code.filter(|(f, (_, bin))| shortfalls.costs(self.segment, *f, **bin))
         };
         let missing = |code: &usize| {
             costly(*code).next().is_some() && costly(*code).all(|(_, (f, bin))| usize::from(*bin) >= f.none())

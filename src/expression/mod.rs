@@ -8,10 +8,12 @@
 //! division (a feature of the aggregate `ratio` divides), rounding, date functions, string functions, and
 //! aggregates.
 
+mod decimal;
 mod render;
 mod scope;
 
-pub use render::{Expression, decimal};
+pub use decimal::{decimal, product};
+pub use render::Expression;
 pub use scope::{ColumnKind, Scope, did_you_mean};
 
 /// Numbers allowed in an expression.

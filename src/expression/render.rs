@@ -9,6 +9,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
+use super::decimal::decimal;
 use super::scope::{ColumnKind, Scope, did_you_mean};
 use super::{Numbers, Type};
 
@@ -414,16 +415,6 @@ impl Checker<'_> {
             }
             _ => call,
         })
-    }
-}
-
-/// A double in E notation with a decimal point, which every engine reads as a double.
-#[must_use]
-pub fn decimal(number: f64) -> String {
-    let text = format!("{number:E}");
-    match text.split_once('E') {
-        Some((mantissa, exponent)) if !mantissa.contains('.') => format!("{mantissa}.0E{exponent}"),
-        _ => text,
     }
 }
 

@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::plan::{CompiledFeature, Grouping, Plan, Sum, WEIGHT_ONE};
 use super::reads::{Mistake, Reads, Rows, length};
 use crate::contract::{Calendar, Contract, subject_scope};
-use crate::expression::{Expression, Numbers, Scope, Type, decimal};
+use crate::expression::{Expression, Numbers, Scope, Type, decimal, product};
 use crate::pipeline::catalogue::{Aggregate, Catalogue, Declaration, Feature, Part, Rowwise, Scale};
 use crate::pipeline::finding::{Findings, Source};
 use crate::pipeline::model::{CATEGORIES, RELATIONSHIPS};
@@ -439,7 +439,9 @@ impl Compiler<'_> {
         match (d.prior, d.prior_strength) {
             (None, None) => Ok(quotient(part, all)),
             (Some(prior), Some(strength)) if (0.0..=1.0).contains(&prior) && strength > 0.0 => {
-                let (weight, pull) = (decimal(strength * WEIGHT_ONE), decimal(prior * strength * WEIGHT_ONE));
+                // As decimals: 0.30 · 3 is 0.9, and no double just below it.
+                let pull = decimal(product(product(prior, strength), WEIGHT_ONE));
+                let weight = decimal(product(strength, WEIGHT_ONE));
                 Ok(combine(&[part, all], |p| {
                     format!("(CAST({} AS DOUBLE) + {pull}) / (CAST({} AS DOUBLE) + {weight})", p[0], p[1])
                 }))

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use super::kernel::{Evaluated, Kernel, too_large, weigh};
+use super::exact::exact;
+use super::kernel::{Evaluated, Kernel, doubtful, weigh};
 use super::plan::{Plan, Recency, TablePlan};
 use crate::NULL;
 use crate::contract::Calendar;
 use crate::engine::{Frame, Program};
 use crate::ingest::bucket::Cleaner;
-use crate::ingest::resolve::Layout;
+use crate::ingest::resolve::{Layout, ROW};
 use crate::ingest::store::BucketRows;
 
 /// Rows evaluated at a time: few enough that their columns stay in the cache.
@@ -40,6 +41,20 @@ pub struct FeatureRows {
     pub values: Vec<Vec<f64>>,
     /// One column per feature: 1 where a missing value means that there was no opportunity.
     pub nones: Vec<Vec<u8>>,
+}
+
+/// A sum of one subject's rows that 64 bits do not hold.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the sum `{sum}` of one subject's {table} leaves the range of 64-bit integers; make its value smaller in the catalogue, for example with LEAST(…, 1000000)"
+)]
+pub struct TooLarge {
+    /// The sum's name.
+    pub sum: String,
+    /// The table.
+    pub table: String,
+    /// The file of the subject's first row, by its position in the export, and the row's number there.
+    pub place: (u32, i64),
 }
 
 /// Accumulators of one table for consecutive subjects, one column each.
@@ -158,13 +173,18 @@ impl TableComputer<'_> {
             })
             .collect();
         let evaluated = Evaluated { predicates: &predicates, values: &values, weights: &weights, keys: &keys };
-        if let Some(sum) = too_large(self.plan, &evaluated, &ranges) {
-            bail!(
-                "the sum `{sum}` of a subject's {} rows can leave the range of 64-bit integers; make its value smaller in the catalogue, for example with LEAST(…, 1000000)",
-                self.plan.table
-            );
+        let doubtful = doubtful(self.plan, &evaluated, &ranges);
+        kernel.add(self.plan, &evaluated, &ranges, &doubtful, out);
+        for (n, accumulator) in self.plan.accumulators.iter().enumerate().filter(|(n, _)| doubtful[*n]) {
+            for (subject, own) in ranges.iter().enumerate() {
+                let sum = exact(self.plan, &accumulator.sum, &evaluated, own.clone());
+                out[n][subject] = sum.map_or(Ok(NULL), i64::try_from).map_err(|_| TooLarge {
+                    sum: accumulator.name.clone(),
+                    table: self.plan.table.clone(),
+                    place: (rows.files[range.start + own.start], rows.value(ROW, range.start + own.start)),
+                })?;
+            }
         }
-        kernel.add(self.plan, &evaluated, &ranges, out);
         Ok(())
     }
 }

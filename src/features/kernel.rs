@@ -8,7 +8,7 @@
 //! Ranges: a row's value fits by the checked bound of its expression (see `expression`). Whether sums fit is proven
 //! for the rows at hand before they are added: with m the largest value, r the rows of the subject and w = 10^9 the
 //! largest weight, a sum is at most m·r, a weighted one m·r·w, a deviation Σ|n·x − S| at most 2·n·m·r, and an overlap
-//! r². What cannot be proven stops the run; nothing wraps.
+//! r². What cannot be proven is added up in 128 bits (see `exact`); nothing wraps.
 
 use std::ops::Range;
 
@@ -54,20 +54,18 @@ pub fn weigh(recency: &Recency, months_ago: Option<&[i64]>, reliability: &[i64])
     }
 }
 
-/// The first accumulator whose sum could leave 64 bits for one of the subjects.
+/// Which accumulators could leave 64 bits for one of the subjects, by what their rows allow.
 #[must_use]
-pub fn too_large<'a>(plan: &'a TablePlan, rows: &Evaluated, ranges: &[Range<usize>]) -> Option<&'a str> {
+pub fn doubtful(plan: &TablePlan, rows: &Evaluated, ranges: &[Range<usize>]) -> Vec<bool> {
     let all = ranges.first().map_or(0, |r| r.start)..ranges.last().map_or(0, |r| r.end);
     let longest = ranges.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
     let largest: Vec<u64> = rows.values.iter().map(|v| magnitude(&v[all.clone()])).collect();
-    let fits = |sum: &Sum| bound(sum, longest, &|v| largest[v]) <= i128::from(i64::MAX);
-    let doubtful = plan.accumulators.iter().filter(|a| !fits(&a.sum));
+    let fits = |bound: i128| bound <= i128::from(i64::MAX);
+    let fits_all = |sum: &Sum| fits(bound(sum, longest, &|v| largest[v]));
     // The rows of all subjects together are too coarse a bound: look at each subject by itself.
-    let mut wrong = doubtful.filter(|a| {
-        let one = |r: &Range<usize>| bound(&a.sum, r.len(), &|v| magnitude(&rows.values[v][r.clone()]));
-        ranges.iter().any(|r| one(r) > i128::from(i64::MAX))
-    });
-    wrong.next().map(|a| a.name.as_str())
+    let fits_each =
+        |sum: &Sum| ranges.iter().all(|r| fits(bound(sum, r.len(), &|v| magnitude(&rows.values[v][r.clone()]))));
+    plan.accumulators.iter().map(|a| !fits_all(&a.sum) && !fits_each(&a.sum)).collect()
 }
 
 fn magnitude(values: &[i64]) -> u64 {
@@ -95,10 +93,17 @@ fn bound(sum: &Sum, rows: usize, largest: &dyn Fn(usize) -> u64) -> i128 {
 
 impl Kernel {
     /// Adds up the rows of consecutive subjects. `ranges` are each subject's rows; `out` has one slice per accumulator
-    /// with one entry per subject.
-    pub fn add(&mut self, plan: &TablePlan, rows: &Evaluated, ranges: &[Range<usize>], out: &mut [&mut [i64]]) {
+    /// with one entry per subject. Accumulators that are `doubtful` are left out.
+    pub fn add(
+        &mut self,
+        plan: &TablePlan,
+        rows: &Evaluated,
+        ranges: &[Range<usize>],
+        doubtful: &[bool],
+        out: &mut [&mut [i64]],
+    ) {
         let mut grouped: Vec<Vec<usize>> = vec![Vec::new(); plan.groupings.len()];
-        for (n, accumulator) in plan.accumulators.iter().enumerate() {
+        for (n, accumulator) in plan.accumulators.iter().enumerate().filter(|(n, _)| !doubtful[*n]) {
             match accumulator.sum {
                 Sum::Groups { grouping }
                 | Sum::ZeroGroups { grouping, .. }

@@ -2,6 +2,7 @@
 
 pub mod compile;
 pub mod compute;
+mod exact;
 pub mod kernel;
 pub mod plan;
 mod reads;

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
+pub use crate::contract::RELIABILITY_ONE;
 use crate::expression::Expression;
 
 /// Millionths in a recency weight of 1.
 pub const RECENCY_ONE: i64 = 1_000_000;
-/// Thousandths in a source reliability of 1.
-pub const RELIABILITY_ONE: i64 = 1_000;
 /// Units in the weight of a fresh row from a fully reliable source.
 pub const WEIGHT_ONE: f64 = 1e9;
 

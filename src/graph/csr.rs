@@ -47,6 +47,8 @@ pub struct Graph<'a> {
     pub beyond: u64,
     /// Rows by file that repeat a tie of another row.
     pub merged: Vec<u64>,
+    /// Rows by file whose tie, all its rows merged, is too young to count.
+    pub young: Vec<u64>,
 }
 
 /// What the chosen ties of a subject are like.
@@ -91,6 +93,8 @@ struct Part {
     beyond: u64,
     /// Repeated rows by file number of the packing.
     merged: Vec<u64>,
+    /// Rows of ties that are too young, likewise.
+    young: Vec<u64>,
 }
 
 /// What partitions share.
@@ -132,7 +136,8 @@ impl<'a> Builder<'a> {
             .collect::<Result<Vec<Part>>>()?;
         let (mut hot, mut warm, mut cold) = (Links::default(), Links::default(), Links::default());
         let (mut degree, mut neighbours) = (Vec::with_capacity(order.len()), Vec::new());
-        let (mut links, mut beyond, mut merged) = (0, 0, vec![0; packing.files()]);
+        let (mut links, mut beyond) = (0, 0);
+        let (mut merged, mut young) = (vec![0; packing.files()], vec![0; packing.files()]);
         for mut part in parts {
             hot.append(&mut part.hot);
             warm.append(&mut part.warm);
@@ -142,10 +147,13 @@ impl<'a> Builder<'a> {
             links += part.links;
             beyond += part.beyond;
             merged.iter_mut().zip(part.merged).for_each(|(all, one)| *all += one);
+            young.iter_mut().zip(part.young).for_each(|(all, one)| *all += one);
         }
         let merged = by_file(&ties.rows, &merged);
+        let left: Vec<u64> = ties.rows.iter().zip(&merged).map(|(rows, merged)| rows - merged).collect();
+        let young = by_file(&left, &young);
         drop(ties);
-        Ok(Graph { hot, warm, cold, shelf, degree, order, neighbours, links, beyond, merged })
+        Ok(Graph { hot, warm, cold, shelf, degree, order, neighbours, links, beyond, merged, young })
     }
 }
 
@@ -165,11 +173,13 @@ impl Shared<'_> {
             links: 0,
             beyond: 0,
             merged: vec![0; packing.files()],
+            young: vec![0; packing.files()],
         };
         let (mut seen, mut months) = (Vec::new(), Vec::new());
         for local in 0..count {
             let row = &mut records[starts[local] as usize..starts[local + 1] as usize];
             let unique = self.merge(row, first + local, &mut seen, &mut part.merged);
+            let unique = self.of_age(&mut row[..unique], first + local, &mut part.young);
             part.degree[local] = u32::try_from(unique)?;
             let kept = unique.min(self.parameters.max_ties);
             if kept < unique {
@@ -244,6 +254,21 @@ impl Shared<'_> {
             }
         }
         unique
+    }
+
+    /// Moves the ties that are old enough to the front; returns how many they are and counts the others by file.
+    fn of_age(&self, row: &mut [u64], receiver: usize, young: &mut [u64]) -> usize {
+        let mut old = 0;
+        for n in 0..row.len() {
+            let record = row[n];
+            if Packing::young(record) {
+                young[self.packing.file(record)] += u64::from(receiver < self.packing.from(record) as usize);
+            } else {
+                row[old] = record;
+                old += 1;
+            }
+        }
+        old
     }
 
     /// What the chosen ties of one subject are like.

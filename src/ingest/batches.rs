@@ -1,12 +1,10 @@
 //! Decoding: every row group of an export once, in parallel.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, bail};
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field};
+use anyhow::{Context, Result, ensure};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::Field;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::RowGroupMetaData;
@@ -14,7 +12,8 @@ use parquet::file::statistics::Statistics;
 use rayon::prelude::*;
 
 use super::export::{Export, OpenFile};
-use crate::contract::{Column, ColumnType, parse_day};
+use super::pages;
+use crate::contract::Column;
 use crate::output::Progress;
 
 /// Rows decoded at a time.
@@ -32,6 +31,8 @@ pub struct Batch {
     pub extra: Vec<ArrayRef>,
     /// Rows of the export that the input's `select` leaves out.
     pub left_out: u64,
+    /// Rows that it makes of one row of the export, beyond the first.
+    pub multiplied: u64,
     /// Number of rows.
     pub len: usize,
 }
@@ -61,6 +62,7 @@ impl RowNumbers {
             Self::From(_) => 0,
             Self::Listed(listed) => {
                 let mut different = listed.clone();
+                // In order but where branches follow each other.
                 different.sort_unstable();
                 different.dedup();
                 rows.saturating_sub(different.len()) as u64
@@ -111,27 +113,35 @@ fn read_group(
     work: &(dyn Fn(Batch) -> Result<()> + Sync),
 ) -> Result<()> {
     let groups = file.metadata().row_groups();
-    let mut first: i64 = groups[..group].iter().map(RowGroupMetaData::num_rows).sum();
-    let handle = fs_err::File::open(&file.file.path)?.into_parts().0;
+    let from: i64 = groups[..group].iter().map(RowGroupMetaData::num_rows).sum();
+    let mut first = from;
+    let handle = file.reopen()?;
+    let same = handle.try_clone()?;
+    let wanted = |field: &Field| export.table.position(field.name()).is_some() || export.extra.contains(field.name());
+    let fields = file.footer.schema().fields().iter().enumerate();
+    let roots: Vec<usize> = match &file.select {
+        Some(select) => select.reads().to_vec(),
+        None => fields.filter(|(_, f)| wanted(f)).map(|(n, _)| n).collect(),
+    };
+    let mask = ProjectionMask::roots(file.metadata().file_metadata().schema_descr(), roots);
+    let mut chunks = groups[group].columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
+    chunks.try_for_each(|(_, chunk)| pages::check(&handle, file.bytes(), chunk))?;
     let mut reader = super::shield(|| {
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, file.footer.clone())
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, file.footer.clone())
             .with_row_groups(vec![group])
-            .with_batch_size(BATCH_ROWS);
-        let wanted = |field: &Field| match &export.select {
-            Some(select) => select.reads(field),
-            None => export.table.position(field.name()).is_some() || export.extra.contains(field.name()),
-        };
-        let fields = builder.schema().fields().iter().enumerate();
-        let roots: Vec<usize> = fields.filter(|(_, f)| wanted(f)).map(|(n, _)| n).collect();
-        let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        builder = builder.with_projection(mask);
+            .with_batch_size(BATCH_ROWS)
+            .with_projection(mask);
         Ok(builder.build()?)
     })?;
     loop {
         crate::exit::check(stop)?;
-        let Some(batch) = super::shield(|| Ok(reader.next().transpose()?))? else { return Ok(()) };
+        let Some(batch) = super::shield(|| Ok(reader.next().transpose()?))? else {
+            let said = groups[group].num_rows();
+            ensure!(first - from == said, "corrupt data: it holds {} rows, and its footer says {said}", first - from);
+            return file.state.holds(&same, &file.file.path);
+        };
         let rows = batch.num_rows();
-        let (batch, numbers) = match &export.select {
+        let (batch, numbers) = match &file.select {
             Some(select) => {
                 let (batch, numbers) = super::shield(|| select.run(&batch, first)).context("the input's `select`")?;
                 (batch, RowNumbers::Listed(numbers))
@@ -139,51 +149,25 @@ fn read_group(
             None => (batch, RowNumbers::From(first)),
         };
         let left_out = numbers.left_out(rows);
+        let multiplied = (batch.num_rows() as u64 + left_out).saturating_sub(rows as u64);
         first += i64::try_from(rows)?;
         let columns = export.table.columns.iter().map(|c| column(c, &batch, file)).collect::<Result<_>>()?;
         let extra = export.extra.iter().filter_map(|n| batch.column_by_name(n).cloned()).collect();
-        work(Batch { file: number, rows: numbers, columns, extra, left_out, len: batch.num_rows() })?;
+        work(Batch { file: number, rows: numbers, columns, extra, left_out, multiplied, len: batch.num_rows() })?;
         progress.add(u64::try_from(rows)?);
     }
 }
 
 /// A contract column of a batch: from the file, or from the file's path.
 fn column(column: &Column, batch: &RecordBatch, file: &OpenFile) -> Result<Option<ArrayRef>> {
-    if let Some(array) = batch.column_by_name(&column.name) {
-        return Ok(Some(array.clone()));
+    let given = file.given.get(&column.name);
+    match batch.column_by_name(&column.name) {
+        Some(array) => {
+            given.map_or(Ok(()), |given| given.agrees(&column.name, array))?;
+            Ok(Some(array.clone()))
+        }
+        None => given.map_or(Ok(None), |given| given.column(batch.num_rows())),
     }
-    let Some(text) = file.file.partitions.get(&column.name) else { return Ok(None) };
-    let Some(one) = partition_value(column, text)? else { return Ok(None) };
-    let repeat = UInt32Array::from(vec![0; batch.num_rows()]);
-    Ok(Some(arrow::compute::take(&one, &repeat, None)?))
-}
-
-/// What Hive writes where a partition's value is null.
-const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
-
-/// A partition's value as an array of one; nothing for null.
-///
-/// # Errors
-/// When the text is no value of the column, or the column's type cannot stand in a path.
-pub fn partition_value(column: &Column, text: &str) -> Result<Option<ArrayRef>> {
-    if text == NULL_PARTITION {
-        return Ok(None);
-    }
-    let one: ArrayRef = match column.kind {
-        ColumnType::Money | ColumnType::Count => {
-            Arc::new(Int64Array::from(vec![text.parse::<i64>().context("no integer")?]))
-        }
-        ColumnType::Date => {
-            let day = crate::contract::day_number(parse_day(text)?)?;
-            cast(&Int64Array::from(vec![day]), &DataType::Int32).and_then(|d| cast(&d, &DataType::Date32))?
-        }
-        ColumnType::Id | ColumnType::Choice | ColumnType::Currency | ColumnType::Text => {
-            Arc::new(StringArray::from(vec![text]))
-        }
-        ColumnType::Flag => Arc::new(BooleanArray::from(vec![text.parse::<bool>().context("neither true nor false")?])),
-        ColumnType::Instant | ColumnType::Share => bail!("a path cannot give {}", column.expected()),
-    };
-    Ok(Some(one))
 }
 
 /// The smallest integer of a column in a row group, when the statistics vouch for it and no row is null.

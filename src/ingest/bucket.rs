@@ -5,12 +5,11 @@ use std::ops::Range;
 
 use anyhow::{Context, Result};
 
-use super::check::DAY_MICROS;
 use super::resolve::{FIRST, Layout};
 use super::store::BucketRows;
 use crate::NULL;
 use crate::contract::table_scope;
-use crate::contract::{Calendar, ColumnType};
+use crate::contract::{Calendar, ColumnType, DAY_MICROS};
 use crate::engine::{Frame, Program};
 use crate::expression::{Expression, Numbers};
 

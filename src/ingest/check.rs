@@ -8,13 +8,10 @@ use anyhow::{Context, Result};
 use super::decode::{Fault, KeyMap};
 use super::rule::{Quarantined, Rule};
 use crate::NULL;
-use crate::contract::{Calendar, ColumnType, Limits, Snapshot, Table};
+use crate::contract::{Calendar, ColumnType, DAY_MICROS, Limits, Snapshot, Table};
 
 /// Columns of one batch: one vector per contract column, empty where all rows are null.
 pub type Columns = Vec<Vec<i64>>;
-
-/// Microseconds in a day.
-pub const DAY_MICROS: i64 = 86_400_000_000;
 
 /// A column's checks.
 #[derive(Debug, Clone)]
@@ -104,42 +101,50 @@ impl Checks {
     /// Which rows are visible: the event before the cut-off, known no later than the knowledge cut-off.
     /// `None` when all are.
     #[must_use]
-    pub fn visible(&self, columns: &[Vec<i64>], snapshot: &Snapshot) -> Option<Vec<bool>> {
+    pub fn visible(&self, columns: &[Vec<i64>], rows: usize, snapshot: &Snapshot) -> Option<Vec<bool>> {
         let mut mask: Option<Vec<bool>> = None;
-        let mut hide = |values: &[i64], last: i64| {
-            if values.iter().any(|v| *v > last) {
-                let mask = mask.get_or_insert_with(|| vec![true; values.len()]);
-                for (visible, v) in mask.iter_mut().zip(values) {
-                    *visible &= *v <= last;
-                }
-            }
-        };
-        if let Some((at, instant)) = self.event() {
-            hide(&columns[at], snapshot.last(instant));
-        }
-        if let Some(at) = self.known_at {
-            hide(&columns[at], snapshot.known_by.as_microsecond());
-        }
+        self.hidden(|at| &columns[at], snapshot, |row| mask.get_or_insert_with(|| vec![true; rows])[row] = false);
         mask
     }
 
-    /// The columns whose times decide whether a row is visible at a date, each with the last value that is.
-    pub fn cutoffs(&self, snapshot: &Snapshot) -> impl Iterator<Item = (usize, i64)> {
-        let event = self.event().map(|(at, instant)| (at, snapshot.last(instant)));
-        event.into_iter().chain(self.known_at.map(|at| (at, snapshot.known_by.as_microsecond())))
+    /// Calls `hide` for every row that a date does not see, given the columns, which are empty where all rows are null. A row
+    /// without `known_at` became known when it happened.
+    pub fn hidden<'v>(&self, column: impl Fn(usize) -> &'v [i64], snapshot: &Snapshot, mut hide: impl FnMut(usize)) {
+        if let Some((at, instant)) = self.event() {
+            let last = snapshot.last(instant);
+            each(column(at), |v| v > last, &mut hide);
+        }
+        let known = self.known_at.map_or(&[][..], &column);
+        let last = snapshot.known_by.as_microsecond();
+        each(known, |v| v > last, &mut hide);
+        if let Some((at, instant)) = self.event().filter(|_| snapshot.looks_back()) {
+            let last = snapshot.last_known(instant);
+            let unsaid = |row: usize| known.get(row).is_none_or(|k| *k == NULL);
+            each(
+                column(at),
+                |v| v > last,
+                |row| {
+                    if unsaid(row) {
+                        hide(row)
+                    }
+                },
+            );
+        }
     }
 
     /// Whether a date sees a row, given its values by column, `None` where all are null.
     #[must_use]
     pub fn sees<'v>(&self, value: impl Fn(usize) -> Option<&'v i64>, snapshot: &Snapshot) -> bool {
-        self.cutoffs(snapshot).all(|(at, last)| value(at).is_none_or(|v| *v <= last))
+        let mut seen = true;
+        self.hidden(|at| value(at).map_or(&[][..], std::slice::from_ref), snapshot, |_| seen = false);
+        seen
     }
 
-    /// Turns back what a row says about times after the as-of date, and drops the faults of what was turned back.
+    /// Turns back what a row says about times that had not come, or could not be known, and drops the faults of what was turned back.
     pub fn turn_back<C: Editable>(&self, columns: &mut [C], rows: usize, snapshot: &Snapshot, faults: &mut Vec<Fault>) {
         for at in 0..self.columns.len() {
             let Some(time) = self.columns[at].time.as_ref().filter(|t| !t.future) else { continue };
-            let last = snapshot.last(time.instant);
+            let last = snapshot.last_known(time.instant);
             let late: Vec<usize> = (0..columns[at].len()).filter(|r| columns[at][*r] > last).collect();
             if late.is_empty() {
                 continue;

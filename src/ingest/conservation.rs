@@ -1,4 +1,4 @@
-//! The conservation law: every row of every file ends in exactly one class.
+//! The conservation law: every row of every file, and every row that a `select` makes beside it, ends in exactly one class.
 
 /// What became of a row. A row falls into the first class that applies, visibility first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,8 @@ impl Class {
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
     files: Vec<[u64; Class::ALL.len()]>,
+    /// Rows by file that the input's `select` makes beyond those of the export.
+    multiplied: Vec<u64>,
 }
 
 impl Tally {
@@ -78,6 +80,15 @@ impl Tally {
         self.files[file][class as usize] += rows;
     }
 
+    /// Counts rows that the input's `select` makes of one row of the export, beyond the first.
+    pub fn multiply(&mut self, file: u32, rows: u64) {
+        let file = file as usize;
+        if rows > 0 && file >= self.multiplied.len() {
+            self.multiplied.resize(file + 1, 0);
+        }
+        self.multiplied.get_mut(file).into_iter().for_each(|all| *all += rows);
+    }
+
     /// Adds another tally of the same table.
     pub fn merge(&mut self, other: &Self) {
         for (file, counts) in (0_u32..).zip(&other.files) {
@@ -85,6 +96,13 @@ impl Tally {
                 self.add(file, class, counts[class as usize]);
             }
         }
+        (0_u32..).zip(&other.multiplied).for_each(|(file, rows)| self.multiply(file, *rows));
+    }
+
+    /// Rows of a file that the input's `select` makes beyond those of the export.
+    #[must_use]
+    pub fn multiplied(&self, file: usize) -> u64 {
+        self.multiplied.get(file).copied().unwrap_or_default()
     }
 
     /// Number of files in which rows were counted, or that come before such a one.

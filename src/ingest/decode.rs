@@ -49,7 +49,7 @@ pub fn decode(
         ColumnType::Money if matches!(array.data_type(), DataType::Decimal128(_, _)) => decimals(array, fault),
         ColumnType::Money => integers(array, |row| fault(row, Rule::AmountTooLarge)),
         ColumnType::Date => Ok(primitive::<Date32Type>(array, i64::from)),
-        ColumnType::Instant => instants(array),
+        ColumnType::Instant => instants(array, column.name == "known_at"),
         ColumnType::Flag => Ok(flags(array.as_boolean())),
         ColumnType::Share => shares(array, fault),
         ColumnType::Choice => {
@@ -90,8 +90,19 @@ fn integers(array: &ArrayRef, mut too_large: impl FnMut(usize)) -> Result<Vec<i6
         }
         return Ok(values);
     }
-    let wide = if *array.data_type() == DataType::Int64 { array.clone() } else { cast(array, &DataType::Int64)? };
-    Ok(primitive::<Int64Type>(&wide, |v| v))
+    if *array.data_type() != DataType::Int64 {
+        let wide = cast(array, &DataType::Int64)?;
+        return Ok(primitive::<Int64Type>(&wide, |v| v));
+    }
+    let mut values = primitive::<Int64Type>(array, |v| v);
+    let smallest = array.as_primitive::<Int64Type>();
+    if smallest.values().contains(&NULL) {
+        for row in (0..values.len()).filter(|row| smallest.is_valid(*row) && smallest.value(*row) == NULL) {
+            too_large(row);
+            values[row] = 0;
+        }
+    }
+    Ok(values)
 }
 
 fn decimals(array: &ArrayRef, mut fault: impl FnMut(usize, Rule)) -> Result<Vec<i64>> {
@@ -120,18 +131,20 @@ fn decimals(array: &ArrayRef, mut fault: impl FnMut(usize, Rule)) -> Result<Vec<
         .collect())
 }
 
-/// Microseconds since 1970, rounded up, so that nothing seems earlier than it was.
-fn instants(array: &ArrayRef) -> Result<Vec<i64>> {
+/// Microseconds since 1970. A part of a microsecond is cut off, which changes nothing for what must lie before a cut-off; what
+/// must not lie after one, when a row became known, is rounded up. An instant before all that 64 bits hold is kept as the first
+/// one, which the contract's dates exclude.
+fn instants(array: &ArrayRef, up: bool) -> Result<Vec<i64>> {
     let DataType::Timestamp(unit, _) = array.data_type() else { bail!("not a timestamp") };
     Ok(match unit {
         TimeUnit::Second => primitive::<TimestampSecondType>(array, |v| v.saturating_mul(1_000_000).max(NULL + 1)),
         TimeUnit::Millisecond => {
             primitive::<TimestampMillisecondType>(array, |v| v.saturating_mul(1_000).max(NULL + 1))
         }
-        TimeUnit::Microsecond => primitive::<TimestampMicrosecondType>(array, |v| v),
-        TimeUnit::Nanosecond => {
-            primitive::<TimestampNanosecondType>(array, |v| v.div_euclid(1_000) + i64::from(v.rem_euclid(1_000) > 0))
-        }
+        TimeUnit::Microsecond => primitive::<TimestampMicrosecondType>(array, |v| v.max(NULL + 1)),
+        TimeUnit::Nanosecond => primitive::<TimestampNanosecondType>(array, |v| {
+            v.div_euclid(1_000) + i64::from(up && v.rem_euclid(1_000) > 0)
+        }),
     })
 }
 
@@ -214,7 +227,10 @@ fn id_keys(array: &ArrayRef) -> Result<Vec<i64>> {
     }
 }
 
-/// Ids that no integer of ours can stand for, and empty texts where an id is required.
+/// The longest id: pseudonyms are far shorter.
+const MOST_ID_BYTES: u32 = 1_024;
+
+/// Ids that no integer of ours can stand for, that are longer than any pseudonym, and empty texts where an id is required.
 ///
 /// # Errors
 /// When the array holds no ids.
@@ -237,15 +253,15 @@ pub fn faulty_ids(array: &ArrayRef, required: bool) -> Result<Vec<(usize, Rule)>
             }
             rows(&|r| ids.value(r) == NULL, Rule::OutOfRange)
         }
-        t if !required || t.is_integer() || matches!(t, DataType::FixedSizeBinary(_) | DataType::Null) => {
-            Ok(Vec::new())
-        }
+        t if t.is_integer() || matches!(t, DataType::FixedSizeBinary(_) | DataType::Null) => Ok(Vec::new()),
         _ => {
             let ids = text(array)?;
-            if ids.lengths().all(|l| l > 0) {
+            if ids.lengths().all(|l| (1..=MOST_ID_BYTES).contains(&l)) {
                 return Ok(Vec::new());
             }
-            rows(&|r| ids.value(r).is_empty(), Rule::NullValue)
+            let empty: Vec<(usize, Rule)> = rows(&|r| required && ids.value(r).is_empty(), Rule::NullValue)?;
+            let long = rows(&|r| ids.value(r).len() > MOST_ID_BYTES as usize, Rule::OutOfRange)?;
+            Ok(empty.into_iter().chain(long).collect())
         }
     }
 }

@@ -1,20 +1,24 @@
 //! The structural check: every file's footer and schema against the contract, before any work.
 
+use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::Type as PhysicalType;
 use parquet::file::metadata::ParquetMetaData;
 
-use super::batches::partition_value;
 use super::files::{ExportFile, resolve};
-use super::select::Select;
-use super::spine::IdForm;
+use super::id_forms;
+use super::pages;
+use super::partition::{PathValue, path_value};
+use super::select::{Bound, Select};
 use crate::contract::{Column, ColumnType, Contract, Table};
 use crate::pipeline::{Finding, Pipeline};
+use crate::storage::file_state::FileState;
 
 /// An input whose files were opened and found to fit the contract.
 #[derive(Debug, Clone)]
@@ -40,8 +44,14 @@ pub struct OpenFile {
     pub yields: SchemaRef,
     /// Columns the contract does not know.
     pub ignored: Vec<String>,
-    /// Size in bytes.
-    pub bytes: u64,
+    /// The input's `select`, laid over its columns.
+    pub select: Option<Arc<Bound>>,
+    /// The contract's columns that its path gives.
+    pub given: BTreeMap<String, PathValue>,
+    /// Whether its pages have checksums; without them a flipped bit may go unnoticed.
+    pub checksums: bool,
+    /// Its size, times and place when it was opened.
+    pub state: FileState,
 }
 
 impl OpenFile {
@@ -49,6 +59,27 @@ impl OpenFile {
     #[must_use]
     pub fn metadata(&self) -> &Arc<ParquetMetaData> {
         self.footer.metadata()
+    }
+
+    /// The contract's columns that it yields, its path's included.
+    #[must_use]
+    pub fn columns(&self, table: &Table) -> Vec<String> {
+        let yielded = |name: &String| self.yields.column_with_name(name).is_some() || self.given.contains_key(name);
+        table.columns.iter().map(|c| &c.name).filter(|name| yielded(name)).cloned().collect()
+    }
+
+    /// Size in bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.state.bytes
+    }
+
+    /// Opens the file once more, to read what was checked.
+    ///
+    /// # Errors
+    /// When it was changed or replaced since.
+    pub fn reopen(&self) -> Result<File> {
+        self.state.open(&self.file.path)
     }
 
     /// Number of rows, as the footer says.
@@ -69,6 +100,11 @@ pub fn open(pipeline: &Pipeline, contract: &Contract) -> Result<(Vec<Export>, Ve
         let Some(input) = pipeline.settings.inputs.get(&table.name) else { continue };
         let whole = |message: String| pipeline.finding(&table.name, format!("inputs.{}: {message}", table.name));
         let select = match input.select.as_deref().map(Select::parse).transpose() {
+            Ok(Some(select)) if select.multiplies() && table.name == "subjects" => {
+                findings
+                    .push(whole("select: UNION ALL makes several subjects of one row; write one SELECT".to_owned()));
+                continue;
+            }
             Ok(select) => select.map(Arc::new),
             Err(e) => {
                 findings.push(whole(format!("select: {e:#}")));
@@ -83,8 +119,9 @@ pub fn open(pipeline: &Pipeline, contract: &Contract) -> Result<(Vec<Export>, Ve
             }
         };
         let mut export = Export { table: table.clone(), files: Vec::new(), select, extra: Vec::new() };
+        let mut bound = Vec::new();
         for file in files {
-            match open_file(&file, &export) {
+            match open_file(&file, &export, &mut bound) {
                 Ok((open, found)) => {
                     findings.extend(found.into_iter().map(|message| Finding {
                         file: file.path.clone(),
@@ -105,7 +142,7 @@ pub fn open(pipeline: &Pipeline, contract: &Contract) -> Result<(Vec<Export>, Ve
         }
         exports.push(export);
     }
-    id_types_agree(&exports, &mut findings);
+    id_forms::settle(&mut exports, &mut findings)?;
     Ok((exports, findings))
 }
 
@@ -115,20 +152,66 @@ fn group_columns(export: &Export) -> Vec<String> {
     first.ignored.iter().filter(|name| export.files.iter().all(|f| f.ignored.contains(name))).cloned().collect()
 }
 
-fn open_file(file: &ExportFile, export: &Export) -> Result<(OpenFile, Vec<String>)> {
-    let handle = fs_err::File::open(&file.path)?;
-    let bytes = handle.metadata()?.len();
-    if bytes == 0 {
+/// A `select` laid over schemas that were met.
+type BoundTo = Vec<(SchemaRef, Arc<Bound>)>;
+
+fn open_file(file: &ExportFile, export: &Export, bound: &mut BoundTo) -> Result<(OpenFile, Vec<String>)> {
+    let handle = fs_err::File::open(&file.path)?.into_parts().0;
+    let state = FileState::of(&handle)?;
+    if state.bytes == 0 {
         return Err(anyhow!("the file is empty: 0 bytes are no Parquet file; was it written completely?"));
     }
-    let footer = read_footer(handle.file())?;
-    let yields = match &export.select {
-        Some(select) => select.yields(footer.schema())?,
-        None => footer.schema().clone(),
-    };
-    let (found, ignored) = check_columns(&export.table, &yields, file);
+    let footer = read_footer(&handle)?;
+    once_each(footer.schema())?;
+    let select = export.select.as_ref().map(|select| lay_over(select, footer.schema(), bound)).transpose()?;
+    let yields = select.as_ref().map_or_else(|| footer.schema().clone(), |select| select.yields().clone());
+    let (given, mut found) = given(&export.table, &yields, file, export.select.is_some());
+    let (wrong, ignored) = check_columns(&export.table, &yields, &given);
+    found.extend(wrong);
     let found = found.into_iter().map(|m| format!("{}: {m}", export.table.name)).collect();
-    Ok((OpenFile { file: file.clone(), footer, yields, ignored, bytes }, found))
+    let first = footer.metadata().row_groups().iter().find_map(|group| group.columns().first());
+    let checksums = first.map_or(Ok(true), |chunk| pages::has_checksums(&handle, state.bytes, chunk))?;
+    state.holds(&handle, &file.path)?;
+    Ok((OpenFile { file: file.clone(), footer, yields, ignored, select, given, checksums, state }, found))
+}
+
+/// Refuses a file with two columns of one name, of which only one would be read.
+fn once_each(schema: &Schema) -> Result<()> {
+    let mut seen = std::collections::BTreeSet::new();
+    match schema.fields().iter().find(|field| !seen.insert(field.name())) {
+        Some(field) => Err(anyhow!("the column `{}` stands twice; rename one of them", field.name())),
+        None => Ok(()),
+    }
+}
+
+/// The contract's columns that a file's path gives, and what is wrong with them. What a `select` yields comes before the path.
+fn given(
+    table: &Table,
+    yields: &Schema,
+    file: &ExportFile,
+    selected: bool,
+) -> (BTreeMap<String, PathValue>, Vec<String>) {
+    let (mut given, mut found) = (BTreeMap::new(), Vec::new());
+    for (name, text) in &file.partitions {
+        let Some(column) = table.columns.iter().find(|c| c.name == *name) else { continue };
+        if selected && yields.column_with_name(name).is_some() {
+            continue;
+        }
+        match path_value(column, text) {
+            Ok(value) => drop(given.insert(name.clone(), value)),
+            Err(e) => found.push(format!("the partition {name}={text}: {e:#}")),
+        }
+    }
+    (given, found)
+}
+
+fn lay_over(select: &Select, schema: &SchemaRef, bound: &mut BoundTo) -> Result<Arc<Bound>> {
+    if let Some((_, known)) = bound.iter().find(|(other, _)| other == schema) {
+        return Ok(Arc::clone(known));
+    }
+    let new = Arc::new(super::shield(|| select.over(schema)).context("the input's `select`")?);
+    bound.push((Arc::clone(schema), Arc::clone(&new)));
+    Ok(new)
 }
 
 /// Reads a footer and settles in which Arrow types the columns are read.
@@ -136,6 +219,8 @@ fn read_footer(file: &File) -> Result<ArrowReaderMetadata> {
     super::shield(|| {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let footer = ArrowReaderMetadata::load(file, options.clone())?;
+        consistent(footer.metadata())?;
+        pages::types_agree(&raw_footer(file)?)?;
         let columns = footer.metadata().file_metadata().schema_descr().columns();
         let old: Vec<&str> =
             columns.iter().filter(|c| c.physical_type() == PhysicalType::INT96).map(|c| c.name()).collect();
@@ -145,6 +230,25 @@ fn read_footer(file: &File) -> Result<ArrowReaderMetadata> {
         Ok(ArrowReaderMetadata::try_new(footer.metadata().clone(), options)?)
     })
     .map_err(|e| anyhow!("not a readable Parquet file: {e}; was it written completely?"))
+}
+
+/// The bytes of a file's footer, which its last eight bytes tell the length of.
+fn raw_footer(file: &File) -> Result<Vec<u8>> {
+    let bytes = file.metadata()?.len();
+    let mut tail = [0; 8];
+    file.read_exact_at(&mut tail, bytes.checked_sub(8).context("no footer")?)?;
+    let length = u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
+    let mut footer = vec![0; usize::try_from(length)?];
+    file.read_exact_at(&mut footer, (bytes - 8).checked_sub(u64::from(length)).context("no footer")?)?;
+    Ok(footer)
+}
+
+/// Refuses a footer that contradicts itself.
+fn consistent(footer: &ParquetMetaData) -> Result<()> {
+    let rows = footer.file_metadata().num_rows();
+    let groups: i64 = footer.row_groups().iter().map(|g| g.num_rows()).sum();
+    ensure!(rows >= 0 && rows == groups, "the footer says {rows} rows, and its row groups {groups}");
+    Ok(())
 }
 
 /// Text is read as views, which copies nothing; the old 96-bit timestamps are instants in UTC, to the microsecond.
@@ -159,18 +263,19 @@ fn reading_field(field: &Field, old_timestamp: bool) -> Field {
 }
 
 /// Columns that are missing or of the wrong type, and those the contract does not know.
-fn check_columns(table: &Table, schema: &Schema, file: &ExportFile) -> (Vec<String>, Vec<String>) {
+fn check_columns(table: &Table, schema: &Schema, given: &BTreeMap<String, PathValue>) -> (Vec<String>, Vec<String>) {
     let mut found = Vec::new();
     for column in &table.columns {
         match schema.column_with_name(&column.name) {
             Some((_, field)) if !accepts(column, field.data_type()) => {
                 found.push(wrong_type(column, field.data_type()))
             }
-            None if file.partitions.contains_key(&column.name) => {
-                if let Err(e) = partition_value(column, &file.partitions[&column.name]) {
-                    found.push(format!("the partition {}={}: {e:#}", column.name, file.partitions[&column.name]));
-                }
-            }
+            None if given.contains_key(&column.name) => {}
+            None if alike(schema, &column.name).is_some() => found.push(format!(
+                "the column `{}` differs from the contract's `{}` in case only, and would be ignored; rename it in the input's `select`",
+                alike(schema, &column.name).unwrap_or_default(),
+                column.name
+            )),
             None if column.required => {
                 let hint =
                     crate::expression::did_you_mean(&column.name, schema.fields().iter().map(|f| f.name().as_str()));
@@ -185,6 +290,11 @@ fn check_columns(table: &Table, schema: &Schema, file: &ExportFile) -> (Vec<Stri
     }
     let ignored = schema.fields().iter().map(|f| f.name().clone()).filter(|n| table.position(n).is_none()).collect();
     (found, ignored)
+}
+
+/// A column whose name differs from another in case only.
+fn alike<'a>(schema: &'a Schema, name: &str) -> Option<&'a str> {
+    schema.fields().iter().map(|f| f.name().as_str()).find(|n| n.eq_ignore_ascii_case(name))
 }
 
 /// The message for a column of a type the contract does not accept.
@@ -224,72 +334,4 @@ pub fn accepts(column: &Column, found: &DataType) -> bool {
 
 const fn known_unit(unit: TimeUnit) -> bool {
     matches!(unit, TimeUnit::Second | TimeUnit::Millisecond | TimeUnit::Microsecond | TimeUnit::Nanosecond)
-}
-
-const fn word(form: IdForm) -> &'static str {
-    match form {
-        IdForm::Binary => "binary",
-        IdForm::Integer => "an integer",
-        IdForm::Text => "text",
-    }
-}
-
-fn id_form(found: &DataType) -> IdForm {
-    match found {
-        DataType::FixedSizeBinary(_) => IdForm::Binary,
-        t if t.is_integer() => IdForm::Integer,
-        _ => IdForm::Text,
-    }
-}
-
-/// Ids that are compared with each other must be written alike: subjects everywhere, sources everywhere, and the
-/// records of every table that has disputes.
-fn id_types_agree(exports: &[Export], findings: &mut Vec<Finding>) {
-    let disputed = exports.iter().any(|e| e.table.name == "disputes");
-    let kinds: [(&str, &[&str]); 3] = [
-        ("subject ids", &["subject_id", "subject_a", "subject_b"]),
-        ("source ids", &["source_id"]),
-        ("record ids", if disputed { &["record_id"] } else { &[] }),
-    ];
-    for (what, columns) in kinds {
-        let mut expected: Option<(IdForm, &str)> = None;
-        for (export, column) in exports.iter().flat_map(|e| columns.iter().map(move |c| (e, *c))) {
-            for (file, form) in forms(export, column) {
-                let (first, table) = *expected.get_or_insert((form, &export.table.name));
-                if form != first {
-                    findings.push(Finding {
-                        file,
-                        line: 0,
-                        message: format!(
-                            "{}: the column `{column}` is {}, but {what} are {} in {table}; cast it in the input's `select`",
-                            export.table.name,
-                            word(form),
-                            word(first)
-                        ),
-                    });
-                }
-            }
-        }
-    }
-}
-
-/// How the ids of a column are written, file by file; a column of nothing but nulls says nothing.
-fn forms(export: &Export, column: &str) -> Vec<(std::path::PathBuf, IdForm)> {
-    let in_file = |f: &OpenFile| {
-        let found = f.yields.field_with_name(column).ok()?.data_type();
-        (*found != DataType::Null).then(|| (f.file.path.clone(), id_form(found)))
-    };
-    export.files.iter().filter_map(in_file).collect()
-}
-
-impl Export {
-    /// How the records' ids are written; text when files differ or the path gives them.
-    #[must_use]
-    pub fn record_form(&self) -> IdForm {
-        let forms = forms(self, "record_id");
-        match forms.first() {
-            Some((_, first)) if forms.len() == self.files.len() && forms.iter().all(|(_, f)| f == first) => *first,
-            _ => IdForm::Text,
-        }
-    }
 }

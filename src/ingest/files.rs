@@ -1,6 +1,7 @@
 //! Which files an input names: a file, a folder (Hive-partitioned or not), or a pattern.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -19,7 +20,7 @@ pub struct ExportFile {
 /// The files of an input, in the order of their labels.
 ///
 /// # Errors
-/// When nothing is there, or the pattern is malformed.
+/// When nothing is there, the pattern is malformed, something is no regular file, or one file is named twice.
 pub fn resolve(input: &str, base: &Path) -> Result<Vec<ExportFile>> {
     if let Some((scheme, _)) = input.split_once("://") {
         bail!("`{scheme}://` addresses are not supported by this build; copy or mount the export and give its folder");
@@ -27,12 +28,12 @@ pub fn resolve(input: &str, base: &Path) -> Result<Vec<ExportFile>> {
     let path = base.join(input);
     let mut files = Vec::new();
     if path.is_dir() {
-        walk(&path, &path, &mut files)?;
+        walk(&path, &path, &mut Vec::new(), &mut files)?;
         if files.is_empty() {
             bail!("the folder {} holds no .parquet file", path.display());
         }
-    } else if path.is_file() {
-        files.push(export_file(&path, path.parent().unwrap_or(&path)));
+    } else if path.exists() {
+        files.push(export_file(&path, path.parent().unwrap_or(&path))?);
     } else if input.contains(['*', '?', '[']) {
         let pattern = path.to_str().with_context(|| format!("the pattern {} is not UTF-8", path.display()))?;
         let root = fixed_part(&path);
@@ -43,9 +44,9 @@ pub fn resolve(input: &str, base: &Path) -> Result<Vec<ExportFile>> {
                 continue;
             }
             if found.is_dir() {
-                walk(&found, &root, &mut files)?;
+                walk(&found, &root, &mut Vec::new(), &mut files)?;
             } else {
-                files.push(export_file(&found, &root));
+                files.push(export_file(&found, &root)?);
             }
         }
         if files.is_empty() {
@@ -56,11 +57,38 @@ pub fn resolve(input: &str, base: &Path) -> Result<Vec<ExportFile>> {
     }
     files.sort_by(|a, b| a.label.cmp(&b.label));
     files.dedup();
+    each_once(&files)?;
     Ok(files)
 }
 
-/// Adds the Parquet files below a folder, leaving out hidden ones and those that begin with `_`.
-fn walk(folder: &Path, root: &Path, files: &mut Vec<ExportFile>) -> Result<()> {
+/// What the system tells a file or folder by.
+fn inode(path: &Path) -> Result<(u64, u64)> {
+    let of = fs_err::metadata(path)?;
+    Ok((of.dev(), of.ino()))
+}
+
+/// Refuses one file under two names, whose rows would count twice.
+fn each_once(files: &[ExportFile]) -> Result<()> {
+    let mut seen = BTreeMap::new();
+    for file in files {
+        if let Some(other) = seen.insert(inode(&file.path)?, &file.path) {
+            bail!(
+                "{} and {} are one file under two names (links); its rows would count twice, take one of them out",
+                other.display(),
+                file.path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Adds the Parquet files below a folder, leaving out hidden ones and those that begin with `_`. `above` holds the folders above it.
+fn walk(folder: &Path, root: &Path, above: &mut Vec<(u64, u64)>, files: &mut Vec<ExportFile>) -> Result<()> {
+    let own = inode(folder)?;
+    if above.contains(&own) {
+        bail!("{} is a symbolic link to a folder above it; take it out", folder.display());
+    }
+    above.push(own);
     let mut entries = fs_err::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
     entries.sort_by_key(fs_err::DirEntry::file_name);
     for entry in entries {
@@ -71,24 +99,32 @@ fn walk(folder: &Path, root: &Path, files: &mut Vec<ExportFile>) -> Result<()> {
         }
         let path = entry.path();
         if path.is_dir() {
-            walk(&path, root, files)?;
+            walk(&path, root, above, files)?;
         } else if Path::new(name.as_ref()).extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet")) {
-            files.push(export_file(&path, root));
+            files.push(export_file(&path, root)?);
         }
     }
+    above.pop();
     Ok(())
 }
 
-fn export_file(path: &Path, root: &Path) -> ExportFile {
+/// A file with what its path says below the input's folder.
+fn export_file(path: &Path, root: &Path) -> Result<ExportFile> {
+    // Opening a pipe or a device could wait for ever.
+    if !fs_err::metadata(path)?.is_file() {
+        bail!("{} is no regular file", path.display());
+    }
     let below = path.strip_prefix(root).unwrap_or(path);
-    let partitions = below
-        .parent()
-        .into_iter()
-        .flat_map(Path::components)
-        .filter_map(|c| c.as_os_str().to_str()?.split_once('='))
-        .map(|(key, value)| (key.to_owned(), unescaped(value)))
-        .collect();
-    ExportFile { path: path.to_owned(), label: below.to_string_lossy().replace('\\', "/"), partitions }
+    let mut partitions = BTreeMap::new();
+    for folder in below.parent().into_iter().flat_map(Path::components) {
+        let Some((key, value)) = folder.as_os_str().to_str().and_then(|name| name.split_once('=')) else { continue };
+        let value = unescaped(value);
+        if partitions.insert(key.to_owned(), value.clone()).is_some_and(|other| other != value) {
+            bail!("the path of {} gives two values of {key}", path.display());
+        }
+    }
+    let label = below.to_string_lossy().replace('\\', "/");
+    Ok(ExportFile { path: path.to_owned(), label, partitions })
 }
 
 /// A partition's value without the percent signs that Hive puts for what a path cannot hold.

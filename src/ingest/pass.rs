@@ -331,9 +331,11 @@ impl<'a> Pass<'a> {
         let rows = export.files.iter().map(OpenFile::rows).sum();
         let progress = self.output.stage(&format!("read {}", export.table.name), rows, "rows");
         let skipped = |meta: &RowGroupMetaData, file: u32| {
-            let hidden = export.select.is_none() && hidden(export, meta, &setting.widest);
+            // Who of the subjects comes later is found in their rows.
+            let skips = export.select.is_none() && export.table.name != "subjects";
+            let hidden = skips && hidden(export, meta, &setting.widest);
             if hidden && let Ok(mut findings) = scan.findings() {
-                let rows = u64::try_from(meta.num_rows()).unwrap_or(0);
+                let rows = u64::try_from(meta.num_rows()).unwrap_or_default();
                 findings.iter_mut().for_each(|f| f.tally.add(file, Class::NotVisible, rows));
                 return true;
             }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::check::DAY_MICROS;
 use super::conservation::Class;
 use super::rule::{Quarantined, Rule};
 use super::scan::Findings;
 use super::store::BucketRows;
 use super::view::Seen;
 use crate::NULL;
-use crate::contract::{ColumnType, Limits, Table};
+use crate::contract::{ColumnType, DAY_MICROS, Limits, RELIABILITY_ONE, Table};
 
 /// The first of the columns that every stored row has before those of the contract: its number in the file.
 pub const ROW: usize = 0;
@@ -34,6 +33,8 @@ pub struct Layout {
     record: Option<usize>,
     event: Option<(usize, i64)>,
     known_at: Option<usize>,
+    /// The reliability of each row's source.
+    source: Option<usize>,
     /// What makes two rows the same: everything but when and from where it is known.
     content: Vec<usize>,
     money: Vec<usize>,
@@ -68,6 +69,7 @@ impl Layout {
             record: at("record_id"),
             event,
             known_at: at("known_at"),
+            source: at("source_id"),
             content: (0..table.columns.len()).filter(|p| content(&table.columns[*p].name)).map(|p| p + FIRST).collect(),
             money: (0..table.columns.len())
                 .filter(|p| table.columns[*p].kind == ColumnType::Money)
@@ -79,16 +81,24 @@ impl Layout {
         }
     }
 
-    /// When a row became known, microseconds since 1970.
+    /// When a row became known, microseconds since 1970; what does not say was known when it happened, a day by its end.
     #[must_use]
     pub fn known(&self, rows: &BucketRows, row: usize) -> i64 {
         let known = self.known_at.map_or(NULL, |c| rows.value(c, row));
         match self.event {
             Some((event, unit)) if known == NULL => match rows.value(event, row) {
                 NULL => NULL,
-                event => event.saturating_mul(unit),
+                event => event.saturating_mul(unit).saturating_add(unit - 1),
             },
             _ => known,
+        }
+    }
+
+    /// The reliability of a row's source, in thousandths.
+    fn reliability(&self, rows: &BucketRows, row: usize) -> i64 {
+        match self.source.map_or(NULL, |c| rows.value(c, row)) {
+            NULL => RELIABILITY_ONE,
+            known => known,
         }
     }
 
@@ -149,6 +159,7 @@ pub fn resolve(
     let mut starts = vec![0_u32; consents.len() + 1];
     let mut disputed = Vec::new();
     let mut counts: Vec<[u64; Class::ALL.len()]> = Vec::new();
+    let mut newest = NULL;
     for (number, subject) in seen.subjects.iter().enumerate() {
         for row in rows.of(*subject).filter(|row| seen.sees(*row)) {
             let contested = rows.value(DISPUTED, row) == 1;
@@ -160,6 +171,7 @@ pub fn resolve(
                 None => Class::Used,
             };
             if class != Class::Quarantined {
+                newest = newest.max(layout.event.map_or(NULL, |(column, _)| rows.value(column, row)));
                 let file = rows.files[row] as usize;
                 if file >= counts.len() {
                     counts.resize(file + 1, [0; Class::ALL.len()]);
@@ -178,6 +190,9 @@ pub fn resolve(
     }
     for (file, counts) in (0_u32..).zip(&counts) {
         Class::ALL.iter().for_each(|class| found.tally.add(file, *class, counts[*class as usize]));
+    }
+    if let Some((_, unit)) = layout.event.filter(|_| newest != NULL) {
+        found.newest = found.newest.max(Some(newest.div_euclid(DAY_MICROS / unit)));
     }
     let disputed = match disputed.is_empty() {
         true => Vec::new(),
@@ -348,11 +363,14 @@ const fn slot_of(key: i64, size: usize) -> usize {
     (key.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & (size - 1)
 }
 
-/// One record's versions: the latest known counts, its repetitions are duplicates, the rest superseded.
+/// One record's versions: the latest known counts, of equal ones that of the most reliable source; its repetitions are
+/// duplicates, the rest superseded.
 fn settle(rows: &BucketRows, layout: &Layout, group: Vec<usize>, fate: &mut [Option<Class>], found: &mut Findings) {
     let latest = group.iter().map(|r| layout.known(rows, *r)).max().unwrap_or(NULL);
     let newest: Vec<usize> = group.iter().copied().filter(|r| layout.known(rows, *r) == latest).collect();
-    let kept = newest[0];
+    // Of several alike the first: the last that `max_by_key` meets.
+    let reliability = |row: &usize| layout.reliability(rows, *row);
+    let Some(kept) = newest.iter().copied().rev().max_by_key(reliability) else { return };
     if newest.iter().any(|r| !layout.same(rows, kept, *r)) {
         for row in group {
             fate[row] = Some(Class::Quarantined);

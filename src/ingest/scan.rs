@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::batches::Batch;
 use super::check::{Checks, Columns, first_faults, quarantined, reliabilities};
@@ -13,6 +13,7 @@ use super::members::Standing;
 use super::rule::{Quarantined, Rule};
 use super::spine::{Spine, UNKNOWN};
 use crate::contract::{ColumnType, Limits, Snapshot, Table};
+use crate::output::thousands;
 
 /// What every table's scan needs to know of the run.
 pub struct Setting<'a> {
@@ -46,6 +47,8 @@ pub struct Findings {
     pub tally: Tally,
     /// Quarantined rows, in no order.
     pub quarantined: Vec<Quarantined>,
+    /// The day of the newest visible record.
+    pub newest: Option<i64>,
 }
 
 impl Findings {
@@ -55,11 +58,12 @@ impl Findings {
         self.quarantined.push(row);
     }
 
-    /// Counts rows of a file as used, or as merged where they repeat a tie of another row.
-    pub fn merged(&mut self, rows: &[u64], merged: &[u64]) {
-        for (file, (rows, merged)) in (0_u32..).zip(rows.iter().zip(merged)) {
+    /// Counts rows of links by file as used, as merged where they repeat a tie of another row, or as dropped.
+    pub fn links(&mut self, rows: &[u64], merged: &[u64], dropped: &[u64]) {
+        for (file, ((rows, merged), dropped)) in (0_u32..).zip(rows.iter().zip(merged).zip(dropped)) {
             self.tally.add(file, Class::Merged, *merged);
-            self.tally.add(file, Class::Used, rows - merged);
+            self.tally.add(file, Class::Dropped, *dropped);
+            self.tally.add(file, Class::Used, rows - merged - dropped);
         }
     }
 
@@ -67,6 +71,7 @@ impl Findings {
     pub fn merge(&mut self, other: &mut Self) {
         self.tally.merge(&other.tally);
         self.quarantined.append(&mut other.quarantined);
+        self.newest = self.newest.max(other.newest);
     }
 }
 
@@ -181,7 +186,10 @@ impl<'a> Scan<'a> {
             let hidden = visible.iter().filter(|v| !**v).count() as u64;
             found.iter_mut().for_each(|f| f.tally.add(batch.file, Class::NotVisible, hidden));
         }
-        found.iter_mut().for_each(|f| f.tally.add(batch.file, Class::LeftOut, batch.left_out));
+        for found in &mut found {
+            found.tally.add(batch.file, Class::LeftOut, batch.left_out);
+            found.tally.multiply(batch.file, batch.multiplied);
+        }
         let mut hidden: Vec<(u32, u64)> = Vec::new();
         for (row, fates) in suspects.iter().zip(self.fates(&decoded, &suspects, spine)) {
             kept[*row] = fates.contains(&Fate::Good);
@@ -247,7 +255,8 @@ impl<'a> Scan<'a> {
         let hidden = visible.as_ref().map_or(0, |v| v.iter().filter(|v| !**v).count());
         found.tally.add(batch.file, Class::NotVisible, hidden as u64);
         found.tally.add(batch.file, Class::LeftOut, batch.left_out);
-        self.findings()?[date].merge(&mut found);
+        found.tally.multiply(batch.file, batch.multiplied);
+        self.merge(date, &mut found)?;
         let last = u32::try_from(batch.len)?;
         let kept = (0..last).filter(|r| seen(*r as usize) && !lost.get(*r as usize).is_some_and(|l| *l)).collect();
         let hidden = (0..last).filter(|r| !seen(*r as usize)).map(|r| (r, 1 << date)).collect();
@@ -257,7 +266,7 @@ impl<'a> Scan<'a> {
     /// Turns rows back to a date and adds what is wrong with them then; which of them are visible, `None` when all are.
     /// Rows of subjects whom none of the given dates sees are not.
     fn examine(&self, decoded: &mut Decoded, rows: usize, snapshot: &Snapshot, dates: u64) -> Option<Vec<bool>> {
-        let mut visible = self.checks.visible(&decoded.columns, snapshot);
+        let mut visible = self.checks.visible(&decoded.columns, rows, snapshot);
         let mut columns: Vec<&mut Vec<i64>> = decoded.columns.iter_mut().collect();
         self.checks.turn_back(&mut columns, rows, snapshot, &mut decoded.faults);
         self.checks.faults(&decoded.columns, rows, &snapshot.calendar, &mut decoded.faults);
@@ -334,11 +343,30 @@ impl<'a> Scan<'a> {
     }
 
     fn add(&self, found: Vec<Findings>) -> Result<()> {
-        for (all, mut found) in self.findings()?.iter_mut().zip(found) {
-            all.merge(&mut found);
+        for (date, mut found) in found.into_iter().enumerate() {
+            self.merge(date, &mut found)?;
         }
         Ok(())
     }
+
+    /// Adds what was found in a batch; where far too many rows break a rule, the export is not what it is taken for.
+    fn merge(&self, date: usize, found: &mut Findings) -> Result<()> {
+        let mut all = self.findings()?;
+        all[date].merge(found);
+        let (most, quarantined) = (self.setting.limits.quarantined_rows, &all[date].quarantined);
+        if let Some(first) = quarantined.first().filter(|_| quarantined.len() > most) {
+            bail!(
+                "more than {} rows of {} break a rule, `{}` in row {} of a file for example: is this the export of {}?",
+                thousands(most as u64),
+                self.table.name,
+                first.rule.name(),
+                first.row,
+                self.table.name
+            );
+        }
+        Ok(())
+    }
+
     /// Counts rows of a file as used at a date.
     ///
     /// # Errors

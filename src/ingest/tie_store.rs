@@ -1,7 +1,7 @@
 //! Ties on their way to the graph: eight bytes for each direction, in memory up to a budget and then in a scratch file.
 //!
 //! A record holds, from the highest bit down: the receiving subject's place within its partition, the sending subject,
-//! the file, the interactions and the age in months. Sorted records therefore come by receiver, then by sender, then by
+//! the file, the interactions and the age in months, 0 for a tie that is too young to count. Sorted records therefore come by receiver, then by sender, then by
 //! file, whatever the order of the rows.
 
 use std::borrow::Cow;
@@ -18,7 +18,7 @@ use super::store::Budget;
 /// Most interactions that are told apart.
 pub const MOST_INTERACTIONS: usize = 30;
 /// Most months of age that are told apart.
-pub const MOST_MONTHS: i64 = 2_047;
+pub const MOST_MONTHS: i64 = 2_046;
 const INTERACTION_BITS: u32 = 5;
 const MONTH_BITS: u32 = 11;
 /// One of so many blocks is counted to tell which subjects are hubs.
@@ -107,7 +107,14 @@ impl Packing {
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "masked to its bits")]
     pub const fn months(record: u64) -> u16 {
-        (record & ((1 << MONTH_BITS) - 1)) as u16
+        ((record & ((1 << MONTH_BITS) - 1)) as u16).saturating_sub(1)
+    }
+
+    /// Whether the tie is younger than the model asks for.
+    #[must_use]
+    #[inline]
+    pub const fn young(record: u64) -> bool {
+        record & ((1 << MONTH_BITS) - 1) == 0
     }
 
     /// One record of two for the same tie, with the larger interactions, the larger age and the first file, and the other
@@ -116,7 +123,7 @@ impl Packing {
     pub fn merged(&self, one: u64, other: u64) -> (u64, usize) {
         let rank = |code: &usize| if *code == 0 { 3 } else { 2 * code };
         let code = [Self::code(one), Self::code(other)].into_iter().max_by_key(rank).unwrap_or(0) as u64;
-        let months = u64::from(Self::months(one).max(Self::months(other)));
+        let months = [one, other].map(|r| r & ((1 << MONTH_BITS) - 1)).into_iter().max().unwrap_or(0);
         let (first, last) = if self.file(one) <= self.file(other) { (one, other) } else { (other, one) };
         ((first >> CONTENT_BITS << CONTENT_BITS) | (code << MONTH_BITS) | months, self.file(last))
     }
@@ -132,11 +139,12 @@ impl Packing {
     }
 }
 
-/// What a row says about its tie besides the two ends.
+/// What a row says about its tie besides the two ends: interactions, if they are told, and age in months, unless it is too young.
 #[must_use]
-pub fn content(interactions: Option<i64>, months: i64) -> u64 {
+pub fn content(interactions: Option<i64>, months: Option<i64>) -> u64 {
     let told = |i: i64| usize::try_from(i).unwrap_or(0).min(MOST_INTERACTIONS) as u64 + 1;
-    (interactions.map_or(0, told) << MONTH_BITS) | months.clamp(0, MOST_MONTHS).cast_unsigned()
+    let age = months.map_or(0, |m| m.clamp(0, MOST_MONTHS) + 1);
+    (interactions.map_or(0, told) << MONTH_BITS) | age.cast_unsigned()
 }
 
 /// One batch's records, sorted by partition.
@@ -344,13 +352,13 @@ mod tests {
             let packing = Packing::new(subjects, 8);
             let last = u32::try_from(subjects).unwrap();
             let (to, from) = (ends.0 % last, ends.1 % last);
-            let record = packing.pack(to, from, file, content(interactions, months));
+            let record = packing.pack(to, from, file, content(interactions, Some(months)));
             prop_assert_eq!(packing.subjects(Packing::partition(to)).start + packing.local(record), to as usize);
             prop_assert_eq!((packing.from(record), packing.file(record)), (from, file as usize));
             let told = Packing::interactions(Packing::code(record)).map(i64::from);
             prop_assert_eq!(told, interactions.map(|i| i.min(30)));
             prop_assert_eq!(i64::from(Packing::months(record)), months.min(MOST_MONTHS));
-            let later = packing.pack(to, from, 7, content(Some(2), 9));
+            let later = packing.pack(to, from, 7, content(Some(2), Some(9)));
             let (merged, repeated) = packing.merged(later, record);
             prop_assert_eq!((packing.merged(record, later).0, repeated), (merged, 7));
             prop_assert_eq!((packing.from(merged), packing.file(merged)), (from, file as usize));
@@ -361,7 +369,7 @@ mod tests {
     #[test]
     fn partitions_hold_both_directions_whether_kept_or_spilled() {
         let folder = tempfile::tempdir().unwrap();
-        let ties: Vec<(u32, u32, u64)> = (0..9_000).map(|n| (n, 19_999 - n, content(Some(3), 7))).collect();
+        let ties: Vec<(u32, u32, u64)> = (0..9_000).map(|n| (n, 19_999 - n, content(Some(3), Some(7)))).collect();
         let mut all = Vec::new();
         for memory in [0, 1 << 20] {
             let budget = Budget::new(memory);

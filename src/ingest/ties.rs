@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::batches::Batch;
@@ -42,10 +42,10 @@ pub struct DroppedTies {
     pub no_consent: u64,
     /// The tie has ended.
     pub ended: u64,
-    /// The tie is younger than the model asks for.
-    pub too_young: u64,
     /// An end has no score, or too little confidence in it.
     pub not_counted: u64,
+    /// No row of the tie is as old as the model asks for.
+    pub too_young: u64,
 }
 
 impl DroppedTies {
@@ -110,11 +110,14 @@ impl<'a> TieReader<'a> {
             let (a, b) = (a[row], b[row]);
             // A time after the as-of date has been turned back to null: what is left lies before it.
             let over = ends.get(row).is_some_and(|e| *e != NULL);
-            match self.fault(date, (a, b), over, calendar.as_of_day() - since[row]) {
+            match self.fault(date, (a, b), over) {
                 Some(reason) => *reason(&mut dropped) += 1,
                 None => {
                     let told = interactions.get(row).copied().filter(|i| *i != NULL);
-                    let content = content(told, calendar.months_ago(since[row]).unwrap_or(0));
+                    // Rows of one tie are merged before its age is held against the model's.
+                    let old = calendar.as_of_day() - since[row] >= self.joinable.min_age_days;
+                    let months = calendar.months_ago(since[row]).context("a tie of an implausible day")?;
+                    let content = content(told, old.then_some(months));
                     ties.push((members.number(a), members.number(b), content));
                 }
             }
@@ -125,7 +128,7 @@ impl<'a> TieReader<'a> {
     }
 
     /// Which count of what is dropped a row belongs to.
-    fn fault(&self, date: usize, (a, b): (u32, u32), over: bool, age: i64) -> Option<fn(&mut DroppedTies) -> &mut u64> {
+    fn fault(&self, date: usize, (a, b): (u32, u32), over: bool) -> Option<fn(&mut DroppedTies) -> &mut u64> {
         if a == UNKNOWN || b == UNKNOWN {
             return Some(|d| &mut d.unknown_subject);
         }
@@ -138,9 +141,6 @@ impl<'a> TieReader<'a> {
         }
         if over {
             return Some(|d| &mut d.ended);
-        }
-        if age < self.joinable.min_age_days {
-            return Some(|d| &mut d.too_young);
         }
         None
     }

@@ -38,9 +38,7 @@ impl View<'_> {
         let bit = |dates: i64| dates.cast_unsigned() >> self.date & 1 == 1;
         let faulty = &all.columns[FAULTY];
         let mut alive = vec![true; all.len()];
-        for (column, last) in checks.cutoffs(self.snapshot) {
-            alive.iter_mut().zip(all.columns[column + FIRST].iter()).for_each(|(alive, time)| *alive &= *time <= last);
-        }
+        checks.hidden(|at| &all.columns[at + FIRST], self.snapshot, |row| alive[row] = false);
         let mut subjects = Vec::with_capacity(all.starts.len());
         for (subject, number) in (0..all.starts.len().saturating_sub(1)).zip(first..) {
             let standing = self.members.standing(number);

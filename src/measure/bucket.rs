@@ -10,7 +10,7 @@ use super::policy::{Caps, PolicyRule, Trigger};
 use crate::contract::{Calendar, Contract};
 use crate::engine::Frame;
 use crate::features::Plan;
-use crate::features::compute::{Computer, FeatureRows, Sums};
+use crate::features::compute::{Computer, FeatureRows, Sums, TooLarge};
 use crate::ingest::bucket::Cleaner;
 use crate::ingest::consents::SCORE;
 use crate::ingest::pass::Ingested;
@@ -32,7 +32,7 @@ pub struct Measurer<'a> {
     policies: Vec<(&'a PolicyRule, Trigger)>,
     caps: Caps,
     adverse: BTreeMap<String, Adverse>,
-    subject_files: Vec<PathBuf>,
+    files: BTreeMap<String, Vec<PathBuf>>,
     /// The day before which rows of a table count for nothing, as the whole catalogue says; nothing when all may count.
     first_days: BTreeMap<String, Option<i64>>,
     /// The stored columns of each table that something reads once its rows are settled.
@@ -96,7 +96,6 @@ impl<'a> Measurer<'a> {
     /// When an expression is faulty, which the checks before exclude.
     pub fn new(job: &'a Job, plan: &'a Plan, ingested: &'a Ingested<'a>, date: usize) -> Result<Self> {
         let (layouts, calendar) = (&ingested.layouts, &job.snapshot.calendar);
-        let subjects = job.exports.iter().find(|e| e.table.name == "subjects").context("no subjects")?;
         let mut adverse = BTreeMap::new();
         for (number, table) in job.contract.tables.iter().enumerate().filter(|(_, t)| t.has_records()) {
             if let Some(layout) = layouts.get(&table.name)
@@ -130,14 +129,18 @@ impl<'a> Measurer<'a> {
             policies,
             caps: Caps::new(&job.policies)?,
             adverse,
-            subject_files: subjects.files.iter().map(|f| f.file.path.clone()).collect(),
+            files: job
+                .exports
+                .iter()
+                .map(|e| (e.table.name.clone(), e.files.iter().map(|f| f.file.path.clone()).collect()))
+                .collect(),
             first_days: tables(&job.contract).map(|t| (t.to_owned(), first_day(job, t))).collect(),
         })
     }
 
     fn begin(&self, bucket: usize, seen: &Seen, found: &mut Findings) -> Result<UnderWay<'a>> {
         let layout = self.ingested.layouts.get("subjects").context("no subjects")?;
-        let subjects = subjects::latest(seen, layout, &self.subject_files, found)?;
+        let subjects = subjects::latest(seen, layout, self.files.get("subjects").context("no subjects")?, found)?;
         let own = self.own.clean(&subjects, 0..subjects.len(), self.calendar)?;
         let range = self.ingested.buckets.subjects(bucket);
         let all = &self.ingested.consents[self.date][range.clone()];
@@ -177,9 +180,18 @@ impl<'a> Measurer<'a> {
         if let Some(adverse) = self.adverse.get(table) {
             work.measured.evidence.insert(table.to_owned(), adverse.find(&rows, 0, &by_row, self.calendar)?);
         }
-        work.sums.insert(table, self.computer.sums(table, &rows, work.may.len())?);
+        let sums = self.computer.sums(table, &rows, work.may.len()).map_err(|e| self.placed(e))?;
+        work.sums.insert(table, sums);
         work.measured.records.insert(table.to_owned(), counts);
         Ok(())
+    }
+
+    /// An error with the file and row it is about, where it has one.
+    fn placed(&self, error: anyhow::Error) -> anyhow::Error {
+        let Some(TooLarge { table, place: (file, row), .. }) = error.downcast_ref() else { return error };
+        let path = self.files.get(table).and_then(|files| files.get(*file as usize));
+        let place = path.map_or_else(String::new, |p| format!("{} (the subject of row {row})", p.display()));
+        error.context(place)
     }
 
     /// The policy rule each row of a table triggers; for each subject the strictest is kept.

@@ -4,9 +4,8 @@ use anyhow::Result;
 
 use super::policy::Trigger;
 use crate::NULL;
-use crate::contract::{Calendar, ColumnType};
+use crate::contract::{Calendar, ColumnType, DAY_MICROS};
 use crate::ingest::bucket::Cleaner;
-use crate::ingest::check::DAY_MICROS;
 use crate::ingest::resolve::{FIRST, Layout};
 use crate::ingest::spine::{IdForm, id_text};
 use crate::ingest::store::BucketRows;

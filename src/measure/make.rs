@@ -267,7 +267,8 @@ fn keep_ties(
     for l in lacking {
         let key = l.keys.iter().find(|k| k.kind == Kind::Ties);
         let stage = key.map(|key| store.begin(key)).transpose()?;
-        let writer = stage.as_ref().map(ties::Writer::create).transpose()?;
+        let subjects = joinable.spine.members(stages.len()).len();
+        let writer = stage.as_ref().map(|stage| ties::Writer::create(stage, subjects)).transpose()?;
         stages.push((stage, writer));
     }
     let keep = |date: usize, file: u32, ties: Vec<_>| match &stages[date].1 {

@@ -9,9 +9,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::finding::{Finding, Source};
+use super::gates::Gates;
 use super::marks::Marks;
 use crate::contract::{Contract, parse_day};
 use crate::expression::did_you_mean;
+use crate::machine::MOST_THREADS;
+use crate::storage::key::KeySource;
 
 /// A pipeline file with its overrides applied.
 #[derive(Debug, Clone)]
@@ -41,14 +44,16 @@ pub struct Settings {
     pub currency: String,
     /// The folder results go to, relative to the pipeline file.
     pub output: PathBuf,
+    /// Who may read what is written: the user that runs the program, or its group as well.
+    #[serde(default)]
+    pub output_mode: OutputMode,
     /// Why every subject may be scored, when there is no `consents` input.
     pub consent_statement: Option<String>,
     /// The exports, by table.
     #[schemars(with = "BTreeMap<String, InputShape>")]
     pub inputs: BTreeMap<String, Input>,
-    /// Conditions on the staged result.
-    #[serde(default)]
-    pub gates: Gates,
+    /// Conditions on the staged result; without this section all gates have their usual limits.
+    gates: Option<Gates>,
     /// What may be shown.
     #[serde(default)]
     pub privacy: Privacy,
@@ -58,6 +63,17 @@ pub struct Settings {
     /// How much of the machine a run may use.
     #[serde(default)]
     pub engine: Engine,
+}
+
+/// Who may read what a run writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputMode {
+    /// The user that runs the program: files 0600, folders 0700.
+    #[default]
+    Owner,
+    /// Its group as well: files 0640, folders 0750.
+    Group,
 }
 
 /// Where an export is, and the SQL over each batch that yields the contract's columns from the table `export`.
@@ -120,24 +136,6 @@ fn date_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String
     }
 }
 
-/// Conditions that a staged result must meet before it is published. A gate that is not set is not checked.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Gates {
-    /// Largest share of quarantined rows among the visible rows of any table.
-    pub max_quarantined_share: Option<f64>,
-    /// Smallest share of subjects with a score.
-    pub min_scored_share: Option<f64>,
-    /// Largest population stability index against the previous published run.
-    pub max_psi: Option<f64>,
-    /// Largest growth of the quarantined share against the previous published run.
-    pub max_quarantined_growth: Option<f64>,
-    /// Largest change of a band's share against the previous published run.
-    pub max_band_jump: Option<f64>,
-    /// Whether propagation must end within its bound.
-    pub propagation_converged: Option<bool>,
-}
-
 /// What may be shown.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -169,6 +167,20 @@ pub struct Engine {
     pub memory: Option<String>,
     /// Where rows are spilled; the run's own folder when not set.
     pub scratch: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Whether the file has a section of gates.
+    #[must_use]
+    pub const fn names_gates(&self) -> bool {
+        self.gates.is_some()
+    }
+
+    /// The gates: those of the file, or all with their usual limits when it has no section.
+    #[must_use]
+    pub fn gates(&self) -> Gates {
+        self.gates.clone().unwrap_or_else(Gates::usual)
+    }
 }
 
 impl Pipeline {
@@ -240,25 +252,17 @@ impl Pipeline {
             find("report", fault);
         }
         let engine = &self.settings.engine;
-        if engine.threads == Some(0) {
-            find("threads", "`engine.threads = 0`: write at least 1".into());
+        if let Some(threads) = engine.threads.filter(|n| !(1..=MOST_THREADS).contains(n)) {
+            find("threads", format!("`engine.threads = {threads}`: write 1 to {MOST_THREADS}"));
         }
         if let Some(Err(e)) = engine.memory.as_deref().map(bytes) {
             find("memory", format!("`engine.memory`: {e:#}"));
         }
-        let gates = &self.settings.gates;
-        let limits = [
-            ("max_quarantined_share", gates.max_quarantined_share, 1.0),
-            ("min_scored_share", gates.min_scored_share, 1.0),
-            ("max_psi", gates.max_psi, f64::MAX),
-            ("max_quarantined_growth", gates.max_quarantined_growth, f64::MAX),
-            ("max_band_jump", gates.max_band_jump, 1.0),
-        ];
-        for (key, limit, most) in limits {
-            if let Some(limit) = limit.filter(|l| !(0.0..=most).contains(l)) {
-                let range = if most == 1.0 { "0 to 1".to_owned() } else { "0 upwards".to_owned() };
-                find(key, format!("`gates.{key} = {limit}` is out of range: {range}"));
-            }
+        for (key, fault) in self.settings.gates().faults(contract) {
+            find(key, fault);
+        }
+        if let Some(Err(e)) = self.settings.privacy.ledger_key.as_deref().map(KeySource::parse) {
+            find("ledger_key", format!("{e:#}"));
         }
         findings
     }
@@ -366,7 +370,7 @@ mod tests {
     fn overrides_set_dotted_keys_and_empty_inputs_are_dropped() {
         let p = load(&["inputs.repayments='r'", "gates.max_psi=0.5", "inputs.consents=''"]).unwrap();
         assert_eq!(p.settings.inputs["repayments"], Input { path: "r".into(), select: None });
-        assert_eq!(p.settings.gates.max_psi, Some(0.5));
+        assert_eq!(p.settings.gates().max_psi, Some(0.5));
         assert!(!p.settings.inputs.contains_key("consents"));
     }
 

@@ -1,8 +1,10 @@
 //! What a user writes: pipeline, model and catalogue files; their types, loading and checks.
 
 pub mod catalogue;
+pub mod exact;
 pub mod file;
 pub mod finding;
+pub mod gates;
 pub mod marks;
 pub mod model;
 pub mod model_check;

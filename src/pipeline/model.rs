@@ -10,6 +10,7 @@ use toml::Spanned;
 use super::catalogue::Catalogue;
 use super::finding::{Finding, Findings, Source};
 use crate::statistics::calibration::Nominal;
+use crate::storage::hashes::{Hash, part};
 
 /// Share that a feature of full worth has: shares are counted in 1/1200.
 pub const FULL_SHARE: i64 = 1200;
@@ -389,6 +390,16 @@ impl Model {
         let files: Vec<PathBuf> = card.catalogue.iter().map(|f| folder.join(f)).collect();
         let catalogue = Catalogue::load(&files)?;
         Ok(Self { source, card, catalogue })
+    }
+
+    /// The hash of the model with its catalogue.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        let mut hasher = blake3::Hasher::new();
+        for source in std::iter::once(&self.source).chain(&self.catalogue.sources) {
+            part(&mut hasher, source.text.as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
     }
 
     /// The name in the published path: `name-version`.

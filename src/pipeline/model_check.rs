@@ -8,13 +8,13 @@ use toml::Spanned;
 use super::catalogue::{Direction, Feature};
 use super::finding::{Finding, Findings};
 use super::model::{CATEGORIES, FULL_SHARE, MOST_TIES, Model, NO_CONSENT, RELATIONSHIPS, ScoredFeature};
-use crate::expression::did_you_mean;
+use crate::expression::{did_you_mean, product};
 use crate::pipeline::catalogue::Aggregate;
 
 /// Statuses that every model must have, whatever it calls the others: these people are never scored.
 const UNSCORABLE: [&str; 3] = ["deceased", "closed", NO_CONSENT];
 /// The largest importance of a feature: sums of importance times share stay far below 64 bits.
-const MOST_IMPORTANCE: i64 = 1_000_000;
+pub const MOST_IMPORTANCE: i64 = 1_000_000;
 /// The most bins of a feature: a bin, `none` and `unknown` are one byte.
 const MOST_BINS: usize = 250;
 
@@ -393,7 +393,7 @@ impl Linter<'_> {
         let (Aggregate::Share, Some(prior), Some(strength)) = (d.aggregate, d.prior, d.prior_strength) else { return };
         let good = if d.direction == Direction::HigherIsBetter { 1.0 } else { 0.0 };
         // One event weighs least when it is as old as the window allows; then the rate is the prior itself.
-        for rate in [(good + prior * strength) / (1.0 + strength), prior] {
+        for rate in [(good + product(prior, strength)) / (1.0 + strength), prior] {
             let share = share_of(f, rate);
             let none = f.none.unwrap_or(self.model.card.scale.neutral_share);
             if share.is_some_and(|s| s < none) {

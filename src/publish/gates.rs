@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::disclosure::{part, small};
-use crate::pipeline::file::Gates;
+use crate::pipeline::gates::Gates;
+use crate::runs::loss::TableChange;
+use crate::statistics::proportion::rounded;
 use crate::statistics::stability::{grew, in_cells, psi, psi_by_chance, quantile_cells};
 
 /// One gate's verdict.
@@ -26,13 +28,15 @@ pub struct Verdict {
 }
 
 /// The keys of all gates.
-pub const GATES: [&str; 6] = [
+pub const GATES: [&str; 8] = [
     "max_quarantined_share",
     "min_scored_share",
     "max_psi",
     "max_quarantined_growth",
     "max_band_jump",
     "propagation_converged",
+    "max_age_days",
+    "max_rows_lost",
 ];
 
 /// Scores and quarantined rows of a run.
@@ -58,8 +62,31 @@ pub struct Measured<'a> {
     pub converged: Option<bool>,
     /// Where bands begin, and their names.
     pub bands: &'a [(i64, String)],
+    /// How old the newest record of each table is.
+    pub ages: &'a [TableAge],
+    /// What changed in the exports since the run it is compared with; nothing when there is none.
+    pub changes: Option<&'a [TableChange]>,
     /// The smallest count of subjects that may be told.
     pub least: u64,
+}
+
+/// How old the newest visible record of a table is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableAge {
+    /// The table.
+    pub table: String,
+    /// Its day, as people write it; nothing when no record is visible.
+    pub newest: Option<String>,
+    /// Days from it to the as-of date; without one, from the first date that the contract allows.
+    pub days: i64,
+    /// The most days allowed.
+    pub limit: u32,
+}
+
+impl TableAge {
+    fn passes(&self) -> bool {
+        self.days <= i64::from(self.limit)
+    }
 }
 
 /// Said instead of a figure that would tell a small count.
@@ -211,7 +238,58 @@ pub fn check(gates: &Gates, measured: &Measured) -> Vec<Verdict> {
         let found = Some(f64::from(u8::from(converged)));
         verdict("propagation_converged", converged, found, 1.0, message.to_owned());
     }
+    if gates.max_age_days.is_some() {
+        verdicts.push(age(measured.ages));
+    }
+    if let Some(limit) = gates.max_rows_lost {
+        verdicts.push(loss(limit, measured.changes));
+    }
     verdicts
+}
+
+/// Whether the newest record of every table is new enough.
+fn age(ages: &[TableAge]) -> Verdict {
+    // One that fails comes before one that is only old.
+    let worst = ages.iter().max_by_key(|a| (!a.passes(), a.days));
+    let message = match worst {
+        None => "no table that grows all the time is given".to_owned(),
+        Some(TableAge { table, newest: None, .. }) => format!("{table} has no visible row; is its export complete?"),
+        Some(TableAge { table, newest: Some(newest), days, .. }) => {
+            format!("the newest visible row of {table} is of {newest}, {days} days before the as-of date")
+        }
+    };
+    Verdict {
+        gate: "max_age_days",
+        passed: worst.is_none_or(TableAge::passes),
+        measured: worst.map(|a| a.days as f64),
+        limit: worst.map_or(0.0, |a| f64::from(a.limit)),
+        message,
+        accepted: None,
+    }
+}
+
+/// Whether no table lost more rows than it may, and nothing vanished.
+fn loss(limit: f64, changes: Option<&[TableChange]>) -> Verdict {
+    let changes = changes.unwrap_or_default();
+    let vanished: Vec<String> = changes.iter().filter_map(TableChange::vanished).collect();
+    let worst = changes.iter().max_by(|a, b| a.lost().total_cmp(&b.lost()));
+    let found = worst.map_or(0.0, TableChange::lost);
+    let message = match worst {
+        _ if !vanished.is_empty() => format!("{}; see what changed in audit.html", vanished.join("; ")),
+        None => "there is no earlier published run to compare with".to_owned(),
+        Some(_) if found == 0.0 => "no table has fewer rows".to_owned(),
+        Some(w) => {
+            format!("{} has {} rows, {:.2} % fewer than {} before", w.table, w.rows[1], 100.0 * found, w.rows[0])
+        }
+    };
+    Verdict {
+        gate: "max_rows_lost",
+        passed: vanished.is_empty() && found <= limit,
+        measured: worst.map(|_| rounded(found, 4)),
+        limit,
+        message,
+        accepted: None,
+    }
 }
 
 fn share((part, all): (u64, u64)) -> f64 {
@@ -265,9 +343,19 @@ mod tests {
             max_quarantined_growth: Some(2.0),
             max_band_jump: Some(0.1),
             propagation_converged: Some(true),
+            max_age_days: None,
+            max_rows_lost: None,
         };
         let bands = [(350, "poor".to_owned()), (600, "good".to_owned())];
-        let measured = Measured { now, before: Some(before), converged: Some(true), bands: &bands, least: 1 };
+        let measured = Measured {
+            now,
+            before: Some(before),
+            converged: Some(true),
+            bands: &bands,
+            ages: &[],
+            changes: None,
+            least: 1,
+        };
         check(&gates, &measured).into_iter().filter(|v| !v.passed).map(|v| v.gate).collect()
     }
 

@@ -2,7 +2,6 @@
 
 pub mod evidence;
 pub mod gates;
-pub mod hashes;
 pub mod parquet_file;
 pub mod quarantine;
 pub mod relationships;

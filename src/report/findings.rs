@@ -202,13 +202,27 @@ fn changes(audit: &Value, marks: &Marks, find: &mut dyn FnMut(Level, &'static st
         };
         changes.push(format!("PSI of the score: {psi:.4}, {verdict}"));
     }
-    for (table, then) in before["rows"].as_object().into_iter().flatten() {
-        let (Some(now), Some(then)) = (audit["conservation"][table]["rows"].as_f64(), then["rows"].as_f64()) else {
-            continue;
-        };
-        let change = if then > 0.0 { now / then - 1.0 } else { f64::from(u8::from(now > 0.0)) };
+    for table in rows(&drift["inputs"]) {
+        let name = word(&table["table"]);
+        let number = |key: &str, at: usize| table[key][at].as_u64().unwrap_or_default();
+        let (then, now) = (number("rows", 0), number("rows", 1));
+        let sign = if now >= then { "+" } else { "−" };
+        let mut text = format!("{name}: {} rows ({sign}{})", thousands(now), thousands(now.abs_diff(then)));
+        let (old, new) = (number("files", 0), number("files", 1));
+        if old != new {
+            text += &format!(", {new} files instead of {old}");
+        }
+        let named = |key: &str| rows(&table[key]).map(word).collect::<Vec<_>>().join(", ");
+        for (key, what) in [("gone", "gone"), ("new", "new"), ("columns_gone", "columns gone")] {
+            let names = named(key);
+            if !names.is_empty() {
+                text += &format!("; {what}: {names}");
+            }
+        }
+        changes.push(text);
+        let change = if then > 0 { now as f64 / then as f64 - 1.0 } else { f64::from(u8::from(now > 0)) };
         if change.abs() >= marks.rows_changed {
-            let text = format!("{table} has {:+.0} % rows compared with the earlier run.", 100.0 * change);
+            let text = format!("{name} has {:+.0} % rows compared with the earlier run.", 100.0 * change);
             find(Level::Look, "conservation", text.replace('-', "−"));
         }
     }

@@ -10,7 +10,7 @@ use super::charts::charts;
 use super::findings::{first, moved};
 use crate::explain::parts::Explanation;
 use crate::ingest::conservation::Class;
-use crate::output::thousands;
+use crate::output::{printable, thousands};
 use crate::pipeline::marks::Marks;
 
 const HEAD: &str = include_str!("templates/head.html");
@@ -70,7 +70,8 @@ fn fill(template: &str, values: Cell, marks: Marks) -> Result<String> {
     environment.add_filter("names", names);
     environment.add_filter("heat", heat);
     environment.add_filter("moved", move |index: f64, chance: f64| Cell::from(Serde(moved(&marks, index, chance))));
-    environment.render_str(template, values).context("filling in a page")
+    // Ids and names of groups are a user's: nothing in them turns the reading direction of the page.
+    Ok(printable(&environment.render_str(template, values).context("filling in a page")?))
 }
 
 /// A count; what is hidden is said to be, and why.

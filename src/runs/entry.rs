@@ -2,16 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::publish::hashes::Hash;
+use crate::storage::hashes::Hash;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
+    /// Its gates let it pass: its table is about to be published. Whoever comes next finishes that.
+    Announced,
     /// Its table was published.
     Published,
     /// A gate refused it; the table before it stayed.
     Refused,
+    /// What was announced is given up; the table before it stayed.
+    Abandoned,
     /// Its folder was removed to make room; what it published stays.
     Removed,
 }
@@ -34,6 +38,24 @@ pub struct TableOf {
     pub run: String,
     /// The hash of its table.
     pub scores: Hash,
+}
+
+/// How large a table is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableSize {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// When and where a run began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// When.
+    pub at: String,
+    /// Where its output folder was.
+    pub output: String,
 }
 
 /// What the ledger says of a run.
@@ -63,6 +85,18 @@ pub struct Entry {
     pub table: String,
     /// The table that was published there before; its run keeps it.
     pub replaces: Option<TableOf>,
+    /// When and where the run began: its lineage tells that. Not told by older versions, as what follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Begun>,
+    /// Rows and bytes of the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<TableSize>,
+    /// Why it was refused or given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    /// The hash of the run's lineage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineage: Option<Hash>,
     /// Gates that failed and were overridden.
     #[serde(default)]
     pub accepted: Vec<Accepted>,

@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::durable;
-use super::ledger::Entry;
+use super::ledger::{Entry, Ledger};
+use crate::storage::durable;
 
 /// The audit for programs.
 pub const AUDIT: &str = "audit.json";
 /// The audit for people.
 pub const PAGE: &str = "audit.html";
+/// What a run read and wrote, as events.
+pub const LINEAGE: &str = "lineage.ndjson";
 /// The file that says where a run stands.
 pub const STATE: &str = "state.json";
 
-/// Where a run stands. The file is written when the state is reached.
+/// Where a run stands, for who looks; nothing is done because of it that the ledger does not tell as well.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum State {
@@ -28,9 +30,9 @@ pub enum State {
         /// What went wrong.
         error: String,
     },
-    /// Complete; the gates let it pass, and it is being published. What is missing is finished by whoever comes next.
+    /// Being published, as older versions noted it. What is under way is told by the ledger alone.
     Publishing {
-        /// What the ledger is to say.
+        /// What the ledger was to say.
         entry: Box<Entry>,
     },
     /// Published, and in the ledger.
@@ -44,6 +46,14 @@ impl State {
     #[must_use]
     pub const fn is_final(&self) -> bool {
         matches!(self, Self::Published | Self::Refused)
+    }
+
+    /// What the file says.
+    ///
+    /// # Errors
+    /// None that a state could cause.
+    pub fn text(&self) -> Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 }
 
@@ -65,27 +75,37 @@ impl RunFolder {
         Self { output: output.to_owned(), id: id.to_owned(), folder: output.join("runs").join(id) }
     }
 
-    /// Makes the folder for a run. One that is there under the same id is left alone, and this run gets a number; what had
-    /// come to no end was removed when the output was locked.
+    /// Makes the folder for a run. An id that a folder or the ledger has is never used again: the run gets a number.
     ///
     /// # Errors
     /// When the output folder cannot be written.
-    pub fn create(output: &Path, id: &str) -> Result<Self> {
+    pub fn create(output: &Path, id: &str, ledger: &Ledger) -> Result<Self> {
         let numbered = (1..).map(|n| if n == 1 { id.to_owned() } else { format!("{id}-{n}") });
-        let run = numbered.map(|id| Self::of(output, &id)).find(|run| !run.folder.exists()).context("a free id")?;
+        let free = |run: &Self| !run.folder.exists() && ledger.last_of(&run.id).is_none();
+        let run = numbered.map(|id| Self::of(output, &id)).find(free).context("a free id")?;
         durable::create_folders(&run.folder)?;
         run.set(&State::Staging)?;
         Ok(run)
     }
 
     /// Every run of an output folder, in order of id.
-    #[must_use]
-    pub fn all(output: &Path) -> Vec<Self> {
-        let entries = fs_err::read_dir(output.join("runs")).into_iter().flatten().flatten();
-        let mut ids: Vec<String> =
-            entries.filter(|e| e.path().is_dir()).map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn all(output: &Path) -> Result<Vec<Self>> {
+        let folder = output.join("runs");
+        if !folder.exists() {
+            return Ok(Vec::new());
+        }
+        let mut ids = Vec::new();
+        for entry in fs_err::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                ids.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
         ids.sort();
-        ids.iter().map(|id| Self::of(output, id)).collect()
+        Ok(ids.iter().map(|id| Self::of(output, id)).collect())
     }
 
     /// A file of the run.
@@ -100,11 +120,29 @@ impl RunFolder {
         serde_json::from_str(&fs_err::read_to_string(self.path(STATE)).ok()?).ok()
     }
 
-    /// Whether nothing is in the folder but a state that was being written: its run was killed as it began.
-    #[must_use]
-    pub fn is_bare(&self) -> bool {
-        let mut entries = fs_err::read_dir(&self.folder).into_iter().flatten().flatten();
-        entries.all(|e| e.file_name().to_string_lossy().starts_with(STATE))
+    /// The names in the folder.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let entries = fs_err::read_dir(&self.folder)?;
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    /// Leaves of the folder only the record of how the run ended: its state and its lineage.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn strip(&self) -> Result<()> {
+        for name in self.names()?.iter().filter(|name| ![STATE, LINEAGE].contains(&name.as_str())) {
+            let path = self.path(name);
+            if fs_err::symlink_metadata(&path)?.is_dir() {
+                fs_err::remove_dir_all(&path)?
+            } else {
+                fs_err::remove_file(&path)?
+            }
+        }
+        Ok(())
     }
 
     /// Says where the run stands.
@@ -112,7 +150,7 @@ impl RunFolder {
     /// # Errors
     /// When the disk is full, or the folder is gone.
     pub fn set(&self, state: &State) -> Result<()> {
-        durable::replace(&self.path(STATE), (serde_json::to_string_pretty(state)? + "\n").as_bytes())
+        durable::replace(&self.path(STATE), state.text()?.as_bytes())
     }
 
     /// Puts a file of a stage into the run: under a second name where the file system can, else as a copy.

@@ -1,36 +1,28 @@
 //! The content of the input files: hashed once, and remembered for as long as a file's size, times and place on disk stay.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::durable;
-use crate::ingest::export::Export;
+use crate::ingest::export::{Export, OpenFile};
 use crate::output::Output;
-use crate::publish::hashes::{self, Hash};
+use crate::storage::durable;
+use crate::storage::file_state::FileState;
+use crate::storage::hashes::{self, Hash};
+use crate::storage::key::Key;
 
 /// A file that changed so recently might change again without its times telling.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// What a file's entry on disk says; another content has another of these, unless somebody sets clocks to hide it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Sight {
-    bytes: u64,
-    modified_ns: i64,
-    changed_ns: i64,
-    inode: u64,
-}
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Remembered {
     #[serde(flatten)]
-    sight: Sight,
+    state: FileState,
     hash: Hash,
 }
 
@@ -38,6 +30,9 @@ struct Remembered {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Memory {
     files: BTreeMap<PathBuf, Remembered>,
+    /// The keyed hash of all this, when the output folder has a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mac: Option<Hash>,
 }
 
 impl Memory {
@@ -45,53 +40,62 @@ impl Memory {
         output.join("stages").join("inputs.json")
     }
 
-    /// What is remembered below an output folder; nothing when the memory is not there or damaged.
+    /// What is remembered below an output folder; nothing when the memory is not there, damaged, or was not written with the key.
     #[must_use]
-    pub fn of(output: &Path) -> Self {
-        let text = fs_err::read_to_string(Self::path(output)).unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
+    pub fn of(output: &Path, key: Option<&Key>) -> Self {
+        let read = || -> Result<Self> {
+            let memory: Self = serde_json::from_str(&fs_err::read_to_string(Self::path(output))?)?;
+            ensure!(key.is_none_or(|key| memory.mac(key).is_ok_and(|mac| Some(mac) == memory.mac)));
+            Ok(memory)
+        };
+        // Whatever is wrong with it, the files themselves tell.
+        read().unwrap_or_default()
+    }
+
+    fn mac(&self, key: &Key) -> Result<Hash> {
+        Ok(key.mac(&format!("inputs {}", serde_json::to_string(&self.files)?)))
     }
 
     /// Remembers.
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn save(&self, output: &Path) -> Result<()> {
+    pub fn save(&mut self, output: &Path, key: Option<&Key>) -> Result<()> {
+        self.mac = key.map(|key| self.mac(key)).transpose()?;
         let path = Self::path(output);
         durable::create_folders(path.parent().unwrap_or(output))?;
         durable::replace(&path, &serde_json::to_vec(self)?)
     }
 
-    fn of_file(&self, path: &Path) -> Option<&Hash> {
-        let known = self.files.get(path)?;
-        (sight(path)? == known.sight).then_some(&known.hash)
+    fn of_file(&self, file: &OpenFile) -> Option<&Hash> {
+        let known = self.files.get(&absolute(&file.file.path))?;
+        (file.state == known.state).then_some(&known.hash)
     }
 
-    /// The content hash of every file, export by export.
+    /// The content hash of every file, export by export: of what was opened when the export was checked.
     ///
     /// # Errors
-    /// When a file cannot be read, or the work is interrupted.
+    /// When a file cannot be read or was changed since, or the work is interrupted.
     pub fn hashes(&mut self, exports: &[Export], output: &Output, stop: &AtomicBool) -> Result<Vec<Vec<Hash>>> {
-        let files = || exports.iter().flat_map(|e| &e.files).map(|f| (absolute(&f.file.path), f.bytes));
-        let unknown: Vec<(PathBuf, u64)> = files().filter(|(path, _)| self.of_file(path).is_none()).collect();
+        let files = || exports.iter().flat_map(|e| &e.files);
+        let unknown: Vec<&OpenFile> = files().filter(|f| self.of_file(f).is_none()).collect();
         if !unknown.is_empty() {
-            let progress = output.stage("hash inputs", unknown.iter().map(|f| f.1).sum(), "bytes");
-            let found = unknown.par_iter().map(|(path, bytes)| {
-                let before = sight(path);
-                let hash = hashes::file_until(path, stop)?;
-                progress.add(*bytes);
-                Ok((path.clone(), before, hash))
+            let progress = output.stage("hash inputs", unknown.iter().map(|f| f.bytes()).sum(), "bytes");
+            let found = unknown.par_iter().map(|file| {
+                let open = file.reopen()?;
+                let same = open.try_clone()?;
+                let hash = hashes::opened(open, stop).with_context(|| format!("{}", file.file.path.display()))?;
+                file.state.holds(&same, &file.file.path)?;
+                progress.add(file.bytes());
+                Ok((absolute(&file.file.path), Remembered { state: file.state, hash }))
             });
-            for (path, before, hash) in found.collect::<Result<Vec<_>>>()? {
-                let sight = before.unwrap_or(Sight { bytes: 0, modified_ns: 0, changed_ns: 0, inode: 0 });
-                self.files.insert(path, Remembered { sight, hash });
-            }
+            self.files.extend(found.collect::<Result<Vec<_>>>()?);
             progress.finish();
         }
-        let of = |path: &Path| self.files.get(&absolute(path)).map(|known| known.hash.clone()).unwrap_or_default();
-        let hashes = exports.iter().map(|e| e.files.iter().map(|f| of(&f.file.path)).collect()).collect();
+        let of = |file: &OpenFile| self.of_file(file).cloned().context("a file that was not hashed");
+        let hashes = exports.iter().map(|e| e.files.iter().map(of).collect()).collect::<Result<_>>()?;
         let settled = |known: &Remembered| {
-            let since = u64::try_from(known.sight.changed_ns.max(known.sight.modified_ns)).unwrap_or(u64::MAX);
+            let since = u64::try_from(known.state.changed_ns.max(known.state.modified_ns)).unwrap_or(u64::MAX);
             let changed = SystemTime::UNIX_EPOCH + Duration::from_nanos(since);
             SystemTime::now().duration_since(changed).is_ok_and(|age| age > SETTLED)
         };
@@ -102,15 +106,4 @@ impl Memory {
 
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-fn sight(path: &Path) -> Option<Sight> {
-    let of = fs_err::metadata(path).ok()?;
-    let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
-    Some(Sight {
-        bytes: of.len(),
-        modified_ns: nanoseconds(of.mtime(), of.mtime_nsec()),
-        changed_ns: nanoseconds(of.ctime(), of.ctime_nsec()),
-        inode: of.ino(),
-    })
 }

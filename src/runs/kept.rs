@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::configuration::PIPELINE;
 use super::folder::RunFolder;
-use super::ledger::{Event, Key, Ledger};
+use super::ledger::{Event, Key, Ledger, Line};
 use super::manifest::Manifest;
 use super::publication::SCORES;
 use super::verify::Mismatch;
@@ -32,7 +32,8 @@ pub struct KeptRun {
     pub card: Scorecard,
 }
 
-/// The folder of a run that a user names: the folder itself, an id below `output`, or `latest`.
+/// The folder of a run that a user names: the folder itself, an id below `output`, `latest` (the newest as-of date that is published)
+/// or `last` (the run made last).
 ///
 /// # Errors
 /// When there is no such run.
@@ -46,24 +47,34 @@ pub fn find(name: &str, output: &Path) -> Result<RunFolder> {
     }
     let id = match name {
         "latest" => latest(output)?,
+        "last" => last(output)?,
         id => id.to_owned(),
     };
     let run = RunFolder::of(output, &id);
     if run.path(super::manifest::MANIFEST).exists() {
         return Ok(run);
     }
-    let known: Vec<String> = RunFolder::all(output).into_iter().map(|r| r.id).collect();
+    let known: Vec<String> = RunFolder::all(output)?.into_iter().map(|r| r.id).collect();
     let hint = crate::expression::did_you_mean(&id, known.iter().map(String::as_str));
     bail!("there is no run {id} in {}{hint}; name a run's folder, or give --output", output.join("runs").display())
 }
 
-/// The run published last.
+/// The run of the newest as-of date that is published; of several the one published last.
 fn latest(output: &Path) -> Result<String> {
-    // Which run is the latest does not depend on the key; `verify` asks for it.
+    // Which run it is does not depend on the key; `verify` asks for it.
     let ledger = Ledger::open(output, None)?;
-    let published = ledger.lines.iter().rev().find(|l| l.entry.event == Event::Published);
-    let line = published.with_context(|| format!("nothing was published in {} yet", output.display()))?;
+    let published = ledger.lines.iter().filter(|l| l.entry.event == Event::Published);
+    let newest = published.max_by(|a, b| (&a.entry.as_of, a.n).cmp(&(&b.entry.as_of, b.n)));
+    let line = newest.with_context(|| format!("nothing was published in {} yet", output.display()))?;
     Ok(line.entry.run.clone())
+}
+
+/// The run that came to its end last, published or refused.
+fn last(output: &Path) -> Result<String> {
+    let ledger = Ledger::open(output, None)?;
+    let ended = |l: &&Line| matches!(l.entry.event, Event::Published | Event::Refused);
+    let line = ledger.lines.iter().rev().find(ended);
+    Ok(line.with_context(|| format!("no run has ended in {} yet", output.display()))?.entry.run.clone())
 }
 
 /// The key that a run's pipeline names for the ledger.

@@ -1,4 +1,4 @@
-//! The ledger: one line for every run that came to an end, each with the hash of the line before it.
+//! The ledger: what was announced, published, refused and removed, a line each with the hash of the line before it.
 //!
 //! `ledger.ndjson` holds the lines, `ledger.head.json` their number and the hash of the last one. Given a key, every line and
 //! the head carry a keyed BLAKE3 hash, so that whoever does not have the key can change, reorder, remove or cut off
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::durable::Prepared;
-pub use super::entry::{Accepted, Entry, Event, Line, TableOf};
-pub use super::ledger_key::Key;
-use crate::publish::hashes::Hash;
+pub use super::entry::{Accepted, Entry, Event, Line, TableOf, TableSize};
+use crate::storage::durable::Prepared;
+use crate::storage::hashes::Hash;
+pub use crate::storage::key::Key;
 
 const LINES: &str = "ledger.ndjson";
 const HEAD: &str = "ledger.head.json";
@@ -132,10 +132,24 @@ impl Ledger {
         self.lines.iter().rev().find(|l| l.entry.event == Event::Published && l.entry.table == table)
     }
 
-    /// The line about how a run ended.
+    /// The line about how a run ended: published or refused.
     #[must_use]
     pub fn of_run(&self, run: &str) -> Option<&Line> {
-        self.lines.iter().rev().find(|l| l.entry.run == run && l.entry.event != Event::Removed)
+        let ended = |l: &&Line| l.entry.run == run && matches!(l.entry.event, Event::Published | Event::Refused);
+        self.lines.iter().rev().find(ended)
+    }
+
+    /// The last line about a run.
+    #[must_use]
+    pub fn last_of(&self, run: &str) -> Option<&Line> {
+        self.lines.iter().rev().find(|l| l.entry.run == run)
+    }
+
+    /// What was announced and has come to no end.
+    pub fn announced(&self) -> impl Iterator<Item = &Line> {
+        let open =
+            |l: &&Line| l.entry.event == Event::Announced && self.last_of(&l.entry.run).is_some_and(|o| o.n == l.n);
+        self.lines.iter().filter(open)
     }
 
     /// Writes the ledger with one more line beside the ledger.
@@ -222,6 +236,10 @@ mod tests {
             scores: NOTHING.into(),
             table: "scores".into(),
             replaces: None,
+            begun: None,
+            lineage: None,
+            size: None,
+            because: None,
             accepted: vec![Accepted { gate: "g".into(), found: "f".into(), because: "said \",\"mac\":\" so".into() }],
         }
     }

@@ -1,17 +1,18 @@
 //! `lineage.ndjson`: what a run read and wrote, as OpenLineage events: START, then COMPLETE, FAIL or ABORT.
 
 use std::io::Write;
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::folder::RunFolder;
-use super::identity::{Identity, PROGRAM};
+use super::entry::Begun;
+use super::folder::{LINEAGE, RunFolder};
+use super::ledger::{Entry, Event};
+use super::manifest::Input;
 use super::publication::table_path;
-use crate::ingest::export::OpenFile;
-use crate::job::Job;
+use crate::exit::{self, ExitStatus};
 
-const LINEAGE: &str = "lineage.ndjson";
 const SCHEMA: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent";
 const FACETS: &str = "https://openlineage.io/spec/facets";
 /// Names this program; nothing is looked up there.
@@ -38,52 +39,114 @@ pub enum Transition {
     Abort,
 }
 
+impl Transition {
+    /// How an error ends a run.
+    #[must_use]
+    pub fn of(error: &anyhow::Error) -> Self {
+        match ExitStatus::of(error) {
+            ExitStatus::Interrupted => Self::Abort,
+            _ => Self::Fail { because: exit::message(error) },
+        }
+    }
+}
+
+/// What the events of a run tell of it.
+pub struct Described<'a> {
+    /// The run's id.
+    pub run: &'a str,
+    /// Where its output folder was when it began.
+    pub output: &'a str,
+    /// The program.
+    pub program: &'a str,
+    /// The pipeline's name.
+    pub pipeline: &'a str,
+    /// The as-of date and the `name-version` of the model, where they are known.
+    pub label: Option<(&'a str, &'a str)>,
+    /// The input files.
+    pub inputs: &'a [Input],
+}
+
+/// How events write a place.
+#[must_use]
+pub fn place(path: &Path) -> String {
+    super::configuration::plain(path).display().to_string()
+}
+
 /// Adds an event to the run's file.
 ///
 /// # Errors
 /// When the disk is full.
-pub fn emit(run: &RunFolder, job: &Job, identity: &Identity, transition: &Transition) -> Result<()> {
+pub fn emit(run: &RunFolder, of: &Described, transition: &Transition, at: &str) -> Result<()> {
     let mut file = fs_err::OpenOptions::new().append(true).create(true).open(run.path(LINEAGE))?;
-    let event = event(run, job, identity, transition);
-    Ok(file.write_all((serde_json::to_string(&event)? + "\n").as_bytes())?)
+    Ok(file.write_all(line(of, transition, at)?.as_bytes())?)
 }
 
-fn event(run: &RunFolder, job: &Job, identity: &Identity, transition: &Transition) -> Value {
+/// The events of a run that the ledger tells the end of; nothing when an older version did not tell enough.
+///
+/// # Errors
+/// When the ledger's path is none.
+pub fn of_entry(entry: &Entry, inputs: &[Input]) -> Result<Option<String>> {
+    let Some(Begun { at: started, output }) = &entry.begun else { return Ok(None) };
+    let of = Described {
+        run: &entry.run,
+        output,
+        program: &entry.program,
+        pipeline: &entry.pipeline,
+        label: Some((&entry.as_of, &entry.model)),
+        inputs,
+    };
+    let end = match entry.event {
+        Event::Published => {
+            let size = entry.size.context("a published table without a size")?;
+            Transition::Complete { rows: size.rows, bytes: size.bytes }
+        }
+        _ => Transition::Fail { because: entry.because.clone().unwrap_or_default() },
+    };
+    Ok(Some(line(&of, &Transition::Start, started)? + &line(&of, &end, &entry.at)?))
+}
+
+fn line(of: &Described, transition: &Transition, at: &str) -> Result<String> {
+    Ok(serde_json::to_string(&event(of, transition, at)?)? + "\n")
+}
+
+fn event(of: &Described, transition: &Transition, at: &str) -> Result<Value> {
     let facet = |name: &str, version: &str, mut content: Value| {
         content["_producer"] = json!(PRODUCER);
         content["_schemaURL"] = json!(format!("{FACETS}/{version}/{name}.json#/$defs/{name}"));
         content
     };
-    let namespace = format!("file://{}", absolute(&run.output));
-    let inputs: Vec<Value> = job
-        .exports
+    let namespace = format!("file://{}", of.output);
+    let inputs: Vec<Value> = of
+        .inputs
         .iter()
-        .flat_map(|export| export.files.iter())
-        .map(|file: &OpenFile| {
-            let statistics = json!({ "rowCount": file.rows(), "size": file.bytes, "fileCount": 1 });
+        .map(|file| {
+            let of = &file.annotations;
+            let statistics = json!({ "rowCount": of.rows, "size": of.bytes, "fileCount": 1 });
             json!({
                 "namespace": "file",
-                "name": absolute(&file.file.path),
+                "name": place(&file.uri),
                 "inputFacets": { "inputStatistics": facet("InputStatisticsInputDatasetFacet", "1-0-0", statistics) },
             })
         })
         .collect();
-    let table = run.output.join(table_path(&identity.label.as_of, &identity.label.model));
-    let mut output = json!({ "namespace": "file", "name": absolute(&table) });
-    let day = format!("{}T00:00:00Z", identity.label.as_of);
     let mut facets = json!({
-        "nominalTime": facet("NominalTimeRunFacet", "1-0-1", json!({ "nominalStartTime": day })),
         "processing_engine": facet("ProcessingEngineRunFacet", "1-1-1", json!({
             "version": env!("CARGO_PKG_VERSION"),
             "name": "sesame",
         })),
     });
+    let mut outputs = Vec::new();
+    if let Some((as_of, model)) = of.label {
+        let day = format!("{as_of}T00:00:00Z");
+        facets["nominalTime"] = facet("NominalTimeRunFacet", "1-0-1", json!({ "nominalStartTime": day }));
+        outputs.push(json!({ "namespace": "file", "name": format!("{}/{}", of.output, table_path(as_of, model)?) }));
+    }
     let kind = match transition {
         Transition::Start => "START",
         Transition::Complete { rows, bytes } => {
             let statistics = json!({ "rowCount": rows, "size": bytes, "fileCount": 1 });
             let statistics = facet("OutputStatisticsOutputDatasetFacet", "1-0-2", statistics);
-            output["outputFacets"] = json!({ "outputStatistics": statistics });
+            outputs.iter_mut().for_each(|o| o["outputFacets"] = json!({ "outputStatistics": statistics.clone() }));
             "COMPLETE"
         }
         Transition::Fail { because } => {
@@ -93,15 +156,15 @@ fn event(run: &RunFolder, job: &Job, identity: &Identity, transition: &Transitio
         }
         Transition::Abort => "ABORT",
     };
-    json!({
+    Ok(json!({
         "eventType": kind,
-        "eventTime": jiff::Timestamp::now().to_string(),
+        "eventTime": at,
         "producer": PRODUCER,
         "schemaURL": SCHEMA,
-        "run": { "runId": uuid(&format!("{namespace} {} {PROGRAM}", run.id)), "facets": facets },
+        "run": { "runId": uuid(&format!("{namespace} {} {}", of.run, of.program)), "facets": facets },
         "job": {
             "namespace": namespace,
-            "name": job.pipeline.settings.name,
+            "name": of.pipeline,
             "facets": { "jobType": facet("JobTypeJobFacet", "2-0-4", json!({
                 "processingType": "BATCH",
                 "integration": "SESAME",
@@ -109,12 +172,15 @@ fn event(run: &RunFolder, job: &Job, identity: &Identity, transition: &Transitio
             })) },
         },
         "inputs": inputs,
-        "outputs": [output],
-    })
+        "outputs": outputs,
+    }))
 }
 
-fn absolute(path: &std::path::Path) -> String {
-    super::configuration::plain(path).display().to_string()
+/// This instant, as events and the ledger write it.
+#[must_use]
+pub fn now() -> String {
+    let now = jiff::Timestamp::now();
+    now.round(jiff::Unit::Second).unwrap_or(now).to_string()
 }
 
 /// A UUID (RFC 9562, version 8) of a text: the same run has the same one in all of its events.

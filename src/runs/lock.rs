@@ -36,6 +36,8 @@ impl Lock {
     pub fn take(output: &Path, command: &str) -> Result<Self> {
         fs_err::create_dir_all(output)?;
         let path = output.join(LOCK);
+        // Writing through a link would overwrite what it leads to.
+        anyhow::ensure!(!path.is_symlink(), "{} is a symbolic link; remove it", path.display());
         let mut options = fs_err::OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(false).open(&path)?.into_parts().0;
         match file.try_lock() {

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::durable;
 use super::folder::RunFolder;
-use crate::publish::hashes::{self, Hash};
+use crate::stages::dependencies::Dependencies;
+use crate::storage::durable;
+use crate::storage::hashes::{self, Hash};
 
 /// The manifest in a run's folder.
 pub const MANIFEST: &str = "manifest.json";
@@ -51,6 +52,12 @@ pub struct Annotations {
     pub rows: u64,
     /// Bytes.
     pub bytes: u64,
+    /// Whether its pages have checksums; not told in those of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksums: Option<bool>,
+    /// The contract's columns that it yields, its path's included; not told in those of older versions.
+    #[serde(default)]
+    pub columns: Vec<String>,
     /// Columns that the contract does not know.
     pub ignored_columns: Vec<String>,
 }
@@ -104,6 +111,9 @@ pub struct Definition {
     build_type: String,
     /// The parameters.
     pub external_parameters: Parameters,
+    /// What the result depends on, part by part; nothing in those of older versions.
+    #[serde(default, skip_serializing_if = "Dependencies::is_empty")]
+    pub internal_parameters: Dependencies,
     /// The input files.
     pub resolved_dependencies: Vec<Input>,
 }
@@ -140,6 +150,7 @@ impl Manifest {
     pub fn new(
         run: &str,
         parameters: Parameters,
+        dependencies: Dependencies,
         inputs: Vec<Input>,
         program: &str,
         build: &str,
@@ -153,6 +164,7 @@ impl Manifest {
                 build_definition: Definition {
                     build_type: "sesame/run/v1".to_owned(),
                     external_parameters: parameters,
+                    internal_parameters: dependencies,
                     resolved_dependencies: inputs,
                 },
                 run_details: Details {
@@ -189,6 +201,12 @@ impl Manifest {
     #[must_use]
     pub const fn parameters(&self) -> &Parameters {
         &self.predicate.build_definition.external_parameters
+    }
+
+    /// What the result depends on, part by part.
+    #[must_use]
+    pub const fn dependencies(&self) -> &Dependencies {
+        &self.predicate.build_definition.internal_parameters
     }
 
     /// The input files.

@@ -7,7 +7,9 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::Value;
 
-use super::durable;
+use super::folder::{AUDIT, RunFolder};
+use super::ledger::{Event, Ledger};
+use crate::storage::durable;
 
 /// How a run went.
 pub struct Outcome<'a> {
@@ -17,8 +19,8 @@ pub struct Outcome<'a> {
     pub exit: u8,
     /// Seconds it took.
     pub seconds: f64,
-    /// Its audit, when it came so far.
-    pub audit: Option<&'a Value>,
+    /// The run, if there was one.
+    pub of: Option<&'a RunFolder>,
 }
 
 struct Text<'a> {
@@ -59,10 +61,26 @@ pub fn write(output: &Path, outcome: &Outcome) -> Result<()> {
     text.gauge("last_run_end_timestamp_seconds", "When the last run ended.", now);
     text.gauge("last_run_exit_code", "Exit code of the last run; 0 is published or nothing to do.", outcome.exit);
     text.gauge("last_run_duration_seconds", "How long the last run took.", format!("{:.3}", outcome.seconds));
-    if let Some(audit) = outcome.audit {
-        of_audit(&mut text, audit);
+    // A run that did not come so far leaves what is published, and so what is said of it.
+    let own = outcome.of.and_then(audit);
+    if let Some(audit) = own.map_or_else(|| published(output, outcome.pipeline), |own| Ok(Some(own)))? {
+        of_audit(&mut text, &audit);
     }
     durable::replace(&output.join("metrics.prom"), text.text.as_bytes())
+}
+
+/// The audit of a run, when it came so far.
+fn audit(run: &RunFolder) -> Option<Value> {
+    serde_json::from_str(&fs_err::read_to_string(run.path(AUDIT)).ok()?).ok()
+}
+
+/// The audit of the run whose table was published last.
+fn published(output: &Path, pipeline: &str) -> Result<Option<Value>> {
+    // Which one it is does not depend on the key; `verify` asks for it.
+    let ledger = Ledger::open(output, None)?;
+    let mut lines =
+        ledger.lines.iter().rev().filter(|l| l.entry.event == Event::Published && l.entry.pipeline == pipeline);
+    Ok(lines.find_map(|line| audit(&RunFolder::of(output, &line.entry.run))))
 }
 
 fn of_audit(text: &mut Text, audit: &Value) {
@@ -104,6 +122,12 @@ fn of_audit(text: &mut Text, audit: &Value) {
             if let Some(rows) = rows.as_u64() {
                 text.sample("rows", &[("table", name), ("class", class)], rows);
             }
+        }
+    }
+    text.family("newest_row_age_days", "gauge", "Days from the newest visible row of a table to the as-of date.");
+    for (name, newest) in audit["newest"].as_object().into_iter().flatten() {
+        if let Some(days) = newest["days_before"].as_i64() {
+            text.sample("newest_row_age_days", &[("table", name)], days);
         }
     }
     text.family("gate_passed", "gauge", "1 where a gate passed, 0 where it failed, accepted or not.");

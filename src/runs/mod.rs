@@ -4,26 +4,27 @@
 //! [`run`] has one staged by [`staging`], asks the gates and has [`publication`] rename the table into its place and add a line to the
 //! [`ledger`]. [`folder`] says what state a run is in.
 
+pub mod attempt;
 pub mod backfill;
 pub mod compare;
 pub mod configuration;
 pub mod distributions;
-pub mod durable;
 pub mod entry;
 pub mod folder;
 pub mod identity;
 pub mod inputs;
 pub mod kept;
 pub mod ledger;
-pub mod ledger_key;
 pub mod lineage;
 pub mod lock;
+pub mod loss;
 pub mod manifest;
 pub mod metrics;
 pub mod output_folder;
 pub mod prepare;
 pub mod previous;
 pub mod publication;
+pub mod recovery;
 pub mod run;
 pub mod staging;
 pub mod step;

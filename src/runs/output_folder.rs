@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use rustix::fs::Mode;
 
 use super::ledger::Key;
 use super::lock::Lock;
-use super::publication::recover;
+use super::recovery::recover;
 use super::step::step;
 use crate::output::Output;
 use crate::pipeline::Pipeline;
+use crate::pipeline::file::OutputMode;
 use crate::stages::store::StageStore;
 
 /// An output folder that this process alone may write to.
@@ -39,6 +41,15 @@ pub fn key_of(pipeline: &Pipeline) -> Result<Option<Key>> {
     source.map(|s| Key::read(s, |path| pipeline.resolve(path))).transpose()
 }
 
+/// From now on files of this process are for its user alone, or for the group to read as well.
+pub fn keep_private(mode: OutputMode) {
+    let mask = match mode {
+        OutputMode::Owner => Mode::RWXG | Mode::RWXO,
+        OutputMode::Group => Mode::WGRP | Mode::RWXO,
+    };
+    rustix::process::umask(mask);
+}
+
 impl OutputFolder {
     /// Locks the output folder of a pipeline, finishes what is undone there and sweeps.
     ///
@@ -47,11 +58,12 @@ impl OutputFolder {
     /// missing; or when the folder cannot be written.
     pub fn open(pipeline: &Pipeline, command: &str, log: &Output) -> Result<Self> {
         let path = output_of(pipeline);
+        let key = key_of(pipeline)?;
+        keep_private(pipeline.settings.output_mode);
         let lock = Lock::take(&path, command)?;
         step("locked");
-        let key = key_of(pipeline)?;
         recover(&path, key.as_ref(), log).context("nothing was run")?;
-        let stages = StageStore::of(&path);
+        let stages = StageStore::of(&path, key.clone());
         stages.sweep()?;
         Ok(Self { path, stages, key, _lock: lock })
     }

@@ -11,9 +11,9 @@ use crate::job::Job;
 use crate::machine::Limits;
 use crate::measure::make::{Engine, Lacking, make};
 use crate::output::Output;
-use crate::publish::hashes::Hash;
 use crate::stages::key::keys;
 use crate::stages::store::{Missing, Stage};
+use crate::storage::hashes::Hash;
 
 /// What runs of one process share.
 pub struct RunContext<'a> {

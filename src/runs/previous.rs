@@ -13,6 +13,7 @@ use super::compare::matched;
 use super::distributions::Distributions;
 use super::folder::{AUDIT, RunFolder};
 use super::ledger::{Event, Ledger, Line};
+use super::manifest::{Input, MANIFEST, Manifest};
 use super::publication::SCORES;
 use crate::disclosure::part;
 use crate::ingest::conservation::Class;
@@ -42,6 +43,8 @@ pub struct Previous {
     pub distributions: Option<Distributions>,
     /// Quarantined and visible rows by table.
     pub quarantined: BTreeMap<String, (u64, u64)>,
+    /// Its input files.
+    pub inputs: Vec<Input>,
     /// Its audit.
     pub audit: Value,
 }
@@ -66,7 +69,7 @@ pub fn find(
     earlier.sort_by_key(|l| (l.entry.as_of.clone(), l.entry.model == model, l.n));
     for line in earlier.iter().rev() {
         let run = RunFolder::of(output, &line.entry.run);
-        if run.path(SCORES).exists() && run.path(AUDIT).exists() {
+        if [SCORES, AUDIT, MANIFEST].iter().all(|name| run.path(name).exists()) {
             return read(&run, line).map(Some).with_context(|| format!("the earlier run {}", run.id));
         }
     }
@@ -87,7 +90,8 @@ fn read(run: &RunFolder, line: &Line) -> Result<Previous> {
         ids: Ids::default(),
         by_subject: Vec::new(),
         distributions: Distributions::read(run)?,
-        quarantined: quarantined(&audit),
+        quarantined: quarantined(&audit)?,
+        inputs: Manifest::read(run)?.inputs().to_vec(),
         audit,
     };
     for batch in builder.with_projection(mask).build()? {
@@ -107,15 +111,19 @@ fn read(run: &RunFolder, line: &Line) -> Result<Previous> {
     Ok(previous)
 }
 
-fn quarantined(audit: &Value) -> BTreeMap<String, (u64, u64)> {
-    let tables = audit["conservation"].as_object().into_iter().flatten();
-    tables
-        .map(|(table, classes)| {
-            let rows = |class: &Class| classes[class.name()].as_u64().unwrap_or(0);
-            let visible = Class::ALL.iter().filter(|c| **c != Class::NotVisible).map(rows).sum();
-            (table.clone(), (rows(&Class::Quarantined), visible))
-        })
-        .collect()
+/// Quarantined and visible rows by table, as an audit tells them.
+fn quarantined(audit: &Value) -> Result<BTreeMap<String, (u64, u64)>> {
+    let tables = audit["conservation"].as_object().context("its audit has no `conservation`")?;
+    let of_table = |(table, classes): (&String, &Value)| {
+        let rows = |class: &Class| {
+            classes[class.name()]
+                .as_u64()
+                .with_context(|| format!("its audit does not count {} rows of {table}", class.name()))
+        };
+        let visible = Class::ALL.iter().filter(|c| **c != Class::NotVisible).map(rows).sum::<Result<u64>>()?;
+        Ok((table.clone(), (rows(&Class::Quarantined)?, visible)))
+    };
+    tables.iter().map(of_table).collect()
 }
 
 impl Previous {

@@ -1,73 +1,126 @@
-//! Publishing: one rename that readers see, and a line in the ledger; whatever of it a crash leaves undone is done by whoever
-//! comes next.
+//! Publishing: a line in the ledger that announces it, one rename that readers see, a line that says it is done. Whatever of it a
+//! crash leaves undone is done by whoever comes next, because the ledger announced it and for no other reason: what a run's
+//! folder says of itself is for people.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 
-use super::durable::{create_folders, sync_folder};
-use super::folder::{RunFolder, STATE, State};
+use super::folder::{RunFolder, State};
 use super::ledger::{Entry, Event, Key, Ledger, TableOf};
-use super::manifest::MANIFEST;
+use super::lineage;
+use super::manifest::{MANIFEST, Manifest};
 use super::step::step;
-use crate::exit;
-use crate::output::Output;
-use crate::publish::hashes::{self, Hash};
+use crate::contract::parse_day;
+use crate::storage::durable::{create_folders, replace, sync_folder};
+use crate::storage::hashes::{self, Hash};
 
 /// The staged table in a run's folder.
 pub const SCORES: &str = "scores.parquet";
 
 /// Where a table is published, below the output folder.
-#[must_use]
-pub fn table_path(as_of: &str, model: &str) -> String {
-    format!("scores/as_of={as_of}/model={model}/{SCORES}")
+///
+/// # Errors
+/// When one of the two is not written as dates and models are, and could lead elsewhere.
+pub fn table_path(as_of: &str, model: &str) -> Result<String> {
+    parse_day(as_of)?;
+    let lawful = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    ensure!(!model.is_empty() && model.chars().all(lawful) && !model.contains(".."), "'{model}' names no model");
+    Ok(format!("scores/as_of={as_of}/model={model}/{SCORES}"))
 }
 
 /// Publishes a run that its gates let pass, or notes that they refused it.
 ///
 /// # Errors
-/// When a file cannot be written or renamed. Up to the rename the old table stays; after it, the next run does the rest.
+/// When a file cannot be written or renamed. Up to the announcement nothing is published; after it, the next run does the rest
+/// unless it could be given up.
 pub fn conclude(run: &RunFolder, mut entry: Entry, key: Option<Key>) -> Result<()> {
-    let ledger = Ledger::open(&run.output, key)?;
-    entry.replaces = match entry.event {
-        Event::Published => ledger
-            .current(&entry.table)
-            .map(|line| TableOf { run: line.entry.run.clone(), scores: line.entry.scores.clone() }),
-        Event::Refused | Event::Removed => None,
-    };
+    let ledger = Ledger::open(&run.output, key.clone())?;
     sync_folder(&run.folder)?;
-    run.set(&State::Publishing { entry: Box::new(entry.clone()) })?;
-    step("publishing");
-    commit(run, entry, &ledger)
+    if entry.event == Event::Refused {
+        entry.lineage = lineage_of(run, &entry)?.map(|text| hashes::text(&text));
+        ledger.prepare(entry.clone())?.commit()?;
+        step("refused");
+        return tell(run, &entry);
+    }
+    entry.replaces = ledger
+        .current(&entry.table)
+        .map(|line| TableOf { run: line.entry.run.clone(), scores: line.entry.scores.clone() });
+    ledger.prepare(Entry { event: Event::Announced, ..entry.clone() })?.commit()?;
+    step("announced");
+    let result = finish(run, entry.clone(), key.clone());
+    if let Err(error) = &result {
+        // Readers have seen nothing yet: it is given up, so that what was reported as failed is not published later.
+        let done = Ledger::open(&run.output, key.clone()).is_ok_and(|l| l.of_run(&run.id).is_some());
+        if !done && !in_place(run, &entry)? {
+            give_up(run, &entry, key, &format!("{error:#}"))?;
+        }
+    }
+    result
 }
 
-fn commit(run: &RunFolder, entry: Entry, ledger: &Ledger) -> Result<()> {
-    let event = entry.event;
-    let table = run.output.join(&entry.table);
+/// Whether a run's table is where it is published.
+fn in_place(run: &RunFolder, entry: &Entry) -> Result<bool> {
+    let place = run.output.join(&entry.table);
+    Ok(place.exists() && hashes::file(&place)? == entry.scores)
+}
+
+/// Publishes what the ledger announced.
+///
+/// # Errors
+/// When a file cannot be written or renamed.
+pub fn finish(run: &RunFolder, entry: Entry, key: Option<Key>) -> Result<()> {
+    let ledger = Ledger::open(&run.output, key)?;
     // All that can fail for want of space comes before the rename.
-    let addition = match ledger.of_run(&run.id) {
-        Some(_) => None,
-        None => Some(ledger.prepare(entry)?),
-    };
+    let mut entry = Entry { event: Event::Published, at: lineage::now(), ..entry };
+    entry.lineage = lineage_of(run, &entry)?.map(|text| hashes::text(&text));
+    let addition = ledger.prepare(entry.clone())?;
     step("ledger prepared");
-    if event == Event::Published {
-        put(run, &table)?;
-    }
-    if let Some(addition) = addition {
-        addition.commit()?;
-    }
+    put(run, &entry)?;
+    addition.commit()?;
     step("ledger head");
-    run.set(if event == Event::Published { &State::Published } else { &State::Refused })?;
+    tell(run, &entry)
+}
+
+/// Notes in the ledger that what was announced is given up.
+///
+/// # Errors
+/// When the ledger cannot be written; then the next run finishes what was announced.
+pub fn give_up(run: &RunFolder, entry: &Entry, key: Option<Key>, because: &str) -> Result<()> {
+    let ledger = Ledger::open(&run.output, key)?;
+    let entry =
+        Entry { event: Event::Abandoned, at: lineage::now(), because: Some(because.to_owned()), ..entry.clone() };
+    ledger.prepare(entry)?.commit().context("what was announced could not be given up; the next run publishes it")
+}
+
+/// Writes into a run's folder what the ledger says of it: its state and its lineage.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn tell(run: &RunFolder, entry: &Entry) -> Result<()> {
+    if let Some(events) = lineage_of(run, entry)? {
+        replace(&run.path(super::folder::LINEAGE), events.as_bytes())?;
+    }
+    run.set(if entry.event == Event::Published { &State::Published } else { &State::Refused })?;
     step("concluded");
     Ok(())
 }
 
+fn lineage_of(run: &RunFolder, entry: &Entry) -> Result<Option<String>> {
+    lineage::of_entry(entry, Manifest::read(run)?.inputs())
+}
+
 /// Puts a run's table in its place: the run keeps its own copy, as a second name of the same file.
-fn put(run: &RunFolder, table: &Path) -> Result<()> {
+fn put(run: &RunFolder, entry: &Entry) -> Result<()> {
+    let place = table_path(&entry.as_of, &entry.model)?;
+    if place != entry.table {
+        bail!("the table of the run {} is not where tables of its date and model are", run.id);
+    }
+    let table = run.output.join(place);
     let parent = table.parent().context("a published table has a folder")?;
     create_folders(parent)?;
     let incoming = incoming(run, parent);
-    if incoming.exists() {
+    if fs_err::symlink_metadata(&incoming).is_ok() {
         fs_err::remove_file(&incoming)?;
     }
     let staged = run.path(SCORES);
@@ -75,9 +128,10 @@ fn put(run: &RunFolder, table: &Path) -> Result<()> {
         fs_err::copy(&staged, &incoming)?;
         fs_err::File::open(&incoming)?.sync_all()?;
     }
+    ensure!(hashes::file(&incoming)? == entry.scores, "the staged table of the run {} was changed", run.id);
     step("table beside its place");
     // If both are names of one file already, the rename would leave both names.
-    fs_err::rename(&incoming, table)?;
+    fs_err::rename(&incoming, &table)?;
     if incoming.exists() {
         fs_err::remove_file(&incoming)?;
     }
@@ -89,54 +143,14 @@ fn incoming(run: &RunFolder, parent: &Path) -> PathBuf {
     parent.join(format!(".{}.incoming", run.id))
 }
 
-/// Finishes what earlier processes left undone and removes what they left behind. Only while the output is locked.
+/// Whether a run's folder still holds what the ledger says of it.
 ///
 /// # Errors
-/// When the ledger does not hold, a publication cannot be finished, or a folder cannot be removed.
-pub fn recover(output: &Path, key: Option<&Key>, log: &Output) -> Result<()> {
-    let ledger = Ledger::open(output, key.cloned())?;
-    if ledger.behind {
-        ledger.mend()?;
-    }
-    for run in RunFolder::all(output) {
-        match run.state() {
-            Some(State::Publishing { entry }) => {
-                let same = |name: &str, hash: &Hash| -> Result<bool> {
-                    Ok(run.path(name).exists() && hashes::file(&run.path(name))? == *hash)
-                };
-                if !same(SCORES, &entry.scores)? || !same(MANIFEST, &entry.manifest)? {
-                    log.warn(&format!("the run {} was being published and is damaged; it is not published", run.id));
-                    run.set(&State::Failed { error: "its table was damaged before it was published".to_owned() })?;
-                    continue;
-                }
-                let what = if entry.event == Event::Published { "publication" } else { "record" };
-                commit(&run, *entry, &Ledger::open(output, key.cloned())?)?;
-                log.line(&format!("finished the {what} of the earlier run {}", run.id));
-            }
-            Some(state) if state.is_final() => {}
-            // What the ledger tells of is proof, whatever its folder says now.
-            _ if ledger.of_run(&run.id).is_some() => {
-                log.warn(&format!(
-                    "the run {} is in the ledger, and its {STATE} does not say so; it is left alone",
-                    run.id
-                ));
-            }
-            Some(_) => fs_err::remove_dir_all(&run.folder)?,
-            None if run.is_bare() => fs_err::remove_dir_all(&run.folder)?,
-            None => log.warn(&format!("{} is no run's folder; it is left alone", run.folder.display())),
-        }
-    }
-    Ok(())
-}
-
-/// Notes how a run ended that came to no end of its own.
-pub fn note_failure(run: &RunFolder, error: &anyhow::Error) {
-    let state = match error.downcast_ref::<exit::Interrupted>() {
-        Some(_) => State::Interrupted,
-        None => State::Failed { error: exit::message(error) },
+/// When a file cannot be read.
+pub fn is_whole(run: &RunFolder, entry: &Entry) -> Result<bool> {
+    let same = |name: &str, hash: &Hash| -> Result<bool> {
+        let path = run.path(name);
+        Ok(path.is_file() && hashes::file(&path)? == *hash)
     };
-    // The folder may be what is gone, and the disk what is full: the error itself is what is reported.
-    if !matches!(run.state(), Some(State::Publishing { .. } | State::Published | State::Refused)) {
-        let _ = run.set(&state);
-    }
+    Ok(same(SCORES, &entry.scores)? && same(MANIFEST, &entry.manifest)?)
 }

@@ -4,20 +4,23 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::folder::{AUDIT, RunFolder};
+use super::entry::Begun;
+use super::folder::RunFolder;
 use super::identity::Identity;
-use super::ledger::{Accepted, Entry, Event};
-use super::lineage::{self, Transition};
-use super::metrics;
+use super::ledger::{Accepted, Entry, Event, Ledger};
+use super::lineage::{self, Described, Transition};
+use super::manifest::Input;
+use super::metrics::{self, Outcome};
 use super::prepare::RunContext;
-use super::publication::{SCORES, conclude, note_failure, table_path};
-use super::staging::stage;
+use super::publication::{conclude, table_path};
+use super::recovery::note_failure;
+use super::staging::{inputs, stage};
 use super::step::step;
 use crate::exit::{self, ExitStatus};
 use crate::job::Job;
 use crate::publish::gates::Verdict;
-use crate::publish::hashes::Hash;
 use crate::stages::store::Stage;
+use crate::storage::hashes::Hash;
 
 /// A gate to override, and why.
 #[derive(Debug, Clone)]
@@ -70,32 +73,46 @@ impl Run<'_> {
     /// # Errors
     /// Whatever stops the run; what is published stays, and the run's folder says how it ended.
     pub fn make(&self) -> Result<Ended> {
-        let folder = RunFolder::create(&self.context.folder.path, &self.identity.id)?;
+        let ledger = Ledger::open(&self.context.folder.path, self.context.folder.key.clone())?;
+        let folder = RunFolder::create(&self.context.folder.path, &self.identity.id, &ledger)?;
         step("run folder");
-        lineage::emit(&folder, self.job, self.identity, &Transition::Start)?;
-        let result = self.stage_and_conclude(&folder);
+        let inputs = inputs(self.job, self.hashes);
+        let begun = Begun { at: lineage::now(), output: lineage::place(&folder.output) };
+        let label = &self.identity.label;
+        let described = Described {
+            run: &folder.id,
+            output: &begun.output,
+            program: &label.program,
+            pipeline: &self.job.pipeline.settings.name,
+            label: Some((&label.as_of, &label.model)),
+            inputs: &inputs,
+        };
+        lineage::emit(&folder, &described, &Transition::Start, &begun.at)?;
+        let result = self.stage_and_conclude(&folder, &inputs, &begun);
         if let Err(error) = &result {
             note_failure(&folder, error);
         }
-        if let Err(error) = self.tell(&folder, &result) {
+        if let Err(error) = self.tell(&folder, &described, &result) {
             // The table is published, or the reason why not is on its way: this is not worth another ending.
             self.context.log.warn(&format!("the run's metrics or lineage could not be written: {error:#}"));
         }
         result
     }
 
-    fn stage_and_conclude(&self, folder: &RunFolder) -> Result<Ended> {
+    fn stage_and_conclude(&self, folder: &RunFolder, inputs: &[Input], begun: &Begun) -> Result<Ended> {
         let (job, label) = (self.job, &self.identity.label);
-        let staged = stage(self, folder)?;
+        let staged = stage(self, folder, inputs)?;
         step("staged");
         let failed: Vec<&Verdict> = staged.verdicts.iter().filter(|v| !v.passed && v.accepted.is_none()).collect();
         let event = if failed.is_empty() { Event::Published } else { Event::Refused };
+        let found = failed.iter().map(|v| format!("gate {} (limit {}): {}", v.gate, v.limit, v.message));
+        let found = found.collect::<Vec<_>>().join("\n");
         let accepted = staged.verdicts.iter().filter_map(|v| {
             let because = v.accepted.clone()?;
             Some(Accepted { gate: v.gate.to_owned(), found: v.message.clone(), because })
         });
         let entry = Entry {
-            at: jiff::Timestamp::now().round(jiff::Unit::Second)?.to_string(),
+            at: lineage::now(),
             event,
             run: folder.id.clone(),
             pipeline: job.pipeline.settings.name.clone(),
@@ -105,41 +122,37 @@ impl Run<'_> {
             program: label.program.clone(),
             manifest: staged.manifest,
             scores: staged.scores,
-            table: table_path(&label.as_of, &label.model),
+            table: table_path(&label.as_of, &label.model)?,
             replaces: None,
+            begun: Some(begun.clone()),
+            size: Some(staged.size),
+            because: (!failed.is_empty()).then(|| found.clone()),
+            lineage: None,
             accepted: accepted.collect(),
         };
         exit::check(self.context.stop)?;
         conclude(folder, entry, self.context.folder.key.clone())?;
-        if failed.is_empty() {
-            return Ok(Ended::Published { run: folder.clone() });
-        }
-        let found = failed.iter().map(|v| format!("gate {} (limit {}): {}", v.gate, v.limit, v.message));
-        Ok(Ended::Refused { run: folder.clone(), found: found.collect::<Vec<_>>().join("\n") })
+        let run = folder.clone();
+        Ok(if failed.is_empty() { Ended::Published { run } } else { Ended::Refused { run, found } })
     }
 
-    /// Tells monitoring and lineage how the run ended.
-    fn tell(&self, folder: &RunFolder, result: &Result<Ended>) -> Result<()> {
-        let audit = fs_err::read_to_string(folder.path(AUDIT)).ok().and_then(|t| serde_json::from_str(&t).ok());
-        let (transition, exit) = match result {
-            Ok(Ended::Published { .. }) => {
-                let bytes = fs_err::metadata(folder.path(SCORES))?.len();
-                let rows = audit.as_ref().and_then(|a: &serde_json::Value| a["coverage"]["subjects"].as_u64());
-                (Transition::Complete { rows: rows.unwrap_or(0), bytes }, ExitStatus::Success)
-            }
-            Ok(Ended::Refused { found, .. }) => (Transition::Fail { because: found.clone() }, ExitStatus::Gate),
-            Err(error) => match ExitStatus::of(error) {
-                ExitStatus::Interrupted => (Transition::Abort, ExitStatus::Interrupted),
-                status => (Transition::Fail { because: exit::message(error) }, status),
-            },
+    /// Tells monitoring, and lineage where the ledger does not, how the run ended.
+    fn tell(&self, folder: &RunFolder, of: &Described, result: &Result<Ended>) -> Result<()> {
+        let status = match result {
+            Ok(Ended::Published { .. }) => ExitStatus::Success,
+            Ok(Ended::Refused { .. }) => ExitStatus::Gate,
+            Err(error) => ExitStatus::of(error),
         };
-        let outcome = metrics::Outcome {
-            pipeline: &self.job.pipeline.settings.name,
-            exit: exit.code(),
+        let outcome = Outcome {
+            pipeline: of.pipeline,
+            exit: status.code(),
             seconds: self.started.elapsed().as_secs_f64(),
-            audit: audit.as_ref(),
+            of: Some(folder),
         };
         metrics::write(&self.context.folder.path, &outcome)?;
-        lineage::emit(folder, self.job, self.identity, &transition)
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) => lineage::emit(folder, of, &Transition::of(error), &lineage::now()),
+        }
     }
 }

@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 
 use super::configuration;
 use super::distributions::{DISTRIBUTIONS, Distributions};
-use super::durable::{self, sync_folder};
 use super::folder::{AUDIT, PAGE, RunFolder};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, TableSize};
+use super::loss::changes;
 use super::manifest::{Annotations, Digest, Input, Manifest, Parameters, Subject, subject};
 use super::prepare::RunContext;
 use super::previous::{self, Previous};
@@ -17,6 +17,8 @@ use super::run::Run;
 use super::step::step;
 use crate::audit::Facts;
 use crate::audit::summary::{Summary, summary};
+use crate::audit::text::events;
+use crate::contract::day_text;
 use crate::exit;
 use crate::ingest::conservation::Class;
 use crate::ingest::scan::Findings;
@@ -24,8 +26,7 @@ use crate::ingest::store::Budget;
 use crate::job::Job;
 use crate::measure::policy::Caps;
 use crate::output::thousands;
-use crate::publish::gates::{self, Counts, Measured, Verdict};
-use crate::publish::hashes::Hash;
+use crate::publish::gates::{self, Counts, Measured, TableAge, Verdict};
 use crate::publish::scores::{self, Table};
 use crate::publish::{quarantine, relationships};
 use crate::report::page;
@@ -36,6 +37,8 @@ use crate::score::stage_data::StageData;
 use crate::stages::key::{BUILD, Kind};
 use crate::stages::store::Stage;
 use crate::stages::{features, records};
+use crate::storage::durable::{self, sync_folder};
+use crate::storage::hashes::Hash;
 
 /// A result in its run's folder.
 pub struct Staged {
@@ -45,13 +48,15 @@ pub struct Staged {
     pub manifest: Hash,
     /// The hash of the table.
     pub scores: Hash,
+    /// Its size.
+    pub size: TableSize,
 }
 
 /// Makes everything of a run but its publication.
 ///
 /// # Errors
 /// When a stage is damaged, the disk is full, or the run is interrupted.
-pub fn stage(run: &Run, folder: &RunFolder) -> Result<Staged> {
+pub fn stage(run: &Run, folder: &RunFolder, inputs: &[Input]) -> Result<Staged> {
     let Run { job, context, .. } = *run;
     let (log, stop, label) = (context.log, context.stop, &run.identity.label);
     let mut data = StageData::open(job, run.stages)?;
@@ -84,18 +89,21 @@ pub fn stage(run: &Run, folder: &RunFolder) -> Result<Staged> {
     let before = previous.as_ref().map(Previous::counts);
     let bands = job.model.card.band.iter().map(|b| (b.get_ref().from, b.get_ref().name.clone())).collect::<Vec<_>>();
     let converged = friends.as_ref().map(|f| f.propagated.converged());
+    let ages = ages(job, &findings)?;
+    let changes = previous.as_ref().map(|p| changes(&p.inputs, inputs));
     let measured = Measured {
         now: &now,
         before: before.as_ref(),
         converged,
         bands: &bands,
+        ages: &ages,
+        changes: changes.as_deref(),
         least: job.pipeline.settings.privacy.min_cell,
     };
-    let mut verdicts = gates::check(&job.pipeline.settings.gates, &measured);
+    let mut verdicts = gates::check(&job.pipeline.settings.gates(), &measured);
     for verdict in verdicts.iter_mut().filter(|v| !v.passed) {
         verdict.accepted = run.accept.iter().find(|a| a.gate == verdict.gate).map(|a| a.because.clone());
     }
-    let inputs = inputs(job, run.hashes);
     let distributions = Distributions::of(&job.card, &population);
     write_json(folder, DISTRIBUTIONS, &distributions)?;
     let facts = Facts {
@@ -109,7 +117,9 @@ pub fn stage(run: &Run, folder: &RunFolder) -> Result<Staged> {
         told: &told,
         distributions: &distributions,
         previous: previous.as_ref().zip(before.as_ref()),
-        inputs: &inputs,
+        changes: changes.as_deref().unwrap_or_default(),
+        ages: &ages,
+        inputs,
         run: &folder.id,
         label,
         timings: log.timings(),
@@ -125,7 +135,7 @@ pub fn stage(run: &Run, folder: &RunFolder) -> Result<Staged> {
         Err(error) => log.warn(&format!("{PAGE} could not be made, `sesame report` builds it from {AUDIT}: {error:#}")),
     }
     progress.finish();
-    log.line(&text);
+    log.summary(&text, events(&json));
     step("audit written");
     let (files, scores) = collect(folder, job, run.stages)?;
     let parameters = Parameters {
@@ -137,8 +147,12 @@ pub fn stage(run: &Run, folder: &RunFolder) -> Result<Staged> {
         model_hash: label.model_hash.clone(),
         model_file: format!("configuration/model/{}", configuration::model_files(job)[0].0.display()),
     };
-    let manifest = Manifest::new(&folder.id, parameters, inputs, &label.program, BUILD, files).write(folder)?;
-    Ok(Staged { verdicts, manifest, scores })
+    let dependencies = run.identity.dependencies.clone();
+    let manifest = Manifest::new(&folder.id, parameters, dependencies, inputs.to_vec(), &label.program, BUILD, files);
+    let manifest = manifest.write(folder)?;
+    let rows = population.rows.score.len() as u64;
+    let size = TableSize { rows, bytes: fs_err::metadata(folder.path(SCORES))?.len() };
+    Ok(Staged { verdicts, manifest, scores, size })
 }
 
 fn write_json(folder: &RunFolder, name: &str, content: &impl serde::Serialize) -> Result<()> {
@@ -150,8 +164,7 @@ fn write_json(folder: &RunFolder, name: &str, content: &impl serde::Serialize) -
 fn collect(folder: &RunFolder, job: &Job, stages: &[Stage]) -> Result<(Vec<Subject>, Hash)> {
     let mut names = configuration::keep(folder, job)?;
     names.extend([SCORES, AUDIT, PAGE, DISTRIBUTIONS, "relationships.parquet"].map(ToOwned::to_owned));
-    let quarantined = fs_err::read_dir(folder.path("quarantine")).into_iter().flatten().flatten();
-    names.extend(quarantined.map(|e| format!("quarantine/{}", e.file_name().to_string_lossy())));
+    names.extend(job.exports.iter().map(|e| format!("quarantine/{}.parquet", e.table.name)));
     names.retain(|name| folder.path(name).exists());
     let mut files = names.iter().map(|name| subject(folder, name)).collect::<Result<Vec<_>>>()?;
     for stage in stages {
@@ -204,20 +217,36 @@ fn find_friends(
 
 /// The conservation law: every row of every file is in exactly one class.
 fn conserved(job: &Job, findings: &BTreeMap<String, Findings>) -> Result<()> {
-    for export in job.exports.iter().filter(|e| e.select.is_none()) {
+    for export in job.exports.iter() {
         let Some(found) = findings.get(&export.table.name) else { continue };
         for (n, file) in export.files.iter().enumerate() {
             let counted = found.tally.file_total(n);
             anyhow::ensure!(
-                counted == file.rows(),
-                "defect: {} rows of {} are accounted for, but it holds {}",
+                counted == file.rows() + found.tally.multiplied(n),
+                "defect: {} rows of {} are accounted for, but it holds {} and its `select` adds {}",
                 thousands(counted),
                 file.file.path.display(),
-                thousands(file.rows())
+                thousands(file.rows()),
+                thousands(found.tally.multiplied(n))
             );
         }
     }
     Ok(())
+}
+
+/// How old the newest record of each table is that has a limit.
+fn ages(job: &Job, findings: &BTreeMap<String, Findings>) -> Result<Vec<TableAge>> {
+    let Some(limits) = job.pipeline.settings.gates().max_age_days else { return Ok(Vec::new()) };
+    let mut ages = Vec::new();
+    for export in job.exports.iter() {
+        let table = &export.table;
+        let Some(limit) = limits.of(&table.name, table.regular) else { continue };
+        let newest = findings.get(&table.name).with_context(|| format!("{} was not counted", table.name))?.newest;
+        let calendar = &job.snapshot.calendar;
+        let days = calendar.as_of_day() - newest.unwrap_or_else(|| calendar.first_day());
+        ages.push(TableAge { table: table.name.clone(), newest: newest.map(day_text), days, limit });
+    }
+    Ok(ages)
 }
 
 fn counts(run: &str, findings: &BTreeMap<String, Findings>, population: &Population) -> Counts {
@@ -233,7 +262,9 @@ fn counts(run: &str, findings: &BTreeMap<String, Findings>, population: &Populat
     }
 }
 
-fn inputs(job: &Job, hashes: &[Vec<Hash>]) -> Vec<Input> {
+/// The input files of a job with their hashes.
+#[must_use]
+pub fn inputs(job: &Job, hashes: &[Vec<Hash>]) -> Vec<Input> {
     let mut inputs = Vec::new();
     for (export, files) in job.exports.iter().zip(hashes) {
         for (file, hash) in export.files.iter().zip(files) {
@@ -244,7 +275,9 @@ fn inputs(job: &Job, hashes: &[Vec<Hash>]) -> Vec<Input> {
                 annotations: Annotations {
                     table: export.table.name.clone(),
                     rows: file.rows(),
-                    bytes: file.bytes,
+                    bytes: file.bytes(),
+                    checksums: Some(file.checksums),
+                    columns: file.columns(&export.table),
                     ignored_columns: file.ignored.iter().filter(|c| !export.extra.contains(c)).cloned().collect(),
                 },
             });

@@ -9,7 +9,6 @@ const SIGNALS: [(&str, i32); 2] = [("SESAME_KILL_AT", SIGKILL), ("SESAME_STOP_AT
 
 /// Marks a step.
 pub fn step(name: &str) {
-    tracing::debug!(step = name);
     for (variable, signal) in SIGNALS {
         if std::env::var_os(variable).is_some_and(|at| at == name) {
             // A kill is without any of the usual endings, as when the machine fails.

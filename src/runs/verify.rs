@@ -1,15 +1,19 @@
 //! Proof: whether everything that runs wrote, and what they read, is still what the ledger and the manifests say.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use super::folder::{RunFolder, State};
+use super::folder::{LINEAGE, RunFolder, STATE, State};
 use super::ledger::{Event, Key, Ledger, Line};
 use super::manifest::{MANIFEST, Manifest};
 use super::publication::SCORES;
-use crate::publish::hashes;
 use crate::stages::key::BUILD;
+use crate::stages::store::StageStore;
+use crate::storage::durable::is_under_way;
+use crate::storage::hashes;
 
 /// Something that does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -18,9 +22,11 @@ pub struct Mismatch(pub String);
 
 /// What is looked at besides outputs.
 #[derive(Debug, Clone, Copy)]
-pub struct Scope {
+pub struct Scope<'a> {
     /// Whether input files that are still there must be unchanged.
     pub inputs: bool,
+    /// Set when a signal asks to stop.
+    pub stop: &'a AtomicBool,
 }
 
 /// Says what holds, line by line.
@@ -64,18 +70,24 @@ pub fn run(run: &RunFolder, ledger: &Ledger, scope: Scope, say: &Say) -> Result<
     let manifest = Manifest::read(run)?;
     for file in &manifest.subject {
         let path = run.path(&file.name);
-        if !path.exists() {
+        if !path.is_file() || path.is_symlink() {
             return mismatch(format!("run {}: {} is missing", run.id, file.name));
         }
-        if hashes::file(&path)? != file.digest.blake3 {
+        if hashes::file_until(&path, scope.stop)? != file.digest.blake3 {
             return mismatch(format!("run {}: {} was changed", run.id, file.name));
         }
     }
     if manifest.subject.iter().find(|f| f.name == SCORES).is_none_or(|f| f.digest.blake3 != line.entry.scores) {
         return mismatch(format!("run {}: the ledger and the manifest disagree about {SCORES}", run.id));
     }
+    told(run, line)?;
+    let known: BTreeSet<&str> =
+        manifest.subject.iter().map(|f| f.name.as_str()).chain([MANIFEST, STATE, LINEAGE]).collect();
+    for name in files_below(&run.folder)?.iter().filter(|name| !known.contains(name.as_str())) {
+        extra(&format!("runs/{}/{name}", run.id), say)?;
+    }
     let inputs = inputs(run, &manifest, scope)?;
-    table(&run.output, ledger, line)?;
+    table(&run.output, ledger, line, scope)?;
     let program = match manifest.build() == Some(BUILD) {
         true => "made by this program",
         false => "made by another build of the program",
@@ -83,6 +95,53 @@ pub fn run(run: &RunFolder, ledger: &Ledger, scope: Scope, say: &Say) -> Result<
     let files = manifest.subject.len();
     say(&format!("run {}: {files} files as the manifest says, {inputs}, {program}", run.id));
     Ok(())
+}
+
+/// What a run's folder says of its end, which must be what the ledger says.
+fn told(run: &RunFolder, line: &Line) -> Result<()> {
+    let state = if line.entry.event == Event::Published { State::Published } else { State::Refused };
+    let said = fs_err::read_to_string(run.path(STATE)).unwrap_or_default();
+    if said != state.text()? {
+        return mismatch(format!("run {}: its {STATE} does not say what the ledger says", run.id));
+    }
+    if let Some(told) = &line.entry.lineage
+        && (!run.path(LINEAGE).is_file() || hashes::file(&run.path(LINEAGE))? != *told)
+    {
+        return mismatch(format!("run {}: its {LINEAGE} was changed", run.id));
+    }
+    Ok(())
+}
+
+/// A file that nothing tells of: one that a crash left is told, any other does not hold.
+fn extra(name: &str, say: &Say) -> Result<()> {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    if is_under_way(file) || (file.starts_with('.') && file.ends_with(".incoming")) || name.contains("/.new-") {
+        say(&format!("{name}: left by a crash; the next run removes it"));
+        return Ok(());
+    }
+    mismatch(format!("{name} is there, and nothing tells of it"))
+}
+
+/// The files below a folder, by their path there, in order; none when there is no folder. Links are not followed.
+fn files_below(folder: &Path) -> Result<Vec<String>> {
+    fn walk(folder: &Path, below: &str, files: &mut Vec<String>) -> Result<()> {
+        for entry in fs_err::read_dir(folder)? {
+            let entry = entry?;
+            let name = format!("{below}{}", entry.file_name().to_string_lossy());
+            if entry.file_type()?.is_dir() {
+                walk(&entry.path(), &format!("{name}/"), files)?
+            } else {
+                files.push(name)
+            }
+        }
+        Ok(())
+    }
+    let mut files = Vec::new();
+    if folder.is_dir() {
+        walk(folder, "", &mut files)?;
+    }
+    files.sort();
+    Ok(files)
 }
 
 fn inputs(run: &RunFolder, manifest: &Manifest, scope: Scope) -> Result<String> {
@@ -94,7 +153,7 @@ fn inputs(run: &RunFolder, manifest: &Manifest, scope: Scope) -> Result<String> 
         let path = &input.uri;
         if !path.exists() {
             gone += 1;
-        } else if hashes::file(path)? == input.digest.blake3 {
+        } else if hashes::file_until(path, scope.stop)? == input.digest.blake3 {
             same += 1;
         } else {
             return mismatch(format!(
@@ -111,7 +170,7 @@ fn inputs(run: &RunFolder, manifest: &Manifest, scope: Scope) -> Result<String> 
 }
 
 /// The table that a run published, unless another replaced it.
-fn table(output: &Path, ledger: &Ledger, line: &Line) -> Result<()> {
+fn table(output: &Path, ledger: &Ledger, line: &Line, scope: Scope) -> Result<()> {
     let current = ledger.current(&line.entry.table);
     if line.entry.event != Event::Published || current.is_none_or(|c| c.n != line.n) {
         return Ok(());
@@ -120,7 +179,7 @@ fn table(output: &Path, ledger: &Ledger, line: &Line) -> Result<()> {
     if !path.exists() {
         return mismatch(format!("run {}: its table {} is missing", line.entry.run, line.entry.table));
     }
-    if hashes::file(&path)? != line.entry.scores {
+    if path.is_symlink() || hashes::file_until(&path, scope.stop)? != line.entry.scores {
         return mismatch(format!(
             "run {}: its table {} was changed after it was published",
             line.entry.run, line.entry.table
@@ -134,34 +193,71 @@ fn table(output: &Path, ledger: &Ledger, line: &Line) -> Result<()> {
 /// # Errors
 /// [`Mismatch`] with the first thing that does not hold.
 pub fn all(output: &Path, ledger: &Ledger, scope: Scope, say: &Say) -> Result<()> {
-    for line in &ledger.lines {
-        let folder = RunFolder::of(output, &line.entry.run);
-        if line.entry.event == Event::Removed {
-            continue;
-        }
-        let removed = ledger.lines.iter().any(|l| l.entry.event == Event::Removed && l.entry.run == line.entry.run);
-        match (folder.folder.exists(), removed) {
-            (false, true) => {
-                table(output, ledger, line)?;
-                say(&format!("run {}: removed by `sesame clean`, as the ledger says", line.entry.run));
+    let mut seen = BTreeSet::new();
+    for line in ledger.lines.iter().filter(|l| seen.insert(l.entry.run.as_str())) {
+        let id = &line.entry.run;
+        let Some(last) = ledger.last_of(id) else { continue };
+        let folder = RunFolder::of(output, id);
+        match (last.entry.event, folder.folder.exists()) {
+            (Event::Removed, there) => {
+                if let Some(line) = ledger.of_run(id) {
+                    table(output, ledger, line, scope)?;
+                }
+                let how = if there { "is being" } else { "was" };
+                say(&format!("run {id}: {how} removed by `sesame clean`, as the ledger says"));
             }
-            (false, false) => return mismatch(format!("run {}: its folder is missing", line.entry.run)),
-            (true, _) => run(&folder, ledger, scope, say)?,
+            (Event::Announced, _) => {
+                say(&format!("run {id}: its publication was announced and is not finished; the next run does that"))
+            }
+            (Event::Abandoned, _) => say(&format!("run {id}: its publication was given up, as the ledger says")),
+            (Event::Published | Event::Refused, false) => return mismatch(format!("run {id}: its folder is missing")),
+            (Event::Published | Event::Refused, true) => run(&folder, ledger, scope, say)?,
         }
     }
-    for run in RunFolder::all(output) {
-        let concluded = matches!(run.state(), Some(State::Published | State::Refused));
-        if concluded && ledger.of_run(&run.id).is_none() {
-            return mismatch(format!("run {}: the ledger does not know it", run.id));
-        }
+    for run in RunFolder::all(output)?.iter().filter(|run| ledger.last_of(&run.id).is_none()) {
+        untold(run, say)?;
     }
-    let pattern = output.join("scores/as_of=*/model=*/scores.parquet");
-    for path in glob::glob(pattern.to_str().context("a path that is no text")?)? {
-        let path = path?;
-        let below = path.strip_prefix(output).unwrap_or(&path).to_string_lossy().into_owned();
+    nothing_else(output, ledger, say)
+}
+
+/// A folder that the ledger does not tell of: the record of a run that came to nothing, or it does not hold.
+fn untold(run: &RunFolder, say: &Say) -> Result<()> {
+    match run.state() {
+        Some(State::Failed { .. } | State::Interrupted) => {
+            for name in files_below(&run.folder)?.iter().filter(|name| ![STATE, LINEAGE].contains(&name.as_str())) {
+                say(&format!("runs/{}/{name}: left by a run that came to nothing; the next run removes it", run.id));
+            }
+            Ok(())
+        }
+        Some(State::Staging) => {
+            say(&format!("run {}: under way, or ended without a word", run.id));
+            Ok(())
+        }
+        _ => mismatch(format!("run {}: the ledger does not know it", run.id)),
+    }
+}
+
+/// Checks that below `scores`, `runs` and `stages` there is no file that nothing tells of.
+fn nothing_else(output: &Path, ledger: &Ledger, say: &Say) -> Result<()> {
+    for name in files_below(&output.join("scores"))? {
+        let below = format!("scores/{name}");
         if ledger.current(&below).is_none() {
-            return mismatch(format!("{below} is published, and the ledger does not know it"));
+            match name.ends_with(".parquet") {
+                true => return mismatch(format!("{below} is published, and the ledger does not know it")),
+                false => extra(&below, say)?,
+            }
         }
+    }
+    let in_runs = fs_err::read_dir(output.join("runs")).into_iter().flatten();
+    for entry in in_runs {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            extra(&format!("runs/{}", entry.file_name().to_string_lossy()), say)?;
+        }
+    }
+    let known: BTreeSet<String> = StageStore::of(output, None).files()?;
+    for name in files_below(&output.join("stages"))?.iter().filter(|name| !known.contains(*name)) {
+        extra(&format!("stages/{name}"), say)?;
     }
     Ok(())
 }
@@ -170,12 +266,12 @@ pub fn all(output: &Path, ledger: &Ledger, scope: Scope, say: &Say) -> Result<()
 ///
 /// # Errors
 /// When one is gone or was changed.
-pub fn replayable(run: &RunFolder, manifest: &Manifest) -> Result<()> {
+pub fn replayable(run: &RunFolder, manifest: &Manifest, stop: &AtomicBool) -> Result<()> {
     for input in manifest.inputs() {
         let path = &input.uri;
         if !path.exists() {
             bail!("run {} cannot be replayed: its input {} is no longer there", run.id, path.display());
         }
     }
-    inputs(run, manifest, Scope { inputs: true }).map(|_| ())
+    inputs(run, manifest, Scope { inputs: true, stop }).map(|_| ())
 }

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
+use crate::expression::product;
 use crate::features::Plan;
 use crate::pipeline::catalogue::{Aggregate, Unit};
+use crate::pipeline::exact::{MOST_COMMON, common_multiple};
 use crate::pipeline::model::{Bin, CATEGORIES, Propagation, RELATIONSHIPS};
-use crate::pipeline::{Findings, Model};
+use crate::pipeline::model_check::MOST_IMPORTANCE;
+use crate::pipeline::{Finding, Findings, Model};
 
 /// A model's scorecard over a plan's features.
 #[derive(Debug, Clone)]
@@ -16,6 +19,8 @@ pub struct Scorecard {
     pub features: Vec<CardFeature>,
     /// Sum of the importances in each category; 0 for a category without features.
     pub importance: [i64; 5],
+    /// The least common multiple of those sums: what exact fractions of the score are over.
+    pub common: i128,
     /// Ten-thousandths per category, by segment; they sum to [`WEIGHTS_ONE`].
     pub weights: Vec<[i64; 5]>,
     /// Lowest score.
@@ -142,21 +147,23 @@ impl Scorecard {
             let mut shares: Vec<i64> = bins.iter().map(|b| b.share).collect();
             shares.push(scored.none.unwrap_or(card.scale.neutral_share));
             shares.push(scored.unknown.unwrap_or(card.scale.neutral_share));
-            importance[category] += scored.importance;
+            importance[category] += scored.importance.clamp(0, MOST_IMPORTANCE);
             features.push(CardFeature {
                 name: scored.name.clone(),
                 origin,
                 category,
                 importance: scored.importance,
-                edges: bins.iter().filter_map(|b| b.below).map(|e| e * scale).collect(),
+                edges: bins.iter().filter_map(|b| b.below).map(|e| product(e, scale)).collect(),
                 shares,
                 reason: reasons.iter().position(|r| declared.declared.reason.as_ref() == Some(r)).unwrap_or(usize::MAX),
             });
         }
         let weights = card.segment.iter().map(|s| weights(&s.get_ref().weights, &card.propagation)).collect();
+        let common = common(model, &importance)?;
         Ok(Self {
             features,
             importance,
+            common,
             weights,
             low: card.scale.low,
             range: card.range(),
@@ -186,6 +193,19 @@ impl Scorecard {
     }
 }
 
+/// What exact fractions of the score are over.
+fn common(model: &Model, importance: &[i64; 5]) -> Result<i128> {
+    let Some(common) = common_multiple(importance) else {
+        let sums: Vec<String> = CATEGORIES.iter().zip(importance).map(|(c, s)| format!("{c} {s}")).collect();
+        let message = format!(
+            "the importances of the categories sum to {}; their least common multiple is above {MOST_COMMON}, choose rounder ones",
+            sums.join(", ")
+        );
+        return Err(Findings(vec![Finding { file: model.source.path.clone(), line: 0, message }]).into());
+    };
+    Ok(common)
+}
+
 fn money_factor(model: &Model, currency: &str) -> Result<f64> {
     let money = &model.card.money;
     if money.currency == currency {
@@ -199,9 +219,7 @@ fn money_factor(model: &Model, currency: &str) -> Result<f64> {
                 "money bins are in {}, and [money] per_unit has no positive factor for the pipeline's {currency}; add per_unit.{currency} = …",
                 money.currency
             );
-            Findings(vec![crate::pipeline::Finding { file: model.source.path.clone(), line, message }])
-                .or(1.0)
-                .map_err(Into::into)
+            Err(Findings(vec![Finding { file: model.source.path.clone(), line, message }]).into())
         }
     }
 }

@@ -9,12 +9,14 @@ use rayon::prelude::*;
 use super::card::{FriendsFeature, Origin, Scorecard};
 use super::rated::Rated;
 use crate::exit;
+use crate::expression::product;
 use crate::graph::Parameters;
 use crate::graph::csr::{Builder, Graph, Neighbours, VERIFIED};
 use crate::graph::parameters::{SHARE_ONE, STRENGTH_ONE, WEIGHT_ONE};
 use crate::graph::propagate::{Priors, Propagated, propagate};
 use crate::ingest::conservation::Class;
 use crate::ingest::scan::Findings;
+use crate::ingest::spine::UNKNOWN;
 use crate::ingest::store::Budget;
 use crate::ingest::tie_store::TieStore;
 use crate::ingest::ties::{DroppedTies, Tie};
@@ -87,7 +89,8 @@ pub fn find(
     let builder = Builder { parameters: &parameters, marks: Some(&rated.rows.marks), budget: &budget, scratch, stop };
     let graph = builder.build(ties, &progress)?;
     progress.finish();
-    found.merged(&rows, &graph.merged);
+    found.links(&rows, &graph.merged, &graph.young);
+    let too_young = graph.young.iter().sum();
     let progress = output.stage("propagate", graph.links * u64::from(parameters.rounds), "links");
     let propagated = spread(&graph, rated, &counted, &parameters, &|links| progress.add(links), stop)?;
     progress.finish();
@@ -95,7 +98,7 @@ pub fn find(
         min_friends: model.min_friends,
         steps: model.friend_steps.clone(),
         propagated,
-        dropped: DroppedTies { not_counted, ..*dropped },
+        dropped: DroppedTies { not_counted, too_young, ..*dropped },
         counted: counted.iter().filter(|c| **c).count() as u64,
         links: graph.links,
         beyond: graph.beyond,
@@ -108,14 +111,18 @@ pub fn find(
 /// Stores the ties between counted subjects and counts the others.
 fn choose(ties: &Ties, counted: &[bool], store: &TieStore, found: &mut Findings, engine: &Engine) -> Result<u64> {
     let progress = engine.output.stage("choose ties", ties.len(), "ties");
+    // By the number that ties name it by: the subject, if it is counted.
+    let number = |subject: &u32| if counted[*subject as usize] { *subject } else { UNKNOWN };
+    let subjects: Vec<u32> = ties.subjects().iter().map(number).collect();
     let files = (0..ties.blocks()).into_par_iter().map(|at| {
         exit::check(engine.stop)?;
         let block = ties.block(at)?;
         progress.add(block.len() as u64);
         let mut dropped = Vec::new();
         for of_file in block.chunk_by(|one, other| one.0 == other.0) {
-            let between = |t: &Tie| counted[t.0 as usize] && counted[t.1 as usize];
-            let chosen: Vec<Tie> = of_file.iter().map(|(_, tie)| *tie).filter(between).collect();
+            let ends = |t: &Tie| (subjects[t.0 as usize], subjects[t.1 as usize], t.2);
+            let between = |t: &Tie| t.0 != UNKNOWN && t.1 != UNKNOWN;
+            let chosen: Vec<Tie> = of_file.iter().map(|(_, tie)| ends(tie)).filter(between).collect();
             dropped.push((of_file[0].0, (of_file.len() - chosen.len()) as u64));
             store.add(of_file[0].0, &chosen)?;
         }
@@ -195,7 +202,8 @@ impl Friends {
     pub fn value(&self, card: &Scorecard, feature: FriendsFeature, subject: usize) -> f64 {
         let n = &self.neighbours[subject];
         let shrunk = |count: u32, of: u32| {
-            (f64::from(count) + feature.prior * feature.prior_strength) / (f64::from(of) + feature.prior_strength)
+            (f64::from(count) + product(feature.prior, feature.prior_strength))
+                / (f64::from(of) + feature.prior_strength)
         };
         match feature.aggregate {
             Aggregate::FriendsScore => {

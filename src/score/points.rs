@@ -146,21 +146,16 @@ impl Scorecard {
 
     /// What all contributions are over.
     fn denominator(&self) -> i128 {
-        i128::from(FULL_SHARE * WEIGHTS_ONE) * self.importances()
-    }
-
-    fn importances(&self) -> i128 {
-        self.importance.iter().map(|i| i128::from((*i).max(1))).product()
+        i128::from(FULL_SHARE * WEIGHTS_ONE) * self.common
     }
 
     /// Exact contributions of the categories; one without features is neutral, unless its sum is told.
     fn contributions(&self, segment: usize, sums: &[i64; 5]) -> [i128; 5] {
-        let shared = self.importances();
         std::array::from_fn(|c| {
             let empty = self.importance[c] == 0 && sums[c] == 0;
             let sum = if empty { self.neutral_share } else { sums[c] };
             let weight = self.weights[segment][c];
-            i128::from(self.range * weight) * i128::from(sum) * (shared / i128::from(self.importance[c].max(1)))
+            i128::from(self.range * weight) * i128::from(sum) * (self.common / i128::from(self.importance[c].max(1)))
         })
     }
 }
@@ -168,7 +163,8 @@ impl Scorecard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::score::card::{CardFeature, Origin};
+    use crate::pipeline::exact::common_multiple;
+    use crate::score::card::Origin;
     use proptest::prelude::*;
 
     fn card(importances: &[(usize, i64)], weights: [i64; 5]) -> Scorecard {
@@ -190,6 +186,7 @@ mod tests {
             .collect();
         Scorecard {
             features,
+            common: common_multiple(&importance).unwrap(),
             importance,
             weights: vec![weights.map(|w| 100 * w)],
             low: 350,

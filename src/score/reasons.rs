@@ -1,7 +1,7 @@
 //! Why a score is what it is: the reason codes that cost most points.
 //!
-//! shortfall = range · weight · importance · (baseline − share) / (1200 · Σ importance), in thousandths of a point,
-//! summed by reason code with its sign; what is left above 0 is sorted by points, then by code.
+//! shortfall = range · weight · importance · (baseline − share) / (1200 · Σ importance), summed by reason code with its sign; what is
+//! left above 0 is sorted by points, then by code. The sums are exact: in a segment all shortfalls are over one denominator.
 
 use serde::{Deserialize, Serialize};
 
@@ -44,10 +44,10 @@ impl Baselines {
     }
 }
 
-/// What every bin of every feature costs against the baseline, by segment, in thousandths of a point.
+/// What every bin of every feature costs against the baseline, by segment.
 #[derive(Debug, Clone)]
 pub struct Shortfalls {
-    by_segment: Vec<Vec<Vec<i64>>>,
+    by_segment: Vec<Segment>,
     /// The reason code of each feature, and whether it is one of relationships.
     reasons: Vec<(usize, bool)>,
     codes: usize,
@@ -55,34 +55,19 @@ pub struct Shortfalls {
     rank: Vec<usize>,
 }
 
+/// What bins cost in one segment.
+#[derive(Debug, Clone)]
+struct Segment {
+    /// By feature and bin, over the denominator.
+    costs: Vec<Vec<i128>>,
+    denominator: i128,
+}
+
 impl Shortfalls {
     /// Works them out once for all subjects.
     #[must_use]
     pub fn new(card: &Scorecard, baseline: Baseline, seen: &Baselines) -> Self {
-        let by_segment = (0..card.weights.len())
-            .map(|segment| {
-                let feature = |f: usize| {
-                    let feature = &card.features[f];
-                    let (sum, count) = match baseline {
-                        Baseline::PopulationMean | Baseline::NearCutoff if seen.counts[segment] > 0 => {
-                            (seen.sums[segment][f], seen.counts[segment])
-                        }
-                        Baseline::Max => (feature.shares.iter().copied().max().unwrap_or(FULL_SHARE), 1),
-                        _ => (card.neutral_share, 1),
-                    };
-                    let below =
-                        i128::from(FULL_SHARE * WEIGHTS_ONE * card.importance[feature.category]) * i128::from(count);
-                    let weight =
-                        i128::from(1000 * card.range * card.weights[segment][feature.category] * feature.importance);
-                    let cost = |share: &i64| {
-                        let gap = i128::from(sum) - i128::from(*share) * i128::from(count);
-                        i64::try_from((weight * gap).div_euclid(below)).unwrap_or(0)
-                    };
-                    feature.shares.iter().map(cost).collect()
-                };
-                (0..card.features.len()).map(feature).collect()
-            })
-            .collect();
+        let by_segment = (0..card.weights.len()).map(|segment| Segment::new(card, baseline, seen, segment)).collect();
         let mut sorted: Vec<usize> = (0..card.reasons.len()).collect();
         sorted.sort_by(|a, b| card.reasons[*a].cmp(&card.reasons[*b]));
         let mut rank = vec![0; sorted.len()];
@@ -97,10 +82,20 @@ impl Shortfalls {
         }
     }
 
-    /// What a feature's bin costs in a segment, in thousandths of a point.
+    /// What a feature's bin costs in a segment, in points.
     #[must_use]
-    pub fn cost(&self, segment: usize, feature: usize, bin: u8) -> i64 {
-        self.by_segment[segment][feature][usize::from(bin)]
+    pub fn points(&self, segment: usize, feature: usize, bin: u8) -> f64 {
+        self.cost(segment, feature, bin) as f64 / self.by_segment[segment].denominator as f64
+    }
+
+    /// Whether a feature's bin costs anything in a segment.
+    #[must_use]
+    pub fn costs(&self, segment: usize, feature: usize, bin: u8) -> bool {
+        self.cost(segment, feature, bin) > 0
+    }
+
+    fn cost(&self, segment: usize, feature: usize, bin: u8) -> i128 {
+        self.by_segment[segment].costs[feature][usize::from(bin)]
     }
 
     /// The reason codes that cost most, at most [`REASONS`], by position in the model file. Relationships have a slot of
@@ -119,7 +114,7 @@ impl Shortfalls {
     }
 
     fn costly(&self, segment: usize, bins: &[u8], of_friends: bool) -> Vec<usize> {
-        let mut cost = vec![0_i64; self.codes];
+        let mut cost = vec![0_i128; self.codes];
         for (feature, bin) in bins.iter().enumerate() {
             let (reason, friends) = self.reasons[feature];
             if let Some(cost) = cost.get_mut(reason).filter(|_| friends == of_friends) {
@@ -129,5 +124,28 @@ impl Shortfalls {
         let mut codes: Vec<usize> = (0..self.codes).filter(|c| cost[*c] > 0).collect();
         codes.sort_unstable_by_key(|c| (std::cmp::Reverse(cost[*c]), self.rank[*c]));
         codes
+    }
+}
+
+impl Segment {
+    /// range · weight · importance · (baseline − share) of every bin over 1200 · 10,000 · count · lcm(Σ importance). An importance is at
+    /// most its category's sum, so that with a multiple of at most 10^12 and 2^32 subjects a numerator stays below
+    /// 2^15 · 10^4 · 10^12 · 1200 · 2^32 < 2^112.
+    fn new(card: &Scorecard, baseline: Baseline, seen: &Baselines, segment: usize) -> Self {
+        let counted = matches!(baseline, Baseline::PopulationMean | Baseline::NearCutoff) && seen.counts[segment] > 0;
+        let count = if counted { i128::from(seen.counts[segment]) } else { 1 };
+        let costs = card.features.iter().enumerate().map(|(f, feature)| {
+            let sum = match baseline {
+                _ if counted => seen.sums[segment][f],
+                Baseline::Max => feature.shares.iter().copied().max().unwrap_or(FULL_SHARE),
+                _ => card.neutral_share,
+            };
+            let weight =
+                i128::from(card.range * card.weights[segment][feature.category]) * i128::from(feature.importance);
+            let weight = weight * (card.common / i128::from(card.importance[feature.category]));
+            let cost = |share: &i64| weight * (i128::from(sum) - i128::from(*share) * count);
+            feature.shares.iter().map(cost).collect()
+        });
+        Self { costs: costs.collect(), denominator: i128::from(FULL_SHARE * WEIGHTS_ONE) * count * card.common }
     }
 }

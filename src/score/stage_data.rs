@@ -75,7 +75,7 @@ impl StageData {
                 }
                 Kind::Ties => {
                     let dropped = stage.label.dropped.context("a stage of ties without its counts")?;
-                    data.ties = Some((Ties::open(stage)?, dropped));
+                    data.ties = Some((Ties::open(stage, data.subjects.ids.len())?, dropped));
                 }
                 Kind::Outcomes => data.outcomes = outcomes::read(stage)?,
             }

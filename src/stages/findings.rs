@@ -17,9 +17,38 @@ use crate::ingest::scan::Findings;
 /// The file of quarantined rows in a stage's folder.
 pub const QUARANTINE: &str = "quarantine.parquet";
 
-/// Rows of each table by class, file by file.
+/// What rows that a `select` makes beyond those of the export are called.
+const MULTIPLIED: &str = "multiplied";
+
+/// What was counted of each table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tallies(BTreeMap<String, Vec<BTreeMap<String, u64>>>);
+pub struct Tallies(BTreeMap<String, OfTable>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written")]
+struct OfTable {
+    /// Rows by class, file by file.
+    files: Vec<BTreeMap<String, u64>>,
+    /// The day of the newest visible record.
+    newest: Option<i64>,
+}
+
+/// How it may be written: older versions wrote the files alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Now { files: Vec<BTreeMap<String, u64>>, newest: Option<i64> },
+    Files(Vec<BTreeMap<String, u64>>),
+}
+
+impl From<Written> for OfTable {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Now { files, newest } => Self { files, newest },
+            Written::Files(files) => Self { files, newest: None },
+        }
+    }
+}
 
 /// Writes the quarantined rows of some tables and returns the counts.
 ///
@@ -50,9 +79,11 @@ pub fn write(folder: &Path, findings: &BTreeMap<String, Findings>) -> Result<Tal
         }
         let of_file = |n: usize| {
             let counts = Class::ALL.iter().map(|c| (c.name().to_owned(), found.tally.get(n, *c)));
+            let counts = counts.chain([(MULTIPLIED.to_owned(), found.tally.multiplied(n))]);
             counts.filter(|(_, rows)| *rows > 0).collect()
         };
-        tallies.0.insert(table.clone(), (0..found.tally.files()).map(of_file).collect());
+        let files = (0..found.tally.files()).map(of_file).collect();
+        tallies.0.insert(table.clone(), OfTable { files, newest: found.newest });
     }
     file.finish()?;
     Ok(tallies)
@@ -64,15 +95,19 @@ pub fn write(folder: &Path, findings: &BTreeMap<String, Findings>) -> Result<Tal
 /// When the stage is damaged.
 pub fn read(folder: &Path, tallies: &Tallies) -> Result<BTreeMap<String, Findings>> {
     let mut all: BTreeMap<String, Findings> = BTreeMap::new();
-    for (table, files) in &tallies.0 {
+    for (table, OfTable { files, newest }) in &tallies.0 {
         let mut tally = Tally::default();
         for (file, counts) in (0_u32..).zip(files) {
             for (name, rows) in counts {
+                if name == MULTIPLIED {
+                    tally.multiply(file, *rows);
+                    continue;
+                }
                 let class = Class::ALL.iter().find(|c| c.name() == name).context("a stage counts an unknown class")?;
                 tally.add(file, *class, *rows);
             }
         }
-        all.insert(table.clone(), Findings { tally, quarantined: Vec::new() });
+        all.insert(table.clone(), Findings { tally, quarantined: Vec::new(), newest: *newest });
     }
     let blocks = Blocks::open(&folder.join(QUARANTINE))?;
     for at in 0..blocks.len() {

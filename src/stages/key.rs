@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::contract::CONTRACT_TOML;
+use super::dependencies::{Dependencies, differences};
 use crate::features::compile;
-use crate::ingest::export::Export;
 use crate::job::Job;
 use crate::measure::bucket::{first_day, tables};
 use crate::pipeline::model::{CATEGORIES, RELATIONSHIPS};
-use crate::publish::hashes::{Hash, part};
+use crate::storage::hashes::{self, Hash, part};
 
 /// The content of the sources this program was built from.
 pub const BUILD: &str = env!("SESAME_BUILD");
@@ -78,8 +77,7 @@ impl Key {
     /// The parts that differ from another key's, in words.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<String> {
-        let names: BTreeSet<&String> = self.parts.keys().chain(other.parts.keys()).collect();
-        names.into_iter().filter(|n| self.parts.get(*n) != other.parts.get(*n)).cloned().collect()
+        differences(&self.parts, &other.parts)
     }
 }
 
@@ -90,29 +88,16 @@ impl Key {
 /// # Errors
 /// When the catalogue does not compile, which the job's checks exclude.
 pub fn keys(job: &Job, hashes: &[Vec<Hash>]) -> Result<Vec<Key>> {
-    let inputs: BTreeMap<&str, Hash> = job
-        .exports
-        .iter()
-        .zip(hashes)
-        .map(|(export, files)| (export.table.name.as_str(), input(export, files)))
-        .collect();
+    let dependencies = Dependencies::of(job, hashes);
+    let given = |table: &str| job.export(table).is_some();
     let as_of = job.snapshot.calendar.as_of().to_string();
     let key = |kind: Kind, reads: &[&str], own: &[(&str, String)]| {
-        let mut parts = BTreeMap::from([
-            ("the program".to_owned(), BUILD.to_owned()),
-            ("the contract".to_owned(), hash_of(CONTRACT_TOML)),
-            ("the knowledge cut-off".to_owned(), job.snapshot.known_by.to_string()),
-            ("the currency".to_owned(), job.pipeline.settings.currency.clone()),
-        ]);
-        for table in reads {
-            let hash = inputs.get(table).cloned().unwrap_or_else(|| "none".to_owned());
-            parts.insert(format!("inputs.{table}"), hash);
-        }
-        parts.extend(own.iter().map(|(name, text)| ((*name).to_owned(), hash_of(text))));
+        let mut parts = dependencies.of_stage(reads);
+        parts.extend(own.iter().map(|(name, text)| ((*name).to_owned(), hashes::text(text))));
         Key { kind, as_of: as_of.clone(), parts }
     };
     let mut keys = vec![key(Kind::Subjects, &["subjects", "sources", "consents", "disputes"], &[])];
-    for table in tables(&job.contract).filter(|t| inputs.contains_key(t)) {
+    for table in tables(&job.contract).filter(|t| given(t)) {
         let rules: Vec<_> = job.policies.iter().filter(|r| r.table == table).collect();
         let codes = job.model.card.policy.iter().map(|p| p.get_ref()).filter(|p| p.table == table).map(|p| &p.code);
         let own = [
@@ -128,12 +113,12 @@ pub fn keys(job: &Job, hashes: &[Vec<Hash>]) -> Result<Vec<Key>> {
         reads.extend(["subjects", "consents", "disputes", "sources"]);
         keys.push(key(Kind::Features(category), &reads, &[("the features", format!("{plan:?}"))]));
     }
-    if inputs.contains_key("friend_links") && job.model.card.propagation.enabled {
+    if given("friend_links") && job.model.card.propagation.enabled {
         let age = job.model.card.propagation.min_tie_age_days.to_string();
         keys.push(key(Kind::Ties, &["friend_links", "subjects", "consents"], &[("the age of ties", age)]));
     }
     for (kind, table) in [(Kind::Outcomes, "outcomes"), (Kind::Groups, "groups")] {
-        if inputs.contains_key(table) {
+        if given(table) {
             keys.push(key(kind, &[table, "subjects"], &[]));
         }
     }
@@ -144,22 +129,4 @@ pub fn keys(job: &Job, hashes: &[Vec<Hash>]) -> Result<Vec<Key>> {
 fn categories(job: &Job) -> BTreeSet<String> {
     let own = job.plan.features.iter().filter(|f| f.category != CATEGORIES[RELATIONSHIPS]);
     own.map(|f| f.category.clone()).collect()
-}
-
-/// What an export yields, wherever its files are: their content in order, what their paths say, and the `select`.
-fn input(export: &Export, files: &[Hash]) -> Hash {
-    let mut hasher = blake3::Hasher::new();
-    part(&mut hasher, export.select.as_ref().map_or("", |s| s.text()).as_bytes());
-    for (file, hash) in export.files.iter().zip(files) {
-        part(&mut hasher, hash.as_bytes());
-        for (column, value) in file.file.partitions.iter().filter(|(c, _)| export.table.position(c).is_some()) {
-            part(&mut hasher, column.as_bytes());
-            part(&mut hasher, value.as_bytes());
-        }
-    }
-    hasher.finalize().to_hex().to_string()
-}
-
-fn hash_of(text: &str) -> Hash {
-    blake3::hash(text.as_bytes()).to_hex().to_string()
 }

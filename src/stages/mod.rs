@@ -7,6 +7,7 @@
 //! else, so a stage that was just made and one that was kept are the same to it.
 
 pub mod blocks;
+pub mod dependencies;
 pub mod features;
 pub mod findings;
 pub mod groups;

@@ -1,6 +1,6 @@
 //! Where stages are kept, below the output folder: made under another name, renamed when whole, verified when reused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -9,11 +9,13 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::findings::{self, Tallies};
-use super::key::{Key, Kind};
+use super::key;
 use crate::ingest::disputes::DisputeCount;
 use crate::ingest::scan::Findings;
 use crate::ingest::ties::DroppedTies;
-use crate::publish::hashes::{self, Hash};
+use crate::storage::durable;
+use crate::storage::hashes::{self, Hash};
+use crate::storage::key::Key;
 
 /// The file that describes a stage.
 const LABEL: &str = "stage.json";
@@ -24,7 +26,7 @@ const UNDER_WAY: &str = ".new-";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Label {
     /// What it was made from.
-    pub key: Key,
+    pub key: key::Key,
     /// Its files with their hashes.
     pub files: BTreeMap<String, Hash>,
     /// Rows of the tables it read, by class.
@@ -35,6 +37,17 @@ pub struct Label {
     /// Why rows are no ties.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<DroppedTies>,
+    /// The keyed hash of all this, when the output folder has a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mac: Option<Hash>,
+}
+
+impl Label {
+    /// The keyed hash of what the label says.
+    fn mac(&self, key: &Key) -> Result<Hash> {
+        let said = Self { mac: None, ..self.clone() };
+        Ok(key.mac(&format!("stage {}", serde_json::to_string(&said)?)))
+    }
 }
 
 /// A stage that is there.
@@ -44,9 +57,17 @@ pub struct Stage {
     pub folder: PathBuf,
     /// What it says of itself.
     pub label: Label,
+    /// What numbers in it are shuffled by.
+    seed: [u8; 32],
 }
 
 impl Stage {
+    /// What the numbers of subjects are shuffled by where their order would tell who they are.
+    #[must_use]
+    pub const fn seed(&self) -> [u8; 32] {
+        self.seed
+    }
+
     /// A file of the stage.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
@@ -72,6 +93,7 @@ impl Stage {
 #[derive(Debug, Clone)]
 pub struct StageStore {
     folder: PathBuf,
+    key: Option<Key>,
 }
 
 /// Why a stage is not reused.
@@ -98,28 +120,45 @@ impl std::fmt::Display for Missing {
 impl StageStore {
     /// The stages below an output folder.
     #[must_use]
-    pub fn of(output: &Path) -> Self {
-        Self { folder: output.join("stages") }
+    pub fn of(output: &Path, key: Option<Key>) -> Self {
+        Self { folder: output.join("stages"), key }
     }
 
-    fn place(&self, key: &Key) -> PathBuf {
+    /// What a stage's numbers are shuffled by: from the key, which who only reads the folder does not have, or without one from what
+    /// the stage is made of.
+    fn seed(&self, key: &key::Key) -> [u8; 32] {
+        let purpose = format!("numbers {}", key.hash());
+        self.key.as_ref().map_or_else(|| *blake3::hash(purpose.as_bytes()).as_bytes(), |key| key.seed(&purpose))
+    }
+
+    fn stage(&self, folder: PathBuf, label: Label) -> Stage {
+        let seed = self.seed(&label.key);
+        Stage { folder, label, seed }
+    }
+
+    fn place(&self, key: &key::Key) -> PathBuf {
         self.folder.join(key.kind.name()).join(format!("{}-{}", key.as_of, &key.hash()[..16]))
     }
 
     /// The stage of a key, if it is there; its files are not looked at.
     #[must_use]
-    pub fn find(&self, key: &Key) -> Option<Stage> {
+    pub fn find(&self, key: &key::Key) -> Option<Stage> {
         let folder = self.place(key);
         let label = read_label(&folder)?;
-        (label.key == *key).then_some(Stage { folder, label })
+        (label.key == *key).then(|| self.stage(folder, label))
     }
 
     /// The stage of a key with its files as they were made, or why there is none.
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub fn verified(&self, key: &Key) -> Result<std::result::Result<Stage, Missing>> {
-        let Some(stage) = self.find(key) else { return Ok(Err(self.missing(key))) };
+    pub fn verified(&self, key: &key::Key) -> Result<std::result::Result<Stage, Missing>> {
+        let Some(stage) = self.find(key) else { return Ok(Err(self.missing(key)?)) };
+        if let Some(key) = &self.key
+            && stage.label.mac != Some(stage.label.mac(key)?)
+        {
+            return Ok(Err(Missing::Damaged));
+        }
         for (name, hash) in &stage.label.files {
             let path = stage.path(name);
             if !path.exists() || hashes::file(&path)? != *hash {
@@ -132,74 +171,91 @@ impl StageStore {
     }
 
     /// Why there is no stage of a key: what differs from the latest of its kind and date.
-    #[must_use]
-    pub fn missing(&self, key: &Key) -> Missing {
-        let mut others: Vec<(SystemTime, Key)> = self
-            .stages_of(&key.kind)
-            .into_iter()
-            .filter(|stage| stage.label.key.as_of == key.as_of)
-            .filter_map(|s| Some((fs_err::metadata(s.path(LABEL)).ok()?.modified().ok()?, s.label.key)))
-            .collect();
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn missing(&self, key: &key::Key) -> Result<Missing> {
+        let of_date =
+            self.in_folder(&self.folder.join(key.kind.name()))?.into_iter().filter(|s| s.label.key.as_of == key.as_of);
+        let mut others = Vec::new();
+        for stage in of_date {
+            others.push((fs_err::metadata(stage.label_path())?.modified()?, stage.label.key));
+        }
         others.sort_by_key(|(made, _)| *made);
-        others.pop().map_or(Missing::Never, |(_, latest)| Missing::Changed(key.differences(&latest)))
+        Ok(others.pop().map_or(Missing::Never, |(_, latest)| Missing::Changed(key.differences(&latest))))
     }
 
-    fn stages_of(&self, kind: &Kind) -> Vec<Stage> {
-        let folder = self.folder.join(kind.name());
-        let entries = fs_err::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
-        entries.filter_map(|folder| Some(Stage { label: read_label(&folder)?, folder })).collect()
+    /// The stages of one kind's folder, by name.
+    fn in_folder(&self, folder: &Path) -> Result<Vec<Stage>> {
+        let mut stages: Vec<Stage> = Vec::new();
+        for folder in folders(folder)? {
+            stages.extend(read_label(&folder).map(|label| self.stage(folder, label)));
+        }
+        Ok(stages)
     }
 
     /// Every stage, by kind and name.
-    #[must_use]
-    pub fn all(&self) -> Vec<Stage> {
-        let mut folders: Vec<PathBuf> =
-            fs_err::read_dir(&self.folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
-        folders.sort();
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn all(&self) -> Result<Vec<Stage>> {
         let mut stages = Vec::new();
-        for kind in folders {
-            let mut of_kind: Vec<PathBuf> =
-                fs_err::read_dir(kind).into_iter().flatten().flatten().map(|e| e.path()).collect();
-            of_kind.sort();
-            stages.extend(of_kind.into_iter().filter_map(|f| Some(Stage { label: read_label(&f)?, folder: f })));
+        for kind in folders(&self.folder)?.iter().filter(|f| !is_under_way(f)) {
+            stages.extend(self.in_folder(kind)?);
         }
-        stages
+        Ok(stages)
+    }
+
+    /// The files that stages are made of, by their path below the folder of all stages, and what is remembered of inputs.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn files(&self) -> Result<BTreeSet<String>> {
+        let mut files = BTreeSet::from(["inputs.json".to_owned()]);
+        for stage in self.all()? {
+            let below = stage.folder.strip_prefix(&self.folder).unwrap_or(&stage.folder).to_string_lossy().into_owned();
+            files.extend(
+                stage.label.files.keys().map(String::as_str).chain([LABEL]).map(|name| format!("{below}/{name}")),
+            );
+        }
+        Ok(files)
     }
 
     /// Removes what was under way when a process ended. Only while the output is locked.
     ///
     /// # Errors
-    /// When a folder cannot be removed.
+    /// When a folder cannot be read or removed.
     pub fn sweep(&self) -> Result<()> {
-        for entry in fs_err::read_dir(&self.folder).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(UNDER_WAY) {
-                fs_err::remove_dir_all(entry.path())?;
-            }
+        for folder in folders(&self.folder)?.iter().filter(|f| is_under_way(f)) {
+            fs_err::remove_dir_all(folder)?;
         }
-        Ok(())
+        if self.folder.is_dir() { durable::sweep(&self.folder) } else { Ok(()) }
     }
 
     /// Begins a stage: a folder for its files.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn begin(&self, key: &Key) -> Result<NewStage> {
+    pub fn begin(&self, key: &key::Key) -> Result<NewStage> {
         let name = format!("{UNDER_WAY}{}-{}-{}", key.kind.name(), key.as_of, &key.hash()[..16]);
         let folder = self.folder.join(name);
         if folder.exists() {
             fs_err::remove_dir_all(&folder)?;
         }
         fs_err::create_dir_all(&folder)?;
-        Ok(NewStage { key: key.clone(), folder, place: self.place(key), disputes: None, dropped: None })
+        let (place, seed) = (self.place(key), self.seed(key));
+        Ok(NewStage { key: key.clone(), folder, place, seed, secret: self.key.clone(), disputes: None, dropped: None })
     }
 }
 
 /// A stage under way.
 #[derive(Debug)]
 pub struct NewStage {
-    key: Key,
+    key: key::Key,
     folder: PathBuf,
     place: PathBuf,
+    seed: [u8; 32],
+    secret: Option<Key>,
     /// What the disputes of its table came to.
     pub disputes: Option<DisputeCount>,
     /// Why rows are no ties.
@@ -209,8 +265,14 @@ pub struct NewStage {
 impl NewStage {
     /// What it is made from.
     #[must_use]
-    pub const fn key(&self) -> &Key {
+    pub const fn key(&self) -> &key::Key {
         &self.key
+    }
+
+    /// What the numbers of subjects are shuffled by; see [`Stage::seed`].
+    #[must_use]
+    pub const fn seed(&self) -> [u8; 32] {
+        self.seed
     }
 
     /// A file of the stage.
@@ -230,15 +292,37 @@ impl NewStage {
             let entry = entry?;
             files.insert(entry.file_name().to_string_lossy().into_owned(), hashes::file(&entry.path())?);
         }
-        let label = Label { key: self.key, files, tallies, disputes: self.disputes, dropped: self.dropped };
+        let (disputes, dropped) = (self.disputes, self.dropped);
+        let mut label = Label { key: self.key, files, tallies, disputes, dropped, mac: None };
+        label.mac = self.secret.as_ref().map(|key| label.mac(key)).transpose()?;
         fs_err::write(self.folder.join(LABEL), serde_json::to_string_pretty(&label)? + "\n")?;
         if self.place.exists() {
             fs_err::remove_dir_all(&self.place)?;
         }
         fs_err::create_dir_all(self.place.parent().context("a stage has a folder")?)?;
         fs_err::rename(&self.folder, &self.place)?;
-        Ok(Stage { folder: self.place, label })
+        Ok(Stage { folder: self.place, label, seed: self.seed })
     }
+}
+
+/// The folders in a folder, by name; none where there is no folder.
+fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut folders = Vec::new();
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+fn is_under_way(folder: &Path) -> bool {
+    folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNDER_WAY))
 }
 
 fn read_label(folder: &Path) -> Option<Label> {

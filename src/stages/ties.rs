@@ -1,4 +1,5 @@
-//! The stage of ties: every row that is one, whoever of its ends is counted later.
+//! The stage of ties: every row that is one, whoever of its ends is counted later. Subjects have shuffled numbers in it, so that
+//! their places in the scored table do not tell whose friends they are.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,21 +14,40 @@ use crate::ingest::ties::Tie;
 const TIES: &str = "ties.parquet";
 
 /// Writes the stage batch by batch, in any order.
-pub struct Writer(Mutex<BlockWriter>);
+pub struct Writer {
+    file: Mutex<BlockWriter>,
+    /// The shuffled number of each subject.
+    shuffled: Vec<u32>,
+}
+
+/// A number for each of so many subjects, in an order that the seed decides (Fisher and Yates).
+fn shuffled(seed: &[u8; 32], subjects: usize) -> Result<Vec<u32>> {
+    let mut random = blake3::Hasher::new_keyed(seed).finalize_xof();
+    let mut numbers: Vec<u32> = (0..u32::try_from(subjects)?).collect();
+    for left in (1..numbers.len()).rev() {
+        let mut bytes = [0; 8];
+        random.fill(&mut bytes);
+        // The remainder of 2^64 by a number below 2^32 favours none by more than 2^-32.
+        let other = u64::from_le_bytes(bytes) % (left as u64 + 1);
+        numbers.swap(left, usize::try_from(other)?);
+    }
+    Ok(numbers)
+}
 
 impl Writer {
     /// Begins the stage.
     ///
     /// # Errors
     /// When a file cannot be made.
-    pub fn create(stage: &NewStage) -> Result<Self> {
+    pub fn create(stage: &NewStage, subjects: usize) -> Result<Self> {
         let fields = vec![
             Field::new("a", DataType::UInt32, false),
             Field::new("b", DataType::UInt32, false),
             Field::new("content", DataType::UInt16, false),
             Field::new("file", DataType::UInt32, false),
         ];
-        Ok(Self(Mutex::new(BlockWriter::create(&stage.path(TIES), fields)?.one_by_one())))
+        let file = Mutex::new(BlockWriter::create(&stage.path(TIES), fields)?.one_by_one());
+        Ok(Self { file, shuffled: shuffled(&stage.seed(), subjects)? })
     }
 
     /// Adds the ties of a file.
@@ -36,9 +56,10 @@ impl Writer {
     /// When the disk is full.
     pub fn add(&self, file: u32, ties: &[Tie]) -> Result<()> {
         let content = ties.iter().map(|t| u16::try_from(t.2)).collect::<Result<Vec<_>, _>>()?;
-        self.0.lock().map_err(|_| anyhow!("another thread failed"))?.add(vec![
-            Arc::new(ties.iter().map(|t| Some(t.0)).collect::<UInt32Array>()),
-            Arc::new(ties.iter().map(|t| Some(t.1)).collect::<UInt32Array>()),
+        let number = |subject: u32| Some(self.shuffled[subject as usize]);
+        self.file.lock().map_err(|_| anyhow!("another thread failed"))?.add(vec![
+            Arc::new(ties.iter().map(|t| number(t.0)).collect::<UInt32Array>()),
+            Arc::new(ties.iter().map(|t| number(t.1)).collect::<UInt32Array>()),
             Arc::new(UInt16Array::from(content)),
             Arc::new(UInt32Array::from(vec![file; ties.len()])),
         ])
@@ -49,47 +70,61 @@ impl Writer {
     /// # Errors
     /// When the disk is full.
     pub fn finish(self) -> Result<()> {
-        self.0.into_inner().ok().context("another thread failed")?.finish()
+        self.file.into_inner().ok().context("another thread failed")?.finish()
     }
 }
 
 /// The stage, opened.
 #[derive(Debug)]
-pub struct Ties(Blocks);
+pub struct Ties {
+    blocks: Blocks,
+    /// The subject of each shuffled number.
+    subjects: Vec<u32>,
+}
 
 impl Ties {
     /// Opens the stage.
     ///
     /// # Errors
     /// When it is damaged.
-    pub fn open(stage: &Stage) -> Result<Self> {
-        Ok(Self(Blocks::open(&stage.path(TIES))?))
+    pub fn open(stage: &Stage, subjects: usize) -> Result<Self> {
+        let mut of = vec![0; subjects];
+        for (subject, number) in (0_u32..).zip(shuffled(&stage.seed(), subjects)?) {
+            of[number as usize] = subject;
+        }
+        Ok(Self { blocks: Blocks::open(&stage.path(TIES))?, subjects: of })
+    }
+
+    /// The subject of each number that ties name their ends by.
+    #[must_use]
+    pub fn subjects(&self) -> &[u32] {
+        &self.subjects
     }
 
     /// Number of blocks.
     #[must_use]
     pub fn blocks(&self) -> usize {
-        self.0.len()
+        self.blocks.len()
     }
 
     /// Number of ties.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.0.rows() as u64
+        self.blocks.rows() as u64
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.rows() == 0
+        self.blocks.rows() == 0
     }
 
-    /// The ties of a block, each with its file.
+    /// The ties of a block by the numbers of their ends, each with its file.
     ///
     /// # Errors
     /// When the stage is damaged.
     pub fn block(&self, at: usize) -> Result<Vec<(u32, Tie)>> {
-        let block = self.0.block(at)?;
+        let block = self.blocks.block(at)?;
         let numbers = |name| Ok(column(&block, name, &DataType::UInt32)?.as_primitive::<UInt32Type>().values());
         let content = column(&block, "content", &DataType::UInt16)?.as_primitive::<UInt16Type>().values();
         let (a, b, file): (_, _, Result<_>) = (numbers("a")?, numbers("b")?, numbers("file"));

@@ -155,6 +155,8 @@ fn dates_that_share_a_pass_see_random_rows_as_they_would_alone() {
                 "--set",
                 "gates.max_quarantined_share=1.0",
                 "--set",
+                "gates.max_age_days=100000",
+                "--set",
                 "gates.min_scored_share=0.0",
                 "--set",
                 "gates.max_psi=100.0",
@@ -207,6 +209,8 @@ fn a_date_that_fails_stops_no_other_and_is_tried_again() {
         "consent_statement=\"test\"",
         "--set",
         "gates.min_scored_share=0.0",
+        "--set",
+        "gates.max_age_days=100000",
         "--set",
         "privacy.min_cell=1",
     ];

@@ -36,7 +36,7 @@ fn log_lines_can_be_json() {
     let work = Workdir::new();
     let ended = work.run(&repository("data-samples/small"), "out", &["--log-format", "json"]).expect(0);
     let lines: Vec<serde_json::Value> = ended.err.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-    assert!(lines.iter().any(|l| l["fields"]["stage"] == "read purchases" && l["fields"]["done"].as_u64() > Some(0)));
+    assert!(lines.iter().any(|l| l["stage"] == "read purchases" && l["done"].as_u64() > Some(0)));
 }
 
 #[test]

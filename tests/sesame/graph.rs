@@ -40,7 +40,7 @@ fn solve(case: &Case, parameters: &Parameters, memory: u64, marks: Option<&[u8]>
     let counts = |s: u32| u32::from(case.confidence[s as usize]) >= parameters.floor;
     let store = TieStore::new(case.share.len(), 2, &budget, folder.path()).unwrap();
     let ties = case.ties.iter().filter(|t| counts(t.0) && counts(t.1));
-    let ties: Vec<(u32, u32, u64)> = ties.map(|(a, b, i, months)| (*a, *b, content(*i, *months))).collect();
+    let ties: Vec<(u32, u32, u64)> = ties.map(|(a, b, i, months)| (*a, *b, content(*i, Some(*months)))).collect();
     for (file, some) in ties.chunks(1_000).enumerate() {
         store.add(u32::try_from(file % 2).unwrap(), some).unwrap();
     }

@@ -40,7 +40,7 @@ fn flip(path: &Path) {
 #[test]
 fn what_was_not_touched_holds_and_a_replay_gives_the_same_bytes() {
     let work = keyed();
-    verify(&work, &["--all"]).expect(0).says("3 line(s) hold, keyed").says("everything holds");
+    verify(&work, &["--all"]).expect(0).says("6 line(s) hold, keyed").says("everything holds");
     verify(&work, &["latest", "--replay"]).expect(0).says("running it again gives the same bytes");
 }
 
@@ -76,19 +76,20 @@ fn a_ledger_that_was_tampered_with_is_found_and_nothing_is_added_to_it() {
         text.lines().map(ToOwned::to_owned).collect()
     };
     type Tamper = fn(&mut Vec<String>);
-    let cases: [(Tamper, &str); 6] = [
-        (|l| l[1] = l[1].replace("2025-09-30", "2025-09-29"), "line 2"),
-        (|l| l[2] = l[2].replace("\"published\"", "\"refused\""), "line 3"),
+    let cases: [(Tamper, &str); 7] = [
+        (|l| l[3] = l[3].replace("2025-09-30", "2025-09-29"), "line 4"),
+        (|l| l[5] = l[5].replace("\"published\"", "\"refused\""), "line 6"),
+        (|l| l[4] = l[4].replace("\"announced\"", "\"published\""), "line 5"),
         (|l| l.swap(1, 2), "line 2 does not follow"),
         (|l| drop(l.remove(0)), "line 1 does not follow"),
-        (|l| l.truncate(2), "the last were removed"),
+        (|l| l.truncate(4), "the last were removed"),
         (
             |l| {
-                let forged = l[2].replace("2025-10-31", "2025-12-31");
-                l.truncate(2);
+                let forged = l[5].replace("2025-10-31", "2025-12-31");
+                l.truncate(5);
                 l.push(forged);
             },
-            "line 3",
+            "line 6",
         ),
     ];
     for (tamper, says) in cases {

@@ -152,7 +152,12 @@ fn a_past_date_is_scored_as_it_was_then_whatever_became_known_since() {
     assert!(expected == work.published("now-out"));
     let mut args = work.arguments("backfill", &work.path("now"), "backfill-out", &small);
     args.extend(["--from", "2025-01-31", "--to", "2025-03-31", "--every", "month"].map(ToOwned::to_owned));
-    for set in ["consent_statement=\"test\"", "gates.max_quarantined_share=1.0", "gates.min_scored_share=0.0"] {
+    for set in [
+        "consent_statement=\"test\"",
+        "gates.max_quarantined_share=1.0",
+        "gates.min_scored_share=0.0",
+        "gates.max_age_days=100",
+    ] {
         args.extend(["--set".to_owned(), set.to_owned()]);
     }
     work.sesame(args).expect(0);

@@ -103,7 +103,7 @@ fn two_models_are_held_against_the_same_subjects() {
     assert_eq!((&nothing["difference"], &nothing["p_value"]), (&Value::from(0.0), &Value::Null));
     work.sesame(args).expect(0).says("B less A, 95 % by DeLong");
     work.run(&small, "out", &["--as-of", "2025-09-30"]).expect(0);
-    work.sesame(["compare", "latest", &runs[0], "--output", "out", "--outcomes", &outcomes])
+    work.sesame(["compare", "last", &runs[0], "--output", "out", "--outcomes", &outcomes])
         .expect(2)
         .says("two runs of the same");
 }

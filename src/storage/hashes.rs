@@ -1,5 +1,6 @@
-//! Content hashes: what a run depends on and what it yields.
+//! Content hashes.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -7,7 +8,6 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 
 use crate::exit;
-use crate::pipeline::Model;
 
 /// A BLAKE3 hash in hexadecimal.
 pub type Hash = String;
@@ -25,7 +25,14 @@ pub fn file(path: &Path) -> Result<Hash> {
 /// # Errors
 /// When it cannot be read, or the work is interrupted.
 pub fn file_until(path: &Path, stop: &AtomicBool) -> Result<Hash> {
-    let mut file = fs_err::File::open(path)?;
+    opened(fs_err::File::open(path)?.into_parts().0, stop)
+}
+
+/// The content hash of an open file, read from where it stands.
+///
+/// # Errors
+/// When it cannot be read, or the work is interrupted.
+pub fn opened(mut file: File, stop: &AtomicBool) -> Result<Hash> {
     let (mut hasher, mut buffer) = (blake3::Hasher::new(), vec![0; 1 << 20]);
     loop {
         exit::check(stop)?;
@@ -36,14 +43,10 @@ pub fn file_until(path: &Path, stop: &AtomicBool) -> Result<Hash> {
     }
 }
 
-/// The hash of a model with its catalogue.
+/// The hash of a text.
 #[must_use]
-pub fn model(model: &Model) -> Hash {
-    let mut hasher = blake3::Hasher::new();
-    for source in std::iter::once(&model.source).chain(&model.catalogue.sources) {
-        part(&mut hasher, source.text.as_bytes());
-    }
-    hasher.finalize().to_hex().to_string()
+pub fn text(text: &str) -> Hash {
+    blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
 /// Adds one part, delimited by its length.

@@ -1,0 +1,281 @@
+//! SQL of one row at a time over frames of one schema, with integers that never wrap.
+//!
+//! Polars keeps the width of integers and wraps silently. Here every integer that is computed with is 64 bits wide; what is
+//! proven to fit by the widths of its columns is computed as it is, and what is not is computed once more in double precision:
+//! a row whose result comes near the edge stops the work. Where Polars and the SQL that people know differ, it is made the
+//! same: `%` and `//` cut off towards zero, `ROUND` rounds halves away from zero, `POWER` is a double.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use polars::prelude::{
+    DataFrame, DataType, DslPlan, Expr, FunctionExpr, IntoLazy, LiteralValue, Operator, PlSmallStr, RoundMode, Schema,
+    UnknownKind, lit, when,
+};
+use polars::sql::SQLContext;
+
+/// Results of this size and above may have left 64 bits; doubles tell them to 0.1 per cent.
+const EDGE: f64 = 9.2e18;
+
+/// The name of the table in the SQL.
+const TABLE: &str = "export";
+
+/// An expression with the condition that a row of it may have left 64 bits, if it could.
+#[derive(Debug, Clone)]
+struct Checked {
+    text: String,
+    value: Expr,
+    risk: Option<Expr>,
+}
+
+/// A condition and expressions over frames of one schema.
+#[derive(Debug, Clone)]
+pub struct Rowwise {
+    row: String,
+    filter: Option<Checked>,
+    columns: Vec<Checked>,
+}
+
+impl Rowwise {
+    /// Parses a condition on rows, and expressions over those that meet it; the given column numbers the rows.
+    ///
+    /// # Errors
+    /// When the engine does not take one of them over frames like the given one.
+    pub fn new(like: &DataFrame, row: &str, filter: Option<&str>, columns: &[String]) -> Result<Self> {
+        let filter = filter.map(|text| checked(like, row, text)).transpose()?;
+        let columns = columns.iter().map(|text| checked(like, row, text)).collect::<Result<_>>()?;
+        Ok(Self { row: row.to_owned(), filter, columns })
+    }
+
+    /// The rows that meet the condition: their numbers, then the expressions as `c0`, `c1` and so on.
+    ///
+    /// # Errors
+    /// When a value cannot be cast, or integers could leave 64 bits.
+    pub fn run(&self, frame: DataFrame) -> Result<DataFrame> {
+        let row = self.row.as_str();
+        let mut frame = frame.lazy();
+        if let Some(filter) = &self.filter {
+            if let Some(risk) = &filter.risk {
+                let found = frame.clone().filter(risk.clone()).select([polars::prelude::col(row)]).collect()?;
+                filter.refuse(&found, row)?;
+            }
+            frame = frame.filter(filter.value.clone());
+        }
+        let named = |at: usize| PlSmallStr::from_string(format!("c{at}"));
+        let mut wanted = vec![polars::prelude::col(row)];
+        wanted.extend(self.columns.iter().enumerate().map(|(at, c)| c.value.clone().alias(named(at))));
+        let risks: Vec<(PlSmallStr, &Checked, Expr)> = (0..)
+            .zip(&self.columns)
+            .filter_map(|(at, c)| Some((PlSmallStr::from_string(format!("risk{at}")), c, c.risk.clone()?)))
+            .collect();
+        wanted.extend(risks.iter().map(|(name, _, risk)| risk.clone().fill_null(lit(false)).alias(name.clone())));
+        let mut found = frame.select(wanted).collect()?;
+        for (name, column, _) in risks {
+            let risky = found.drop_in_place(&name)?;
+            if risky.bool()?.any() {
+                column.refuse(&found.filter(risky.bool()?)?, row)?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Checked {
+    /// The error of the first row that may have left 64 bits, if there is one.
+    fn refuse(&self, risky: &DataFrame, row: &str) -> Result<()> {
+        match risky.column(row)?.i64()?.iter().next().flatten() {
+            None => Ok(()),
+            Some(row) => bail!(
+                "row {row}: `{}` leaves the range of 64-bit integers; compute it in doubles (CAST … AS DOUBLE), or check the column's unit",
+                self.text
+            ),
+        }
+    }
+}
+
+fn checked(like: &DataFrame, row: &str, text: &str) -> Result<Checked> {
+    let parsed = parse(like, row, text)?;
+    let schema = like.schema();
+    let value = parsed.try_map_expr(|node| Ok(plain(node, schema)))?;
+    let risk = risk(&value, schema);
+    Ok(Checked { text: text.to_owned(), value, risk })
+}
+
+/// The expression that a text is, as polars plans it over frames like the given one.
+fn parse(like: &DataFrame, row: &str, text: &str) -> Result<Expr> {
+    let mut context = SQLContext::new();
+    context.register(TABLE, like.clone().lazy());
+    let frame = context.execute(&format!("SELECT \"{row}\", ({text}) AS c FROM {TABLE}"))?;
+    // What does not fit the columns is told by polars itself.
+    frame.clone().collect_schema().with_context(|| format!("`{text}`"))?;
+    match frame.logical_plan {
+        DslPlan::Select { expr, .. } => expr.into_iter().nth(1).with_context(|| format!("`{text}` yields nothing")),
+        _ => bail!("`{text}` is no expression over one row"),
+    }
+}
+
+fn kind(e: &Expr, schema: &Schema) -> Option<DataType> {
+    e.to_field(schema).ok().map(|f| f.dtype)
+}
+
+fn is_integer(kind: Option<&DataType>) -> bool {
+    kind.is_some_and(|k| k.is_integer() || matches!(k, DataType::Unknown(UnknownKind::Int(_))))
+}
+
+/// An integer in 64 bits; one that does not fit is an error.
+fn wide(e: Expr, schema: &Schema) -> Expr {
+    match kind(&e, schema) {
+        Some(DataType::Int64) => e,
+        _ => e.strict_cast(DataType::Int64),
+    }
+}
+
+/// A node of an expression as people expect it, its parts having been made so already.
+fn plain(node: Expr, schema: &Schema) -> Expr {
+    let integer = |e: &Expr| is_integer(kind(e, schema).as_ref());
+    match node {
+        Expr::BinaryExpr { left, op, right } if arithmetic(op) && integer(&left) && integer(&right) => {
+            if let Some(value) = constant(&left).zip(constant(&right)).and_then(|(l, r)| computed(l, op, r)) {
+                return lit(value);
+            }
+            let (left, right) = (wide(Arc::unwrap_or_clone(left), schema), wide(Arc::unwrap_or_clone(right), schema));
+            let binary =
+                |l: Expr, op: Operator, r: Expr| Expr::BinaryExpr { left: Arc::new(l), op, right: Arc::new(r) };
+            match op {
+                Operator::FloorDivide => binary(left, Operator::RustDivide, right),
+                Operator::Modulus => {
+                    let whole = binary(left.clone(), Operator::RustDivide, right.clone());
+                    binary(left, Operator::Minus, binary(whole, Operator::Multiply, right))
+                }
+                op => binary(left, op, right),
+            }
+        }
+        Expr::Function { input, function: function @ (FunctionExpr::Abs | FunctionExpr::Negate) }
+            if input.first().is_some_and(integer) =>
+        {
+            Expr::Function { input: input.into_iter().map(|e| wide(e, schema)).collect(), function }
+        }
+        Expr::Function { input, function: FunctionExpr::Round { decimals, .. } } => {
+            Expr::Function { input, function: FunctionExpr::Round { decimals, mode: RoundMode::HalfAwayFromZero } }
+        }
+        Expr::Function { input, function: function @ FunctionExpr::Pow(_) } => {
+            let double = |e: Expr| match kind(&e, schema) {
+                Some(DataType::Float64) => e,
+                _ => e.cast(DataType::Float64),
+            };
+            Expr::Function { input: input.into_iter().map(double).collect(), function }
+        }
+        other => other,
+    }
+}
+
+/// The integer that an expression is written as.
+fn constant(e: &Expr) -> Option<i64> {
+    match e {
+        Expr::Literal(value) => value.extract_i64().ok(),
+        _ => None,
+    }
+}
+
+/// Two constants' result: polars folds constants by rules of its own.
+fn computed(left: i64, op: Operator, right: i64) -> Option<i64> {
+    match op {
+        Operator::Plus => left.checked_add(right),
+        Operator::Minus => left.checked_sub(right),
+        Operator::Multiply => left.checked_mul(right),
+        Operator::RustDivide | Operator::FloorDivide => left.checked_div(right),
+        Operator::Modulus => left.checked_rem(right),
+        _ => None,
+    }
+}
+
+const fn arithmetic(op: Operator) -> bool {
+    use Operator as O;
+    matches!(op, O::Plus | O::Minus | O::Multiply | O::RustDivide | O::TrueDivide | O::FloorDivide | O::Modulus)
+}
+
+/// The largest absolute value that an integer can have by the widths of what it is made of.
+fn bound(e: &Expr, schema: &Schema) -> i128 {
+    let by_type = match kind(e, schema) {
+        Some(DataType::Int8 | DataType::UInt8) => 1 << 8,
+        Some(DataType::Int16 | DataType::UInt16) => 1 << 16,
+        Some(DataType::Int32 | DataType::UInt32) => 1 << 32,
+        _ => i128::from(i64::MAX) + 1,
+    };
+    let by_value = match e {
+        Expr::Alias(inner, _) => bound(inner, schema),
+        Expr::Cast { expr, .. } if is_integer(kind(expr, schema).as_ref()) => bound(expr, schema),
+        Expr::Literal(value @ LiteralValue::Dyn(_)) => value.extract_i64().map_or(i128::MAX, |v| i128::from(v).abs()),
+        Expr::BinaryExpr { left, op, right } => {
+            let (l, r) = (bound(left, schema), bound(right, schema));
+            match op {
+                Operator::Plus | Operator::Minus => l.saturating_add(r),
+                Operator::Multiply => l.saturating_mul(r),
+                Operator::RustDivide => l,
+                _ => i128::MAX,
+            }
+        }
+        Expr::Function { input, function: FunctionExpr::Abs | FunctionExpr::Negate } => {
+            input.first().map_or(i128::MAX, |e| bound(e, schema))
+        }
+        Expr::Ternary { truthy, falsy, .. } => bound(truthy, schema).max(bound(falsy, schema)),
+        _ => i128::MAX,
+    };
+    by_type.min(by_value)
+}
+
+/// What a node computes with integers, in doubles, if that cannot be proven to fit.
+fn in_doubles(node: &Expr, schema: &Schema) -> Option<Expr> {
+    let fits = |bound: i128| bound <= i128::from(i64::MAX);
+    match node {
+        Expr::BinaryExpr { left, op, right } if is_integer(kind(node, schema).as_ref()) => {
+            let (l, r) = (bound(left, schema), bound(right, schema));
+            let double = |e: &Expr| e.clone().cast(DataType::Float64);
+            match op {
+                Operator::Plus if !fits(l.saturating_add(r)) => Some(double(left) + double(right)),
+                Operator::Minus if !fits(l.saturating_add(r)) => Some(double(left) - double(right)),
+                Operator::Multiply if !fits(l.saturating_mul(r)) => Some(double(left) * double(right)),
+                Operator::RustDivide if !fits(l) => Some(double(left)),
+                _ => None,
+            }
+        }
+        Expr::Function { input, function: FunctionExpr::Abs | FunctionExpr::Negate } => {
+            let input = input.first().filter(|e| is_integer(kind(e, schema).as_ref()))?;
+            (!fits(bound(input, schema))).then(|| input.clone().cast(DataType::Float64))
+        }
+        _ => None,
+    }
+}
+
+/// The condition that something in an expression, where a row takes it, may have left 64 bits.
+fn risk(e: &Expr, schema: &Schema) -> Option<Expr> {
+    if let Expr::Ternary { predicate, truthy, falsy } = e {
+        let (condition, yes, no) = (risk(predicate, schema), risk(truthy, schema), risk(falsy, schema));
+        let never = || lit(false);
+        let taken = (yes.is_some() || no.is_some()).then(|| {
+            let condition = predicate.as_ref().clone().fill_null(never());
+            when(condition).then(yes.unwrap_or_else(never)).otherwise(no.unwrap_or_else(never))
+        });
+        return either(condition, taken);
+    }
+    let own = in_doubles(e, schema).map(|double| {
+        let size = Expr::Function { input: vec![double], function: FunctionExpr::Abs };
+        size.gt_eq(lit(EDGE)).fill_null(lit(false))
+    });
+    let of_parts = nodes(e).into_iter().fold(None, |all, part| either(all, risk(part, schema)));
+    either(own, of_parts)
+}
+
+/// What a node is made of.
+fn nodes(e: &Expr) -> Vec<&Expr> {
+    let mut nodes = Default::default();
+    e.nodes(&mut nodes);
+    nodes.iter().copied().collect()
+}
+
+fn either(one: Option<Expr>, other: Option<Expr>) -> Option<Expr> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.or(other)),
+        (one, other) => one.or(other),
+    }
+}

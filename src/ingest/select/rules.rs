@@ -1,0 +1,98 @@
+//! What a `select` may hold: what one row alone decides.
+
+use std::ops::ControlFlow;
+
+use anyhow::{Result, bail};
+use sqlparser::ast::{self, Expr, GroupByExpr, Query, TableFactor, visit_expressions};
+
+/// The functions of one row that may be used; any other could look at several.
+const FUNCTIONS: [&str; 49] = [
+    "ABS",
+    "CEIL",
+    "CEILING",
+    "COALESCE",
+    "CONCAT",
+    "CONCAT_WS",
+    "DATE",
+    "DATE_PART",
+    "DIV",
+    "ENDS_WITH",
+    "EXP",
+    "FLOOR",
+    "GREATEST",
+    "IF",
+    "IFNULL",
+    "INITCAP",
+    "LEAST",
+    "LEFT",
+    "LENGTH",
+    "LN",
+    "LOG",
+    "LOG10",
+    "LOG2",
+    "LOWER",
+    "LTRIM",
+    "MOD",
+    "NULLIF",
+    "OCTET_LENGTH",
+    "PI",
+    "POW",
+    "POWER",
+    "REGEXP_LIKE",
+    "REPLACE",
+    "REVERSE",
+    "RIGHT",
+    "ROUND",
+    "RTRIM",
+    "SIGN",
+    "SPLIT_PART",
+    "SQRT",
+    "STARTS_WITH",
+    "STRFTIME",
+    "STRPOS",
+    "STRPTIME",
+    "SUBSTR",
+    "SUBSTRING",
+    "TIMESTAMP",
+    "TRIM",
+    "UPPER",
+];
+
+/// Checks one branch: no grouping, nothing but the table `export`.
+pub(super) fn plain(select: &ast::Select) -> Result<()> {
+    let plain = matches!(&select.group_by, GroupByExpr::Expressions(e, _) if e.is_empty());
+    let whole = select.having.is_some() || select.distinct.is_some() || select.qualify.is_some();
+    if !plain || whole || select.top.is_some() {
+        bail!("GROUP BY, HAVING, DISTINCT and TOP do not work on one batch at a time");
+    }
+    let [from] = select.from.as_slice() else { bail!("write FROM export") };
+    let TableFactor::Table { name, alias: None, .. } = &from.relation else {
+        bail!("write FROM export, without another name")
+    };
+    if !name.to_string().eq_ignore_ascii_case("export") || !from.joins.is_empty() {
+        bail!("only the table `export` can be read, without joins");
+    }
+    Ok(())
+}
+
+/// Refuses whatever looks at more than one row.
+pub(super) fn row_wise(query: &Query) -> Result<()> {
+    let verdict = visit_expressions(query, |e| match e {
+        Expr::Function(f) => {
+            let name = f.name.to_string().to_uppercase();
+            if f.over.is_some() || f.filter.is_some() || !FUNCTIONS.contains(&name.as_str()) {
+                ControlFlow::Break(format!("`{f}` is none of the functions of one row ({})", FUNCTIONS.join(", ")))
+            } else {
+                ControlFlow::Continue(())
+            }
+        }
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
+            ControlFlow::Break("sub-queries are not allowed".to_owned())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    match verdict {
+        ControlFlow::Break(why) => bail!("{why}; a `select` treats each row by itself"),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}

@@ -1,0 +1,101 @@
+//! Files that survive a crash: written beside their place, made durable, and renamed into it.
+
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::{Builder, NamedTempFile};
+
+/// How the name of a file begins that is not in its place yet.
+const UNDER_WAY: &str = ".sesame-";
+
+/// A file written beside its place, not in it yet; it goes away with this value.
+#[derive(Debug)]
+pub struct Prepared {
+    file: NamedTempFile,
+    place: PathBuf,
+}
+
+impl Prepared {
+    /// Writes a file's new content beside it, under a name that nobody had.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn write(place: &Path, content: &[u8]) -> Result<Self> {
+        let folder = place.parent().context("a file has a folder")?;
+        let write = || -> std::io::Result<NamedTempFile> {
+            // As any other file, but for what the process's mask takes away.
+            let mode = Permissions::from_mode(0o666);
+            let mut file = Builder::new().prefix(UNDER_WAY).permissions(mode).tempfile_in(folder)?;
+            file.write_all(content)?;
+            file.as_file().sync_all()?;
+            Ok(file)
+        };
+        let file = write().with_context(|| format!("writing {}; is the disk full?", place.display()))?;
+        Ok(Self { file, place: place.to_owned() })
+    }
+
+    /// Puts the new content in its place: readers see the old or the new one.
+    ///
+    /// # Errors
+    /// When the rename fails.
+    pub fn commit(self) -> Result<()> {
+        let Self { file, place } = self;
+        file.persist(&place).with_context(|| format!("putting {} in its place", place.display()))?;
+        sync_folder(place.parent().unwrap_or_else(|| Path::new(".")))
+    }
+}
+
+/// Replaces a file's content durably and at once.
+///
+/// # Errors
+/// When the disk is full; then the old content stays.
+pub fn replace(place: &Path, content: &[u8]) -> Result<()> {
+    Prepared::write(place, content)?.commit()
+}
+
+/// Whether a name is that of a file that never came to its place.
+#[must_use]
+pub fn is_under_way(name: &str) -> bool {
+    name.starts_with(UNDER_WAY)
+}
+
+/// Removes the files of a folder that never came to their place, as a crash leaves them.
+///
+/// # Errors
+/// When the folder cannot be read, or a file not be removed.
+pub fn sweep(folder: &Path) -> Result<()> {
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        if is_under_way(&entry.file_name().to_string_lossy()) && entry.file_type()?.is_file() {
+            fs_err::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a folder's entries durable.
+///
+/// # Errors
+/// When the folder is gone.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    fs_err::File::open(folder)?.sync_all().with_context(|| format!("making {} durable", folder.display()))
+}
+
+/// Makes folders and their entries durable.
+///
+/// # Errors
+/// When a folder cannot be made.
+pub fn create_folders(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        create_folders(parent)?;
+        fs_err::create_dir_all(folder)?;
+        sync_folder(parent)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! Files: what their entries on disk say, content hashes, writing that survives a crash, keys.
+
+pub mod durable;
+pub mod file_state;
+pub mod hashes;
+pub mod key;

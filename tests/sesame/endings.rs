@@ -1,0 +1,158 @@
+//! Every ending is told, and a log that cannot be written never changes one.
+
+use std::fs::OpenOptions;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::workdir::{Ended, Workdir, repository};
+
+fn metrics(work: &Workdir) -> String {
+    std::fs::read_to_string(work.path("out/metrics.prom")).unwrap()
+}
+
+/// The records of runs that came to nothing: state and the kinds of their events.
+fn records(work: &Workdir) -> Vec<(Value, Vec<String>)> {
+    let mut found = Vec::new();
+    for path in glob::glob(work.path("out/runs/*-failed-*").to_str().unwrap()).unwrap().map(Result::unwrap) {
+        let state = serde_json::from_slice(&std::fs::read(path.join("state.json")).unwrap()).unwrap();
+        let lineage = std::fs::read_to_string(path.join("lineage.ndjson")).unwrap();
+        let events: Vec<Value> = lineage.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        events.iter().for_each(crate::schema::is_open_lineage);
+        found.push((state, events.iter().map(|e| e["eventType"].as_str().unwrap().to_owned()).collect()));
+    }
+    found
+}
+
+#[test]
+fn a_failure_before_any_work_is_told_to_monitoring_state_and_lineage() {
+    let work = Workdir::new();
+    work.copy(&repository("data-samples/small"), "export");
+    work.run(&work.path("export"), "out", &[]).expect(0);
+    let published = metrics(&work);
+    assert!(published.contains("sesame_subjects{") && published.contains("exit_code{pipeline=\"nightly\"} 0\n"));
+    let truncated = work.path("export/consents.parquet");
+    let bytes = std::fs::read(&truncated).unwrap();
+    std::fs::write(&truncated, &bytes[..bytes.len() / 2]).unwrap();
+    work.run(&work.path("export"), "out", &[]).expect(2).says("consents.parquet");
+    let after = metrics(&work);
+    assert!(after.contains("exit_code{pipeline=\"nightly\"} 2\n"), "{after}");
+    // What is published is still published, and so is what is said of it.
+    assert!(after.contains("sesame_subjects{") && after.contains("sesame_gate_passed{"), "{after}");
+    let records = records(&work);
+    assert_eq!(records.len(), 1);
+    assert!(records[0].0["error"].as_str().unwrap().contains("consents.parquet"));
+    assert_eq!(records[0].1, ["START", "FAIL"]);
+    std::fs::write(&truncated, bytes).unwrap();
+    work.run(&work.path("export"), "out", &[]).expect(0).says("nothing to do");
+    let again = metrics(&work);
+    assert!(again.contains("exit_code{pipeline=\"nightly\"} 0\n") && again.contains("sesame_rows{"), "{again}");
+    work.sesame(["verify", "--all", "--output", "out"]).expect(0);
+}
+
+#[test]
+fn records_of_runs_that_came_to_nothing_are_kept_and_bounded() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    for _ in 0..3 {
+        work.run(&small, "out", &["--as-of", "1800-01-01"]).expect(2);
+    }
+    assert_eq!(records(&work).len(), 3);
+    for n in 0..60 {
+        let folder = work.path(&format!("out/runs/2020-01-01-failed-{n}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("state.json"), "{\"state\":\"failed\",\"error\":\"x\"}").unwrap();
+        std::fs::write(folder.join("half.parquet"), "half").unwrap();
+    }
+    work.run(&small, "out", &[]).expect(0);
+    assert_eq!(work.path("out/runs").read_dir().unwrap().count(), 51);
+    assert_eq!(glob::glob(work.path("out/runs/*/half.parquet").to_str().unwrap()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_run_that_is_locked_out_leaves_the_metrics_of_the_other() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    work.run(&small, "out", &[]).expect(0);
+    let before = metrics(&work);
+    let args = work.arguments("run", &small, "out", &["--fresh"]);
+    let mut first = work.command(&args);
+    let mut first = first.env("SESAME_STOP_AT", "locked").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    crate::safety::until_stopped(first.id());
+    work.run(&small, "out", &["--as-of", "1800-01-01"]).expect(2);
+    work.sesame(&args).expect(3);
+    assert_eq!(metrics(&work), before);
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+/// A command whose standard error cannot be written.
+fn without_log(work: &Workdir, args: &[String]) -> Ended {
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let status = work.command(args).stdout(Stdio::null()).stderr(full).status().unwrap();
+    Ended::of(status.code().unwrap_or(-1))
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    for format in ["text", "json"] {
+        let args = work.arguments("run", &small, &format!("out-{format}"), &["--log-format", format]);
+        without_log(&work, &args).expect(0);
+        assert_eq!(work.published(&format!("out-{format}")).len(), 1);
+    }
+    without_log(&work, &work.arguments("check", &small, "out", &[])).expect(0);
+    let missing = work.arguments("run", &small, "out", &["--set", "inputs.subjects=\"nowhere\""]);
+    without_log(&work, &missing).expect(2);
+}
+
+#[test]
+fn a_reader_of_the_log_that_goes_away_stops_nothing() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    for command in ["run", "check"] {
+        let args = work.arguments(command, &small, "out", &[]);
+        let script = "\"$0\" \"$@\" 2>&1 | head -1; exit ${PIPESTATUS[0]}";
+        let mut shell = Command::new("bash");
+        shell.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_sesame")).args(&args).stdout(Stdio::null());
+        assert_eq!(shell.status().unwrap().code(), Some(0), "{command}");
+    }
+    assert_eq!(work.published("out").len(), 1);
+}
+
+#[test]
+fn json_logs_carry_the_run_the_exit_code_and_one_fact_a_field() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    let lines = |ended: Ended| -> Vec<Value> { ended.err.lines().map(|l| serde_json::from_str(l).unwrap()).collect() };
+    let said = lines(work.run(&small, "out", &["--log-format", "json"]).expect(0));
+    let with = |event: &str| said.iter().filter(|l| l["event"] == event).collect::<Vec<_>>();
+    assert_eq!(with("scored")[0]["subjects"], 1000);
+    assert!(with("gate").len() >= 6 && with("gate").iter().all(|g| g["passed"] == true && !g["limit"].is_null()));
+    assert_eq!(with("quarantined")[0]["rule"], "foreign_currency");
+    assert!(with("published")[0]["run"].as_str().unwrap().starts_with("2025-10-31-standard-1-"));
+    let last = said.last().unwrap();
+    assert_eq!((last["event"].as_str(), last["exit_code"].as_u64()), (Some("ended"), Some(0)));
+    assert_eq!(last["run"], with("published")[0]["run"]);
+    assert!(said.iter().all(|l| !l["message"].as_str().unwrap().contains('\n')));
+    let quiet = lines(work.run(&small, "out", &["--log-format", "json", "--quiet"]).expect(0));
+    assert_eq!((quiet.len(), quiet[0]["exit_code"].as_u64()), (1, Some(0)));
+    let failed = lines(work.run(&small, "out", &["--log-format", "json", "--as-of", "1800-01-01"]).expect(2));
+    assert_eq!(failed.last().unwrap()["exit_code"], 2);
+}
+
+#[test]
+fn a_recovered_publication_is_told_as_any_other() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    let args = work.arguments("run", &small, "out", &[]);
+    let mut killed = work.command(&args);
+    killed.env("SESAME_KILL_AT", "table in its place").stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(killed.status().unwrap().code().is_none());
+    work.sesame(&args).expect(0).says("finished the publication").says("nothing to do");
+    let run = glob::glob(work.path("out/runs/2025-*").to_str().unwrap()).unwrap().next().unwrap().unwrap();
+    let lineage = std::fs::read_to_string(run.join("lineage.ndjson")).unwrap();
+    assert!(lineage.lines().last().unwrap().contains("\"COMPLETE\""));
+    work.sesame(["verify", "--all", "--output", "out"]).expect(0);
+}
