@@ -1,7 +1,7 @@
 """The contract, and exports read into rows of plain Python values.
 
-dates are day numbers, instants nanoseconds of whole microseconds, counts and whole amounts `int`, an amount with a fraction `Decimal`, ids whatever
-the export has (text, bytes, integers). A column that an export does not have reads as null.
+Dates are day numbers, instants nanoseconds of whole microseconds, counts and whole amounts `int`, an amount with a
+fraction `Decimal`, ids whatever the export has (text, bytes, integers). A column that an export does not have is null.
 """
 
 import glob

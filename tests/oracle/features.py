@@ -1,10 +1,10 @@
 """The catalogue: from the rows that count to one value per feature and subject.
 
-A value is a number, or `NONE` (no opportunity: nothing was due) or `UNKNOWN` (not told). `where` says which rows of the
-window are opportunities; of those, rows whose `of` is null are left out of sums, means and shares.
+A value is a number, or `NONE` (no opportunity: nothing was due) or `UNKNOWN` (not told). `where` says which rows of
+the window are opportunities; of those, rows whose `of` is null are left out of sums, means and shares.
 
-Weights are integers: recency in millionths, w(m) = round(10^6 / 2^(m / half_life)), halves up, for a row m whole months old, times the
-reliability of its source in thousandths. So 10^9 is one full row.
+Weights are integers: recency in millionths, w(m) = round(10^6 / 2^(m / half_life)), halves up, for a row m whole months
+old, times the reliability of its source in thousandths. So 10^9 is one full row.
 """
 
 import tomllib
@@ -257,7 +257,9 @@ class Feature:
         whole = sum(first.values()) * sum(second.values())
         if whole == 0:
             return NONE
-        common = sum(min(first[key] * sum(second.values()), second[key] * sum(first.values())) for key in set(first) & set(second))
+        common = sum(
+            min(first[key] * sum(second.values()), second[key] * sum(first.values())) for key in set(first) & set(second)
+        )
         return quotient(common, whole)
 
     # ------------------------------------------------------------ sums over sums

@@ -1,14 +1,14 @@
 """Friends' scores: the anchored neighbour average of Friedkin and Johnsen (1990), in fixed point.
 
-With p the share a subject's other categories earn (millionths), c its confidence (thousandths) and l = influence (1 - c), o the
-strength of a tie (of 255) and v the weight of a sender (thousandths), every round takes all F from the round before:
+With p the share a subject's other categories earn (millionths), c its confidence (thousandths), l = influence (1 - c),
+o the strength of a tie (of 255) and v the weight of a sender (thousandths), every round takes all F from the one before:
 
     E_i = Σ_j o_ij v_j                        over the ties that count for i
     R_i = (κ μ + Σ_j o_ij v_j F_j) / (κ + E_i)      κ = anchor full-strength friends, μ = Σ c p / Σ c
     F_i = (1 - l_i) p_i + l_i R_i
 
-R and F are whole millionths, one rounding each; l and μ are not rounded. A tie counts where both ends are scored with a
-confidence of at least `confidence_floor`.
+R and F are whole millionths, one rounding each; l and μ are not rounded. A tie counts where both ends are scored with
+a confidence of at least `confidence_floor`.
 """
 
 import math

@@ -35,7 +35,11 @@ def write_table(table, rows, folder, layout):
     columns = {name: column["type"] for name, column in table.columns.items()}
     if not layout.keeps_empty_columns:
         required = {name for name, column in table.columns.items() if column.get("required")}
-        columns = {name: kind for name, kind in columns.items() if name in required or any(row.get(name) is not None for row in rows)}
+        columns = {
+            name: kind
+            for name, kind in columns.items()
+            if name in required or any(row.get(name) is not None for row in rows)
+        }
     whole = pa.table({name: _array(name, [row.get(name) for row in rows], kind, layout) for name, kind in columns.items()})
     if not layout.is_folder:
         path = Path(folder) / f"{table.name}.parquet"
@@ -62,7 +66,11 @@ def _taken(table, places):
 def _column_of_text(table, rows, layout):
     """A column of words without a null that the folders name instead of the files, for some Hive layouts."""
     kinds = ("choice", "currency")
-    told = [name for name, one in table.columns.items() if one["type"] in kinds and all(row.get(name) is not None for row in rows)]
+    told = [
+        name
+        for name, one in table.columns.items()
+        if one["type"] in kinds and all(row.get(name) is not None for row in rows)
+    ]
     return layout.random.choice(told) if layout.is_hive and told and rows and layout.random.random() < 0.4 else None
 
 

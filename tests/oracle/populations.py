@@ -1,5 +1,5 @@
-"""Random populations that sit on boundaries: as-of dates at month ends, instants a microsecond around the cut-offs, days around
-the windows' first, values on bin edges, versions that tie, links given twice.
+"""Random populations that sit on boundaries: as-of dates at month ends, instants a microsecond around the cut-offs,
+days around the windows' first, values on bin edges, versions that tie, links given twice.
 
     python tests/oracle/populations.py FOLDER --seed 7
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from exports import ROOT, Contract
 from parquet_files import Layout, write_table
 from populations_model import write_model
-from times import MICROSECOND, NANOSECONDS_OF_DAY, date_of, day_number, last_instant, months_before
+from times import MICROSECOND, NANOSECONDS_OF_DAY, day_number, last_instant, months_before
 
 AS_OF = [
     "2025-10-31", "2025-10-30", "2025-02-28", "2025-02-27", "2024-02-29", "2024-02-28",
@@ -92,7 +92,7 @@ class Clock:
 
 
 def write_case(folder, seed):
-    """Writes the case and returns its as-of date, knowledge cut-off and model file (or None) as the command line takes them."""
+    """Writes the case; returns its as-of date, knowledge cut-off and model (or None) as the command line takes them."""
     chance = random.Random(seed)
     shutil.rmtree(folder, ignore_errors=True)
     as_of = chance.choice(AS_OF)
@@ -100,7 +100,9 @@ def write_case(folder, seed):
     known_by = (day + 1) * NANOSECONDS_OF_DAY
     given = chance.random() < 0.4
     if given:
-        known_by += chance.choice([-MICROSECOND, 0, MICROSECOND, -3600 * 10**9, *(NANOSECONDS_OF_DAY * n for n in (-60, -20, -1, 1, 30))])
+        known_by += chance.choice(
+            [-MICROSECOND, 0, MICROSECOND, -3600 * 10**9, *(NANOSECONDS_OF_DAY * n for n in (-60, -20, -1, 1, 30))]
+        )
     population = Population(chance, Clock(chance, day, known_by))
     inputs = population.write(folder)
     (folder / "pipeline.toml").write_text(pipeline_text(inputs, population.currency))
@@ -110,12 +112,12 @@ def write_case(folder, seed):
 
 def rfc3339(instant):
     """An instant as text with microseconds."""
-    at = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(microseconds=instant // MICROSECOND)
+    at = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(microseconds=instant // MICROSECOND)
     return at.isoformat()
 
 
 def pipeline_text(inputs, currency):
-    """A pipeline file over these inputs."""
+    """A pipeline file over these inputs; its empty section `[gates]` lets everything pass."""
     lines = [
         'name = "oracle"',
         f'model = "{ROOT / "pipelines/models/standard.toml"}"',
@@ -125,7 +127,8 @@ def pipeline_text(inputs, currency):
     ]
     if "consents" not in inputs:
         lines.append('consent_statement = "everyone here agreed"')
-    return "\n".join([*lines, "[inputs]", *(f'{name} = "{place}"' for name, place in inputs.items()), ""])
+    lines += ["[inputs]", *(f'{name} = "{place}"' for name, place in inputs.items())]
+    return "\n".join([*lines, "[gates]", ""])
 
 
 class Population:
@@ -205,8 +208,19 @@ class Population:
             if name in row:
                 errors += [{name: value} for value in (-1, MOST, MOST + 1, Decimal("1.50"))]
         if "opened_on" in row:
-            errors += [{"opened_on": row["due_on"] + 1}, {"opened_on": None}, {"due_on": None}, {"balance_minor": -MOST - 1}]
-            errors += [{"product": "pawn"}, {"days_past_due": 100_001}, {"days_past_due": -1}, {"due_on": -25_568}, {"opened_on": -25_567}]
+            errors += [
+                {"opened_on": row["due_on"] + 1},
+                {"opened_on": None},
+                {"due_on": None},
+                {"balance_minor": -MOST - 1},
+            ]
+            errors += [
+                {"product": "pawn"},
+                {"days_past_due": 100_001},
+                {"days_past_due": -1},
+                {"due_on": -25_568},
+                {"opened_on": -25_567},
+            ]
         if "service" in row:
             errors += [{"account_id": "someone@example.org"}, {"service": "Water"}]
         if "status_on" in row:
@@ -226,7 +240,9 @@ class Population:
         event = start * NANOSECONDS_OF_DAY
         row |= {"known_at": chance.choice([None, event, event]), "source_id": self.source()}
         if chance.random() < 0.03:
-            row |= chance.choice([{"identity_level": 5}, {"registered_on": self.clock.end}, {"known_at": self.clock.edge()}])
+            row |= chance.choice(
+                [{"identity_level": 5}, {"registered_on": self.clock.end}, {"known_at": self.clock.edge()}]
+            )
         self.rows["subjects"].append(row)
         if chance.random() < 0.1:
             self.rows["subjects"].append(row | {"source_id": self.source()})
@@ -282,17 +298,26 @@ class Population:
     def payment(self, due, amount):
         """What was paid of a bill and when; around the cut-offs too."""
         chance = self.random
-        paid = chance.choice([None, due + chance.choice(LATE), due + chance.choice(LATE), due - 1, self.clock.as_of, self.clock.end])
+        paid = chance.choice(
+            [None, due + chance.choice(LATE), due + chance.choice(LATE), due - 1, self.clock.as_of, self.clock.end]
+        )
         if chance.random() < 0.05:
             paid = self.clock.known_by // NANOSECONDS_OF_DAY + chance.choice([-1, 0])
         part = chance.choice([0, 100, 100, 100, 110, *PERCENT])
-        return {"paid_on": paid, "amount_paid_minor": 0 if paid is None and chance.random() < 0.7 else amount * part // 100}
+        return {
+            "paid_on": paid,
+            "amount_paid_minor": 0 if paid is None and chance.random() < 0.7 else amount * part // 100,
+        }
 
     def utility_payment(self, identity, number):
         chance, due = self.random, self.clock.day()
         amount = chance.choice([0, 100, 100, 200, 300, 50])
         row = {"record_id": self.record_id(number), "subject_id": identity, "account_id": "meter", "due_on": due}
-        row |= {"service": chance.choice(["water", "rent", "other"]), "amount_due_minor": amount, "currency": self.currency}
+        row |= {
+            "service": chance.choice(["water", "rent", "other"]),
+            "amount_due_minor": amount,
+            "currency": self.currency,
+        }
         row |= {"autopay": chance.choice([None, True, False])} | self.payment(due, amount)
         self.add("utility_payments", row, last_instant(due), lambda: self.payment(due, amount))
 
@@ -304,12 +329,19 @@ class Population:
         statuses += ["cancelled_by_buyer", "cancelled_by_seller"]
         row = {"record_id": self.record_id(number), "subject_id": identity, "occurred_at": at, "amount_minor": amount}
         row |= {"currency": self.currency, "merchant_id": chance.choice([None, 1, 1, 2, 3]), "refund_of": None}
-        row |= {"category_code": chance.choice([None, "a", "a", "b", "c", "d", "e", "f"]), "status": chance.choice(statuses)}
+        row |= {
+            "category_code": chance.choice([None, "a", "a", "b", "c", "d", "e", "f"]),
+            "status": chance.choice(statuses),
+        }
         self.add("purchases", row, at, lambda: {"status": chance.choice(statuses), "amount_minor": amount + 1})
         if chance.random() < 0.15:
             parts = chance.choice([[amount], [amount + 1], [amount, 1], [max(amount // 2, 1)] * 2, [amount + 1, 1]])
             for step, part in enumerate(parts, 1):
-                refund = {"record_id": self.record_id(number + step), "refund_of": row["record_id"], "amount_minor": part}
+                refund = {
+                    "record_id": self.record_id(number + step),
+                    "refund_of": row["record_id"],
+                    "amount_minor": part,
+                }
                 then = at + chance.choice([0, 1, NANOSECONDS_OF_DAY, 10 * NANOSECONDS_OF_DAY])
                 self.add("purchases", row | refund | {"occurred_at": then}, then, lambda: {"amount_minor": 1})
 
@@ -355,12 +387,19 @@ class Population:
             elif kind < 0.17:
                 rows = [row | {"revoked_at": granted - 10**9}]
             elif kind < 0.18:
-                rows = [row | {"subject_id": "nobody" if isinstance(identity, str) else identity, "purpose": "release", "partner_id": "p"}]
+                rows = [
+                    row
+                    | {
+                        "subject_id": "nobody" if isinstance(identity, str) else identity,
+                        "purpose": "release",
+                        "partner_id": "p",
+                    }
+                ]
             self.rows["consents"] += rows
 
     def links(self):
         """Ties: about seven a subject, old enough or just not, given once, twice or in both directions, some ended."""
-        chance, clock = self.random, self.clock
+        chance, _clock = self.random, self.clock
         for _ in range(len(self.subject_ids) * chance.choice([3, 4, 8])):
             row = self.link(*chance.choices(self.subject_ids, k=2))
             self.rows["friend_links"].append(row)
@@ -373,7 +412,9 @@ class Population:
     def link(self, first, second):
         """One row of a tie."""
         chance, clock = self.random, self.clock
-        since = clock.as_of - chance.choice([89, 90, 91, 0, 180, 181, 545, 1096, chance.randrange(0, 2000), chance.randrange(91, 900)])
+        since = clock.as_of - chance.choice(
+            [89, 90, 91, 0, 180, 181, 545, 1096, chance.randrange(0, 2000), chance.randrange(91, 900)]
+        )
         row = {"subject_a": first, "subject_b": second, "since": since, "source_id": None}
         row["until"] = chance.choice([None] * 12 + [since, clock.as_of, clock.end])
         row["interactions_90d"] = chance.choice([None, None, 0, 1, 2, 5, 19, 20, 21, 1_000])

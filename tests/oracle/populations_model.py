@@ -44,9 +44,14 @@ def with_narrow_bins(text, points):
     head, tail = text.split('name = "friends_score"\nimportance = 50\n', 1)
     edges = sorted({float(edge) for edge in points})[:MOST_EDGES]
     bins = [f"{{ below = {edges[0]}, share = 0 }}"]
-    bins += [f"{{ from = {low}, below = {high}, share = {number} }}" for number, (low, high) in enumerate(zip(edges, edges[1:]), 1)]
+    bins += [
+        f"{{ from = {low}, below = {high}, share = {number} }}"
+        for number, (low, high) in enumerate(zip(edges, edges[1:], strict=False), 1)
+    ]
     bins += [f"{{ from = {edges[-1]}, share = 1000 }}"]
-    return head + 'name = "friends_score"\nimportance = 50\nbins = [' + ", ".join(bins) + "]\n" + tail[tail.index("basis") :]
+    return (
+        head + 'name = "friends_score"\nimportance = 50\nbins = [' + ", ".join(bins) + "]\n" + tail[tail.index("basis") :]
+    )
 
 
 def replaced(text, old, new):
@@ -91,28 +96,46 @@ def other_baseline(chance, text):
 
 
 def other_weights(chance, text):
-    """Weights that leave remainders, and a small business whose friends count."""
-    text = replaced(text, "35, fulfilment_capacity = 35, behaviour_preference = 20, personal_characteristics = 10, relationships = 0",
-                    "33, fulfilment_capacity = 31, behaviour_preference = 17, personal_characteristics = 10, relationships = 9")  # fmt: skip
+    """Weights that leave remainders, a small business whose friends count, and another scale."""
+    old, new = (35, 35, 20, 10, 0), (33, 31, 17, 10, 9)
+    text = replaced(text, weights_text(old), weights_text(new))
     text = replaced(text, "from = 350\n", "from = 347\n")
     return replaced(text, "[scale]\nlow = 350", "[scale]\nlow = 347")
 
 
+def weights_text(weights):
+    """A segment's weights as the standard model writes them."""
+    names = [
+        "credit_history",
+        "fulfilment_capacity",
+        "behaviour_preference",
+        "personal_characteristics",
+        "relationships",
+    ]
+    return ", ".join(f"{name} = {weight}" for name, weight in zip(names, weights, strict=True))
+
+
 def missing_shares(chance, text):
     """Shares of their own for what is missing."""
-    text = replaced(text, 'name = "late_share_12m"\nimportance = 16\n', 'name = "late_share_12m"\nimportance = 17\nnone = 451\nunknown = 333\n')
-    return replaced(text, 'name = "identity_level"\nimportance = 16\n', 'name = "identity_level"\nimportance = 13\nunknown = 7\n')
+    text = replaced(
+        text,
+        'name = "late_share_12m"\nimportance = 16\n',
+        'name = "late_share_12m"\nimportance = 17\nnone = 451\nunknown = 333\n',
+    )
+    return replaced(
+        text, 'name = "identity_level"\nimportance = 16\n', 'name = "identity_level"\nimportance = 13\nunknown = 7\n'
+    )
 
 
 def more_policies(chance, text):
-    """A second rule, over another table, below the first one's cap."""
-    rule = """
+    """A second rule, over another table, with a cap below or above that of the first."""
+    rule = f"""
 [[policy]]
 code = "P02"
 about = "Three months behind."
 source = "repayments"
 where = "days_past_due >= 90 AND amount_due_minor > 0"
-cap = 560
+cap = {chance.choice([430, 560])}
 reason = "C02"
 basis = "expert judgement"
 

@@ -33,7 +33,9 @@ class Model:
         self.categories = [category["name"] for category in self.text["category"]]
         declared = {feature["name"]: feature for feature in self.catalogue}
         factor = exact(self.text["money"]["per_unit"][currency])
-        self.features = [_Scored(feature, declared[feature["name"]], self.neutral, factor) for feature in self.text["feature"]]
+        self.features = [
+            _Scored(feature, declared[feature["name"]], self.neutral, factor) for feature in self.text["feature"]
+        ]
         self.propagation = self.text["propagation"]
         self.segments = [(one["name"], _rule(one), self._weights(one["weights"])) for one in self.text["segment"]]
         self.statuses = [(one, _rule(one)) for one in self.text["status"]]
@@ -99,7 +101,11 @@ class Model:
         """Σ importance · share / (1200 · Σ importance) of a category, 0 to 1."""
         scored = self.of_category(category)
         weight = sum(feature.importance for feature in scored)
-        return Fraction(sum(feature.importance * shares[feature.name] for feature in scored), WHOLE * weight) if weight else Fraction(0)
+        return (
+            Fraction(sum(feature.importance * shares[feature.name] for feature in scored), WHOLE * weight)
+            if weight
+            else Fraction(0)
+        )
 
     def exact_points(self, segment, shares):
         """Points by category before any rounding."""
@@ -114,13 +120,13 @@ class Model:
         """Whole points by category that add up to the score less `low`."""
         exact_points = self.exact_points(segment, shares)
         total = round(sum(exact_points.values()))
-        return dict(zip(self.categories, share_out(total, list(exact_points.values()))))
+        return dict(zip(self.categories, share_out(total, list(exact_points.values())), strict=True))
 
     def maxima(self, segment):
         """The most each category can give; they add up to the range."""
         weights = self.weights_of(segment)
         parts = [self.range * weights[name] / 100 for name in self.categories]
-        return dict(zip(self.categories, share_out(self.range, parts)))
+        return dict(zip(self.categories, share_out(self.range, parts), strict=True))
 
     def own_share(self, segment, shares):
         """The share that the categories other than relationships earn, 0 to 1: the prior of the friends' mean."""

@@ -1,6 +1,6 @@
 """What becomes of every row: not visible, quarantined, duplicate, superseded, disputed out, without consent or used.
 
-A row falls into the first class that applies, visibility first (design/contract.md, "Conservation law"). Each step below
+A row falls into the first class that applies, visibility first (the conservation law). Each step below
 takes the rows the earlier steps left and writes the fate of those it takes out.
 """
 
@@ -181,7 +181,9 @@ class _Settler:
         """The latest visible version of each subject; a tie with different content stops the run."""
         table = self.contract.tables["subjects"]
         kept = self._versions(table, self._valid("subjects"))
-        conflict = next((row for row in self.exports["subjects"] if row.broken == ("conflicting_versions", "subject_id")), None)
+        conflict = next(
+            (row for row in self.exports["subjects"] if row.broken == ("conflicting_versions", "subject_id")), None
+        )
         if conflict:
             raise Conflict(f"{conflict.file}, row {conflict.number}")
         self.settled.subjects = {row.values["subject_id"]: row for row in kept}

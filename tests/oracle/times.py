@@ -35,6 +35,16 @@ def months_before(day, months):
     return day_number(datetime.date(year, month + 1, min(date.day, last)))
 
 
+@cache
+def months_back(day, end):
+    """m such that the day lies in [end - (m + 1) months, end - m months)."""
+    date, last = date_of(day), date_of(end)
+    months = max((last.year - date.year) * 12 + last.month - date.month - 1, 0)
+    while day < months_before(end, months + 1):
+        months += 1
+    return months
+
+
 @dataclass(frozen=True)
 class Cut:
     """What a run may see: events before the end of the as-of date that were known by the knowledge cut-off.
@@ -52,7 +62,7 @@ class Cut:
         day = day_number(as_of)
         if known_by is None:
             return cls(day, (day + 1) * NANOSECONDS_OF_DAY)
-        since = known_by - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+        since = known_by - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
         return cls(day, (since // datetime.timedelta(microseconds=1)) * MICROSECOND)
 
     @property
@@ -69,20 +79,14 @@ class Cut:
         """Whether something that happened then had happened before C and by K."""
         return instant < self.instant and instant <= self.known_by
 
-    @cache
     def months_ago(self, day):
-        """m such that the day lies in [end - (m + 1) months, end - m months); 0 is the latest month."""
-        date, end = date_of(day), date_of(self.end)
-        months = max((end.year - date.year) * 12 + end.month - date.month - 1, 0)
-        while day < months_before(self.end, months + 1):
-            months += 1
-        return months
+        """Whole months back from the end of the as-of date; 0 is the latest month."""
+        return months_back(day, self.end)
 
     def weeks_ago(self, day):
         """w such that the day lies in [end - 7 (w + 1), end - 7 w)."""
         return (self.end - 1 - day) // 7
 
-    @cache
     def window_start(self, window):
         """First day of a window such as "12 months", "90 days" or "26 weeks": end - w."""
         number, unit = window.split()
