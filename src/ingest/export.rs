@@ -169,7 +169,7 @@ fn open_file(file: &ExportFile, export: &Export, bound: &mut BoundTo) -> Result<
     let (wrong, ignored) = check_columns(&export.table, &yields, &given);
     found.extend(wrong);
     let found = found.into_iter().map(|m| format!("{}: {m}", export.table.name)).collect();
-    let first = footer.metadata().row_groups().iter().find_map(|group| group.columns().first());
+    let first = footer.metadata().row_groups().iter().filter(|g| g.num_rows() > 0).find_map(|g| g.columns().first());
     let checksums = first.map_or(Ok(true), |chunk| pages::has_checksums(&handle, state.bytes, chunk))?;
     state.holds(&handle, &file.path)?;
     Ok((OpenFile { file: file.clone(), footer, yields, ignored, select, given, checksums, state }, found))

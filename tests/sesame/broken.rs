@@ -243,6 +243,18 @@ fn damaged_files_are_errors_and_never_panics() {
 }
 
 #[test]
+fn a_row_group_without_rows_is_no_error() {
+    let work = Workdir::new();
+    subjects().write(&work.path("export/subjects.parquet"));
+    repayments().write(&work.path("export/repayments/some.parquet"));
+    // Arrow's C++ writer makes a row group of no rows, whose columns say that their pages begin at byte 0.
+    std::fs::copy(repository("tests/files/no_rows.parquet"), work.path("export/repayments/none.parquet")).unwrap();
+    score(&work, &work.path("export")).expect(0);
+    let files = &work.audit("out")["conservation"]["repayments"]["files"];
+    assert_eq!((&files[0]["rows"], &files[1]["rows"]), (&0.into(), &2.into()));
+}
+
+#[test]
 fn an_empty_table_is_no_error() {
     let work = Workdir::new();
     subjects().write(&work.path("export/subjects.parquet"));

@@ -143,6 +143,22 @@ fn what_was_not_known_by_an_earlier_cut_off_does_not_count() {
     assert!(work.published("months")[name] == work.published("out")[name]);
 }
 
+#[test]
+fn an_event_known_before_it_came_stands_at_an_earlier_cut_off() {
+    let work = Workdir::new();
+    let known = ["2024-05-31"; 12];
+    subjects()
+        .date("registered_on", &[Some("2024-07-31"), None])
+        .instants("known_at", &[Some("2024-05-31"), None])
+        .write(&work.path("export/subjects.parquet"));
+    year_of_bills().instants("known_at", &known.map(Some)).write(&work.path("export/repayments.parquet"));
+    let args = ["--as-of", "2024-12-31", "--known-by", "2024-06-30"];
+    let more: Vec<&str> = args.into_iter().chain(SMALL).collect();
+    work.run(&work.path("export"), "out", &more).expect(0);
+    assert_eq!(["used", "quarantined"].map(|class| rows(&work, "out", "repayments", class)), [12, 0]);
+    assert_eq!(column(&work, "out", "registration_tenure", "personal_characteristics")[0], Some(5.0));
+}
+
 /// Gates that let all pass.
 const SMALL: [&str; 10] = [
     "--set",
