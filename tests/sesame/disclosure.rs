@@ -95,6 +95,12 @@ impl World {
             assert_eq!(number, count, "{what}");
             assert!(count == 0 || count >= self.least, "{what} shows {count}");
             self.known.learn(&in_it);
+            if count == 0 {
+                // Of nobody, every part is nobody.
+                for at in (0..in_it.len()).filter(|at| in_it[*at]) {
+                    self.known.learn(&(0..in_it.len()).map(|n| n == at).collect::<Vec<bool>>());
+                }
+            }
             self.shown += 1;
         }
     }
@@ -140,6 +146,10 @@ fn world(work: &Workdir, export: &Path, outcomes: &Path, least: u64) -> World {
             friends: friends.binary_search(&Some(id.clone())).is_ok(),
             groups: groups.get(&id).cloned().unwrap_or_else(|| vec![None, None]),
         };
+        // That nobody with the other outcome is like this one is not known to who reads the audit.
+        if let Some(bad) = atom.bad {
+            atoms.entry(Atom { bad: Some(!bad), ..atom.clone() }).or_default();
+        }
         *atoms.entry(atom).or_default() += 1;
     }
     World { atoms: atoms.into_iter().collect(), known: Known::default(), least, shown: 0 }
@@ -315,7 +325,7 @@ fn audited(work: &Workdir, case: &Case, least: u64) -> (World, Value, String) {
 /// The sample and made populations; each also with few subjects who have no score, and with few scored ones without an outcome.
 fn cases(work: &Workdir) -> Vec<Case> {
     let mut exports = vec![repository("data-samples/small")];
-    for (seed, subjects) in [("3", "120"), ("6", "400"), ("5", "2500")] {
+    for (seed, subjects) in [("3", "120"), ("4", "400"), ("6", "400"), ("5", "2500")] {
         work.sesame(["generate", &format!("e{seed}"), "--subjects", subjects, "--seed", seed, "--months", "8"])
             .expect(0);
         exports.push(work.path(&format!("e{seed}")));
