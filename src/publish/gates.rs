@@ -64,7 +64,7 @@ pub struct Measured<'a> {
     pub bands: &'a [(i64, String)],
     /// How old the newest record of each table is.
     pub ages: &'a [TableAge],
-    /// What changed in the exports since the run it is compared with; nothing when there is none.
+    /// What changed in the exports since the runs it is compared with; nothing when there is none.
     pub changes: Option<&'a [TableChange]>,
     /// The smallest count of subjects that may be told.
     pub least: u64,
@@ -270,12 +270,13 @@ fn age(ages: &[TableAge]) -> Verdict {
 
 /// Whether no table lost more rows than it may, and nothing vanished.
 fn loss(limit: f64, changes: Option<&[TableChange]>) -> Verdict {
-    let changes = changes.unwrap_or_default();
+    let (compared, changes) = (changes.is_some(), changes.unwrap_or_default());
     let vanished: Vec<String> = changes.iter().filter_map(TableChange::vanished).collect();
     let worst = changes.iter().max_by(|a, b| a.lost().total_cmp(&b.lost()));
     let found = worst.map_or(0.0, TableChange::lost);
     let message = match worst {
         _ if !vanished.is_empty() => format!("{}; see what changed in audit.html", vanished.join("; ")),
+        None if compared => "no table has fewer rows".to_owned(),
         None => "there is no earlier published run to compare with".to_owned(),
         Some(_) if found == 0.0 => "no table has fewer rows".to_owned(),
         Some(w) => {
@@ -285,7 +286,7 @@ fn loss(limit: f64, changes: Option<&[TableChange]>) -> Verdict {
     Verdict {
         gate: "max_rows_lost",
         passed: vanished.is_empty() && found <= limit,
-        measured: worst.map(|_| rounded(found, 4)),
+        measured: compared.then(|| rounded(found, 4)),
         limit,
         message,
         accepted: None,

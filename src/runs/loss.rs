@@ -47,6 +47,13 @@ impl TableChange {
         (!self.gone.is_empty()).then(|| format!("{} of {table} is gone with its rows", self.gone.join(", ")))
     }
 
+    /// Whether there is less of a table than there was for the same date: its rows may well stand in other folders, and a table
+    /// that is no input any more was taken out of the pipeline file.
+    #[must_use]
+    pub fn is_less(&self) -> bool {
+        self.files[1] > 0 && (self.rows[1] < self.rows[0] || !self.columns_gone.is_empty())
+    }
+
     /// Whether nothing changed.
     #[must_use]
     pub fn is_none(&self) -> bool {

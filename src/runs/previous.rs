@@ -76,6 +76,23 @@ pub fn find(
     Ok(None)
 }
 
+/// The input files of the run of a pipeline that was published last for a date; nothing when there is none.
+///
+/// # Errors
+/// When its manifest is damaged.
+pub fn inputs_of_date(
+    ledger: &Ledger,
+    output: &std::path::Path,
+    pipeline: &str,
+    as_of: &str,
+) -> Result<Option<Vec<Input>>> {
+    let of_date =
+        |l: &&Line| l.entry.event == Event::Published && l.entry.pipeline == pipeline && l.entry.as_of == as_of;
+    let runs = ledger.lines.iter().rev().filter(of_date).map(|l| RunFolder::of(output, &l.entry.run));
+    let Some(run) = runs.into_iter().find(|run| run.path(MANIFEST).exists()) else { return Ok(None) };
+    Ok(Some(Manifest::read(&run)?.inputs().to_vec()))
+}
+
 fn read(run: &RunFolder, line: &Line) -> Result<Previous> {
     let audit: Value = serde_json::from_str(&fs_err::read_to_string(run.path(AUDIT))?)?;
     let file = fs_err::File::open(run.path(SCORES))?.into_parts().0;

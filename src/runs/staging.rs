@@ -8,7 +8,7 @@ use super::configuration;
 use super::distributions::{DISTRIBUTIONS, Distributions};
 use super::folder::{AUDIT, PAGE, RunFolder};
 use super::ledger::{Ledger, TableSize};
-use super::loss::changes;
+use super::loss::{TableChange, changes};
 use super::manifest::{Annotations, Digest, Input, Manifest, Parameters, Subject, subject};
 use super::prepare::RunContext;
 use super::previous::{self, Previous};
@@ -90,14 +90,19 @@ pub fn stage(run: &Run, folder: &RunFolder, inputs: &[Input]) -> Result<Staged> 
     let bands = job.model.card.band.iter().map(|b| (b.get_ref().from, b.get_ref().name.clone())).collect::<Vec<_>>();
     let converged = friends.as_ref().map(|f| f.propagated.converged());
     let ages = ages(job, &findings)?;
-    let changes = previous.as_ref().map(|p| changes(&p.inputs, inputs));
+    let since = previous.as_ref().map(|p| changes(&p.inputs, inputs));
+    // A run of a date that is published already must not lose what that one read, either.
+    let published = previous::inputs_of_date(&ledger, &folder.output, &job.pipeline.settings.name, &label.as_of)?;
+    let lost =
+        published.map(|then| changes(&then, inputs).into_iter().filter(TableChange::is_less).collect::<Vec<_>>());
+    let compared = since.iter().chain(&lost).flatten().cloned().collect::<Vec<_>>();
     let measured = Measured {
         now: &now,
         before: before.as_ref(),
         converged,
         bands: &bands,
         ages: &ages,
-        changes: changes.as_deref(),
+        changes: (since.is_some() || lost.is_some()).then_some(compared.as_slice()),
         least: job.pipeline.settings.privacy.min_cell,
     };
     let mut verdicts = gates::check(&job.pipeline.settings.gates(), &measured);
@@ -117,7 +122,7 @@ pub fn stage(run: &Run, folder: &RunFolder, inputs: &[Input]) -> Result<Staged> 
         told: &told,
         distributions: &distributions,
         previous: previous.as_ref().zip(before.as_ref()),
-        changes: changes.as_deref().unwrap_or_default(),
+        changes: since.as_deref().unwrap_or_default(),
         ages: &ages,
         inputs,
         run: &folder.id,

@@ -1,7 +1,11 @@
 //! Gates: what stops a publication, what it says, and how it is overridden.
 
+use arrow::array::{AsArray, BooleanArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::TimestampMicrosecondType;
 use serde_json::Value;
 
+use crate::exports::{instant, read, write};
 use crate::workdir::{Ended, Workdir, repository};
 
 /// A population on which shares are steady, published as of 2025-09-30; October is what a gate looks at.
@@ -85,4 +89,75 @@ fn an_override_names_a_gate_and_a_reason() {
     work.run(&small, "out", &["--accept", "max_pis", "--because", "x"]).expect(2).says("did you mean `max_psi`");
     work.run(&small, "out", &["--accept", "max_psi"]).expect(2).says("--because");
     work.run(&small, "out", &["--accept", "max_psi", "--because", " "]).expect(2).says("--because TEXT");
+}
+
+/// Leaves the purchases of the last month out of the sample's last file.
+fn without_last_month(work: &Workdir) {
+    let path = work.path("export/purchases/year=2025/part-0000.parquet");
+    let purchases = read(&path);
+    let at = purchases.column_by_name("occurred_at").unwrap().as_primitive::<TimestampMicrosecondType>().clone();
+    let earlier: BooleanArray = at.iter().map(|at| at.map(|at| at < instant("2025-09-30"))).collect();
+    write(&path, &filter_record_batch(&purchases, &earlier).unwrap());
+}
+
+#[test]
+fn a_month_that_is_missing_stops_publication_over_the_whole_table_too() {
+    for earlier in ["2025-09-30", "2025-10-31"] {
+        let work = Workdir::new();
+        work.copy(&repository("data-samples/small"), "export");
+        october(&work, &["--as-of", earlier]).expect(0);
+        let before = work.published("out");
+        without_last_month(&work);
+        october(&work, &["--as-of", "2025-10-31"]).expect(1).says("gate max_rows_lost").says("purchases has");
+        assert!(work.published("out") == before, "{earlier}: something was published");
+        let because = ["--accept", "max_rows_lost", "--because", "October is delivered late"];
+        october(&work, &[&["--as-of", "2025-10-31"][..], &because].concat()).expect(0);
+    }
+}
+
+#[test]
+fn a_date_long_after_the_newest_row_is_stopped_and_one_to_come_refused() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    work.run(&small, "out", &["--as-of", "2025-12-31"])
+        .expect(1)
+        .says("gate max_age_days")
+        .says("days before the as-of date");
+    work.run(&small, "out", &["--as-of", "2150-01-31"]).expect(2).says("lies in the future").says("--allow-future");
+    let more = ["--as-of", "2150-01-31", "--allow-future"];
+    work.run(&small, "out", &more).expect(1).says("gate max_age_days");
+    assert!(work.published("out").is_empty());
+}
+
+#[test]
+fn an_export_that_is_there_twice_is_counted_and_changes_no_byte() {
+    let work = Workdir::new();
+    work.copy(&repository("data-samples/small"), "export");
+    october(&work, &[]).expect(0);
+    let part = |n: u32| work.path(&format!("export/repayments/year=2025/part-000{n}.parquet"));
+    std::fs::copy(part(0), part(1)).unwrap();
+    work.run(&work.path("export"), "twice", &[]).expect(0);
+    assert!(work.scores("out") == work.scores("twice"));
+    let counted = |output: &str| work.audit(output)["conservation"]["repayments"]["duplicate"].as_u64().unwrap();
+    assert!(counted("twice") - counted("out") > 10_000, "{} and {}", counted("out"), counted("twice"));
+}
+
+#[test]
+fn gates_that_no_file_mentions_hold_with_their_usual_limits() {
+    let work = Workdir::new();
+    let text = std::fs::read_to_string(repository("pipelines/nightly.toml")).unwrap();
+    let (start, rest) = text.split_once("[gates]").unwrap();
+    let rest = rest.split_once("\n[").map_or_else(String::new, |(_, rest)| format!("\n[{rest}"));
+    let pipelines = repository("pipelines").display().to_string();
+    let absolute = |t: String| t.replace("\"models/", &format!("\"{pipelines}/models/"));
+    let path = work.path("bare.toml");
+    std::fs::write(&path, absolute(format!("{start}{rest}"))).unwrap();
+    let mut args = work.arguments("run", &repository("data-samples/small"), "out", &["--as-of", "2025-12-31"]);
+    let at = args.iter().position(|a| a.ends_with("nightly.toml")).unwrap();
+    args[at] = path.display().to_string();
+    work.sesame(args)
+        .expect(1)
+        .says("max_rows_lost")
+        .says("gate max_age_days")
+        .says("gate max_quarantined_share passed");
 }
