@@ -15,6 +15,7 @@ use crate::contract::{Calendar, Contract, parse_day};
 use crate::features::{Plan, compile};
 use crate::pipeline::{Model, Pipeline};
 use crate::score::Scorecard;
+use crate::storage::hashes;
 
 /// A run with what it was made with.
 pub struct KeptRun {
@@ -80,14 +81,18 @@ fn last(output: &Path) -> Result<String> {
 /// The key that a run's pipeline names for the ledger.
 ///
 /// # Errors
-/// When it cannot be read.
+/// [`Mismatch`] when the pipeline is not as it was written; when the key cannot be read.
 pub fn key_of(run: &RunFolder) -> Result<Option<Key>> {
-    let read = || pipeline(run, &Manifest::read(run)?);
-    match read() {
-        Ok(pipeline) => super::output_folder::key_of(&pipeline),
-        // What cannot be read is not what was written.
-        Err(error) => Err(Mismatch(format!("run {}: {error:#}", run.id)).into()),
+    let manifest = Manifest::read(run)?;
+    let kept = manifest.subject.iter().find(|file| file.name == PIPELINE);
+    let changed = match (kept, run.path(PIPELINE)) {
+        (Some(kept), path) if path.is_file() => hashes::file(&path)? != kept.digest.blake3,
+        _ => true,
+    };
+    if changed {
+        return Err(Mismatch(format!("run {}: {PIPELINE} is missing or was changed", run.id)).into());
     }
+    super::output_folder::key_of(&pipeline(run, &manifest)?)
 }
 
 fn pipeline(run: &RunFolder, manifest: &Manifest) -> Result<Pipeline> {

@@ -29,8 +29,11 @@ fn verify(work: &Workdir, args: &[&str]) -> Ended {
 }
 
 fn flip(path: &Path) {
+    flip_at(path, std::fs::metadata(path).unwrap().len() as usize / 2);
+}
+
+fn flip_at(path: &Path, at: usize) {
     let mut bytes = std::fs::read(path).unwrap();
-    let at = bytes.len() / 2;
     bytes[at] ^= 1;
     // A new file: other names of the old one keep its bytes.
     std::fs::remove_file(path).unwrap();
@@ -67,6 +70,25 @@ fn one_flipped_byte_in_any_output_is_found_and_named() {
     verify(&work, &["--all"]).expect(1).says("as_of=2025-08-31").says("was changed after it was published");
     std::fs::remove_file(&table).unwrap();
     verify(&work, &["--all"]).expect(1).says("is missing");
+}
+
+#[test]
+fn a_kept_pipeline_is_compared_before_it_is_read() {
+    let work = Workdir::new();
+    keyed_run(&work, "2025-10-31").expect(0);
+    let run = work.path("out/runs").read_dir().unwrap().next().unwrap().unwrap().path();
+    let pipeline = run.join("configuration/pipeline.toml");
+    let before = std::fs::read_to_string(&pipeline).unwrap();
+    // A quote that opens a text, the name of the key's variable, a name of a setting.
+    for part in ["\"CNY\"", "SESAME_TEST_KEY", "as_of"] {
+        flip_at(&pipeline, before.find(part).unwrap_or_else(|| panic!("no {part} in {before}")));
+        for args in [&["latest"][..], &["--all"]] {
+            verify(&work, args).expect(1).says("configuration/pipeline.toml");
+        }
+        std::fs::write(&pipeline, &before).unwrap();
+    }
+    std::fs::remove_file(&pipeline).unwrap();
+    verify(&work, &["--all"]).expect(1).says("configuration/pipeline.toml is missing");
 }
 
 #[test]
