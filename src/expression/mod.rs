@@ -9,10 +9,12 @@
 //! aggregates.
 
 mod decimal;
+mod parse;
 mod render;
 mod scope;
 
 pub use decimal::{decimal, product};
+pub use parse::requires;
 pub use render::Expression;
 pub use scope::{ColumnKind, Scope, did_you_mean};
 

@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 use sqlparser::ast::{
     self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value,
 };
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
-use sqlparser::tokenizer::Token;
 
 use super::decimal::decimal;
+use super::parse::parsed;
 use super::scope::{ColumnKind, Scope, did_you_mean};
 use super::{Numbers, Type};
 
@@ -38,16 +36,7 @@ impl Expression {
     /// # Errors
     /// A sentence that says what is wrong and what to write instead.
     pub fn parse(text: &str, scope: &Scope, numbers: Numbers) -> Checked {
-        let mut parser = Parser::new(&GenericDialect {})
-            .with_recursion_limit(64)
-            .try_with_sql(text)
-            .map_err(|e| format!("`{text}`: {e}"))?;
-        let ast = parser.parse_expr().map_err(|e| format!("`{text}`: {e}"))?;
-        let rest = parser.peek_token();
-        if rest.token != Token::EOF {
-            return Err(format!("`{text}`: unexpected `{rest}` after the expression"));
-        }
-        Checker { scope, numbers }.check(&ast)
+        Checker { scope, numbers }.check(&parsed(text)?)
     }
 
     /// As [`Expression::parse`], for a condition.

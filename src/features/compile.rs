@@ -50,6 +50,15 @@ pub fn compile(
     Ok(findings.or(Plan { tables: reads.finish(), features, subject_columns })?)
 }
 
+/// One side of a ratio.
+struct Side {
+    sum: Expression,
+    /// Rows that count; nothing for columns of the subject.
+    rows: Option<Expression>,
+    /// Those of them whose value is known.
+    told: Option<Expression>,
+}
+
 struct Compiler<'a> {
     contract: &'a Contract,
     subject_scope: Scope,
@@ -140,18 +149,18 @@ impl Compiler<'_> {
         Expression::number(of.get_ref(), &self.subject_scope, Numbers::Integer).map_err(|m| (of.span(), m))
     }
 
-    /// A sum of a ratio's parts: the summed text, whether it had rows, and whether all its tables are given.
+    /// A sum of a ratio's parts; nothing where one of its tables is not given.
     fn side(
         &mut self,
         d: &Declaration,
         name: &str,
         parts: &[Part],
         span: &Range<usize>,
-    ) -> Result<Option<(Expression, Option<Expression>)>, Mistake> {
+    ) -> Result<Option<Side>, Mistake> {
         if parts.is_empty() {
             return Err((span.clone(), format!("`ratio` needs a `{name}`: [{{ source = …, of = … }}]")));
         }
-        let (mut sums, mut rows) = (Vec::new(), Vec::new());
+        let (mut sums, mut rows, mut told) = (Vec::new(), Vec::new(), Vec::new());
         for (n, part) in parts.iter().enumerate() {
             if part.table == "subjects" {
                 sums.push(self.subject_number(&part.of)?);
@@ -174,28 +183,29 @@ impl Compiler<'_> {
                 }),
             });
             rows.push(all);
+            told.push(some);
         }
         let add = |all: &[Expression]| combine(&all.iter().collect::<Vec<_>>(), |p| p.join(" + "));
-        let rows = if rows.is_empty() { None } else { Some(add(&rows)) };
-        Ok(Some((add(&sums), rows)))
+        let some = |all: &[Expression]| if all.is_empty() { None } else { Some(add(all)) };
+        Ok(Some(Side { sum: add(&sums), rows: some(&rows), told: some(&told) }))
     }
 
     fn ratio(&mut self, d: &Declaration, span: &Range<usize>) -> Result<(Expression, Expression), Mistake> {
         let above = self.side(d, "numerator", &d.numerator, span)?;
         let below = self.side(d, "denominator", &d.denominator, span)?;
-        let (Some((above, above_rows)), Some((below, below_rows))) = (above, below) else { return Ok(unknown()) };
+        let (Some(above), Some(below)) = (above, below) else { return Ok(unknown()) };
         let scale = match &d.scale {
             None => constant("1.0E0"),
             Some(Scale::Number(number)) => constant(&decimal(*number)),
-            Some(Scale::Rows(Rowwise::Rows)) => match &below_rows {
-                Some(rows) => double(rows),
+            Some(Scale::Rows(Rowwise::Rows)) => match &below.told {
+                Some(told) => double(told),
                 None => return Err((span.clone(), "`scale = \"rows\"` needs a denominator of rows".to_owned())),
             },
         };
-        let value = combine(&[&above, &scale, &below], |p| {
+        let value = combine(&[&above.sum, &scale, &below.sum], |p| {
             format!("CAST({} AS DOUBLE) * {} / NULLIF(CAST({} AS DOUBLE), 0.0E0)", p[0], p[1], p[2])
         });
-        let rows: Vec<&Expression> = above_rows.iter().chain(&below_rows).collect();
+        let rows: Vec<&Expression> = above.rows.iter().chain(&below.rows).collect();
         if rows.is_empty() {
             return Ok((value, constant("0")));
         }
@@ -216,6 +226,10 @@ impl Compiler<'_> {
         let of = self.of(d, table, span)?;
         // Rows that do not tell are neither opportunities nor zeros.
         let known = of.as_ref().map_or_else(|| read.clone(), |of| self.reads.known(&read, of));
+        let known = match &d.per {
+            Some(per) => self.reads.grouped(&known, per, d.condition.as_ref())?,
+            None => known,
+        };
         let filter = known.filter;
         let (rows, known_rows) = self.counted_rows(&d.name, "", &read, &known);
         let value = |reads: &mut Reads| match &of {
@@ -289,7 +303,7 @@ impl Compiler<'_> {
                     }
                 }
             }
-            _ => return self.grouped(d, &known, of.as_ref(), &known_rows, span),
+            _ => return self.grouped(d, &known, of.as_ref(), (&rows, &known_rows), span),
         })
     }
 
@@ -318,13 +332,13 @@ impl Compiler<'_> {
         (rows("rows", read.filter), rows("known", known.filter))
     }
 
-    /// The aggregates that group a subject's rows first.
+    /// The aggregates that group a subject's rows first: those of `read` are grouped, of `all` there are so many.
     fn grouped(
         &mut self,
         d: &Declaration,
         read: &Rows,
         of: Option<&Expression>,
-        rows: &Expression,
+        (all, rows): (&Expression, &Expression),
         span: &Range<usize>,
     ) -> Result<(Expression, Expression), Mistake> {
         let here = |message: &str| (span.clone(), message.to_owned());
@@ -336,11 +350,18 @@ impl Compiler<'_> {
         let value = of.map(|of| self.reads.add_value(table, of));
         let needed = || value.ok_or_else(|| here("`of` is missing"));
         let least = d.at_least.unwrap_or(1);
+        // Too few groups are none; rows of which not one tells are unknown.
         let enough = |value: &Expression| {
             let missing = combine(&[&groups], |p| format!("{} < {least}", p[0]));
+            let silent = combine(&[all, rows], |p| format!("{} > 0 AND {} = 0", p[0], p[1]));
             (
                 combine(&[&missing, value], |p| format!("CASE WHEN {} THEN NULL ELSE {} END", p[0], p[1])),
-                combine(&[&missing], |p| format!("CASE WHEN {} THEN 1 ELSE 0 END", p[0])),
+                match all == rows {
+                    true => combine(&[&missing], |p| format!("CASE WHEN {} THEN 1 ELSE 0 END", p[0])),
+                    false => combine(&[&silent, &missing], |p| {
+                        format!("CASE WHEN {} THEN 0 WHEN {} THEN 1 ELSE 0 END", p[0], p[1])
+                    }),
+                },
             )
         };
         Ok(match d.aggregate {

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::plan::{Accumulator, Grouping, RECENCY_ONE, Recency, Sum, TablePlan};
 use crate::contract::{Calendar, Contract, EventColumns, event_columns, table_scope};
-use crate::expression::{ColumnKind, Expression, Numbers, Scope, Type, did_you_mean};
+use crate::expression::{ColumnKind, Expression, Numbers, Scope, Type, did_you_mean, requires};
 use crate::ingest::decode::text_key;
 use crate::pipeline::catalogue::Declaration;
 
@@ -105,6 +105,19 @@ impl<'a> Reads<'a> {
         let condition = if of.nullable { read.condition.and(&of.known()) } else { read.condition.clone() };
         let filter = self.add_predicate(&read.table, &condition);
         Rows { table: read.table.clone(), filter, condition, months: read.months }
+    }
+
+    /// The rows that belong to a group: one whose `per` is null belongs to none. `written` is the feature's own condition.
+    pub(super) fn grouped(
+        &mut self,
+        read: &Rows,
+        per: &Spanned<String>,
+        written: Option<&Spanned<String>>,
+    ) -> Result<Rows, Mistake> {
+        let key = self.group_key(&read.table, per)?;
+        let asked = written.is_some_and(|condition| requires(condition.get_ref(), &key));
+        let key = Expression::parse(&key, &self.scopes[&read.table], Numbers::Integer).map_err(|m| (per.span(), m))?;
+        Ok(if asked { read.clone() } else { self.known(read, &key) })
     }
 
     fn window(&self, table: &str, window: &Spanned<String>) -> Result<Window, Mistake> {

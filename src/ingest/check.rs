@@ -1,5 +1,6 @@
 //! What a row must satisfy, as positions in the table instead of names.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -168,9 +169,15 @@ impl Checks {
 
     /// Adds the faults of null, range, date and order to those of form.
     pub fn faults(&self, columns: &[Vec<i64>], rows: usize, calendar: &Calendar, faults: &mut Vec<Fault>) {
+        // What stands for a value that has no form is not held against the column's range.
+        let formless: BTreeSet<(usize, usize)> = faults.iter().map(|f| (f.column, f.row)).collect();
         for (at, check) in self.columns.iter().enumerate() {
             let values = &columns[at];
-            let mut fault = |row, rule| faults.push(Fault { row, column: at, rule });
+            let mut fault = |row, rule| {
+                if formless.is_empty() || !formless.contains(&(at, row)) {
+                    faults.push(Fault { row, column: at, rule });
+                }
+            };
             if values.is_empty() {
                 if check.required {
                     (0..rows).for_each(|row| fault(row, Rule::NullValue));

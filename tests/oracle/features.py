@@ -208,7 +208,7 @@ class Feature:
     def _enough_groups(self, rows):
         """The groups' sums, with a 0 for every empty month or week if it counts; None with fewer than `at_least`."""
         sums = self._groups(rows)
-        if not sums or len(sums) < self.declared.get("at_least", 0):
+        if len(sums) < self.declared.get("at_least", 0):
             return None
         if self.declared.get("empty_periods"):
             sums += [0] * (int(self.declared["window"].split()[0]) - len(sums))
@@ -222,8 +222,8 @@ class Feature:
     def _variation(self, rows):
         """Σ |n x - S| / (n S): mean absolute deviation over the mean."""
         sums = self._enough_groups(rows)
-        if sums is None:
-            return NONE
+        if not sums:
+            return NONE if sums is None else UNKNOWN
         n, total = len(sums), sum(sums)
         if total == 0:
             return UNKNOWN
@@ -232,8 +232,8 @@ class Feature:
     def _peak(self, rows):
         """max(x) n / S."""
         sums = self._enough_groups(rows)
-        if sums is None:
-            return NONE
+        if not sums:
+            return NONE if sums is None else UNKNOWN
         return quotient(max(sums) * len(sums), sum(sums)) if sum(sums) else UNKNOWN
 
     def _span(self, rows):

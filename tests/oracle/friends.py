@@ -83,6 +83,9 @@ class Graph:
             tie.row.dropped = self._why_not(tie)
             if tie.row.dropped:
                 tie.row.fate = "dropped"
+                if tie.row.dropped == "not_counted":
+                    for row in tie.merged:
+                        row.dropped, row.fate = "not_counted", "dropped"
                 continue
             strength = strength_of(tie.interactions, self.parameters["full_interactions"])
             first, second = tie.ends
@@ -93,9 +96,9 @@ class Graph:
         return {subject: sorted(found, key=lambda one: one[:2])[:most] for subject, found in neighbours.items()}
 
     def _why_not(self, tie):
-        if self.cut.as_of - tie.since < self.parameters["min_tie_age_days"]:
-            return "too_young"
-        return None if all(end in self.counted for end in tie.ends) else "not_counted"
+        if not all(end in self.counted for end in tie.ends):
+            return "not_counted"
+        return "too_young" if self.cut.as_of - tie.since < self.parameters["min_tie_age_days"] else None
 
     def _population_mean(self):
         """μ = Σ c p / Σ c over the members that count."""

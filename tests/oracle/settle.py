@@ -18,12 +18,16 @@ ALWAYS = float("-inf")
 
 @dataclass
 class Tie:
-    """Two subjects tied: interactions are null where no row of the pair tells more than one; `row` stands for the pair."""
+    """Two subjects tied: interactions are null where no row of the pair tells of one.
+
+    `row` stands for the pair, the others are `merged` with it.
+    """
 
     ends: tuple
     since: int
     interactions: int | None
     row: object
+    merged: list
 
 
 @dataclass
@@ -130,6 +134,7 @@ class _Settler:
     def _broken_rule(self, table, row):
         """The first rule a row breaks and the column, in the order of the contract."""
         rules = [
+            ("pii_suspect", lambda column, value: column["type"] == "id" and isinstance(value, str) and "@" in value),
             ("null_value", lambda column, value: column.get("required") and value is None),
             ("unknown_subject", lambda column, value: self._is_unknown(table, column, value)),
             ("negative_amount", lambda column, value: _is_negative(column, value)),
@@ -140,7 +145,6 @@ class _Settler:
             ("unknown_choice", lambda column, value: _is(column, value, "choice") and value not in column["values"]),
             ("implausible_date", lambda column, value: _is_implausible(column, value, self.limits)),
             ("end_before_start", lambda column, value: _is_before_start(column, value, row)),
-            ("pii_suspect", lambda column, value: column["type"] == "id" and isinstance(value, str) and "@" in value),
         ]
         for rule, breaks in rules:
             for name, column in table.columns.items():
@@ -238,7 +242,7 @@ class _Settler:
     def links(self):
         """Ties: rows that are none are dropped one by one, the rest of a pair is merged.
 
-        Merged are the largest interactions, where null counts as 1 (more than 0, less than 2), and the earliest `since`.
+        Merged are the largest interactions, where null is more than 0 and less than 1, and the earliest `since`.
         """
         pairs = defaultdict(list)
         for row in self._valid("friend_links"):
@@ -251,16 +255,16 @@ class _Settler:
             for row in rows[1:]:
                 row.fate = "merged"
             told = [row.values["interactions_90d"] for row in rows]
-            largest = max(told, key=lambda value: 1.5 if value is None else value)
+            largest = max(told, key=lambda value: 0.5 if value is None else value)
             since = min(row.values["since"] for row in rows)
-            self.settled.ties.append(Tie(tuple(sorted(pair)), since, largest, rows[0]))
+            self.settled.ties.append(Tie(tuple(sorted(pair)), since, largest, rows[0], rows[1:]))
 
     def _why_no_tie(self, values):
         ends = (values["subject_a"], values["subject_b"])
-        if ends[0] == ends[1]:
-            return "self_link"
         if any(end not in self.settled.subjects for end in ends):
             return "unknown_subject"
+        if ends[0] == ends[1]:
+            return "self_link"
         if any(end not in self.settled.consents["network"] for end in ends):
             return "no_consent"
         return "ended" if values["until"] is not None else None
@@ -304,7 +308,7 @@ def _is_money(column, value):
 
 def _is_negative(column, value):
     unsigned = column["type"] == "count" or (column["type"] == "money" and not column.get("signed"))
-    return unsigned and value is not None and value < 0
+    return unsigned and not isinstance(value, Decimal) and value is not None and value < 0
 
 
 def _is_out_of_range(column, value, limits):
@@ -312,7 +316,8 @@ def _is_out_of_range(column, value, limits):
         return not 0 <= value <= 1
     if _is(column, value, "count"):
         return value > column.get("max", limits["count"])
-    return _is_money(column, value) and "min" in column and value < column["min"]
+    in_form = _is_money(column, value) and not isinstance(value, Decimal)
+    return in_form and "min" in column and value < column["min"]
 
 
 def _is_implausible(column, value, limits):

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, Int64Array, UInt64Array};
-use arrow::datatypes::Int16Type;
+use arrow::datatypes::{Float64Type, Int16Type};
 use serde_json::Value;
 
 use crate::exports::{Export, read, repayments, subjects};
@@ -123,6 +123,65 @@ fn a_sum_that_could_wrap_stops_the_run() {
     run(&work, &["--model", model.to_str().unwrap()]).expect(0);
     let model = model_with(&work, &feature("balance_minor * 1000000000000"), bins);
     run(&work, &["--model", model.to_str().unwrap()]).expect(2).says("more than integers of 64 bits hold");
+}
+
+#[test]
+fn what_a_row_does_not_tell_is_no_value_no_group_and_no_zero() {
+    let work = Workdir::new();
+    subjects().write(&work.path("export/subjects.parquet"));
+    let merchants = [Some("m1"), Some("m1"), None, None];
+    Export::new()
+        .text("record_id", ["o1", "o2", "o3", "o4"])
+        .text("subject_id", ["s1"; 4])
+        .instants("occurred_at", &[Some("2024-11-20"); 4])
+        .text_or_null("merchant_id", &merchants)
+        .long("amount_minor", [1000, 100, 100, 100])
+        .text("currency", ["CNY"; 4])
+        .text("status", ["settled"; 4])
+        .write(&work.path("export/purchases.parquet"));
+    let known = [Some(1000), Some(100), None, None];
+    Export::new()
+        .text("record_id", ["r1", "r2", "r3", "r4"])
+        .text("subject_id", ["s1"; 4])
+        .text("account_id", ["a1"; 4])
+        .text("product", ["revolving"; 4])
+        .date("due_on", &[Some("2024-11-20"); 4])
+        .long("amount_due_minor", [500; 4])
+        .long("amount_paid_minor", [500; 4])
+        .text("currency", ["CNY"; 4])
+        .column("limit_minor", Arc::new(Int64Array::from(known.to_vec())))
+        .column("balance_minor", Arc::new(Int64Array::from(vec![None; 4])))
+        .write(&work.path("export/repayments.parquet"));
+    let distinct = "aggregate = \"distinct\"\nsource = \"purchases\"\nper = \"merchant_id\"".to_owned();
+    let groups = |aggregate: &str, per: &str| {
+        format!("aggregate = \"{aggregate}\"\nsource = \"repayments\"\nof = \"balance_minor\"\nper = \"{per}\"")
+    };
+    let nowhere = "\nwhere = \"amount_minor < 0\"";
+    let none_due = "\nwhere = \"amount_due_minor < 0\"";
+    // 550 times the two limits that are told, over 1100.
+    let ratio = "aggregate = \"ratio\"\n\
+        numerator = [{ source = \"repayments\", of = \"CASE WHEN limit_minor = 1000 THEN 550 END\" }]\n\
+        denominator = [{ source = \"repayments\", of = \"limit_minor\" }]\nscale = \"rows\"";
+    let cases = [
+        (distinct.clone(), Some(1.0), false),
+        (distinct + nowhere, Some(0.0), false),
+        (groups("zero_groups", "month"), None, false),
+        (groups("zero_groups", "month") + none_due, None, true),
+        (groups("span", "account_id"), None, false),
+        (groups("peak", "account_id"), None, false),
+        (ratio.to_owned(), Some(1.0), false),
+    ];
+    for (declared, value, none) in cases {
+        let unit = if declared.contains("ratio") || declared.contains("peak") { "ratio" } else { "count" };
+        let feature = format!("name = \"told\"\nunit = \"{unit}\"\n{declared}");
+        let model = model_with(&work, &feature, "{ below = 1, share = 400 }, { from = 1, share = 500 }");
+        run(&work, &["--model", model.to_str().unwrap()]).expect(0);
+        let folder = work.path("out/runs").read_dir().unwrap().next().unwrap().unwrap().path();
+        let table = read(&folder.join("features/credit_history.parquet"));
+        let told = table.column_by_name("told").unwrap().as_primitive::<Float64Type>();
+        assert_eq!(told.is_valid(0).then(|| told.value(0)), value, "{declared}");
+        assert_eq!(table.column_by_name("told__none").unwrap().as_boolean().value(0), none, "{declared}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, TimestampNanosecondArray};
+use arrow::array::{ArrayRef, AsArray, Decimal128Array, Int32Array, Int64Array, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::Float64Type;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
@@ -306,6 +306,26 @@ fn an_instant_just_before_the_cut_off_is_before_it() {
         .write(&work.path("export/purchases.parquet"));
     run(&work, "out", &[]).expect(0);
     assert_eq!(["used", "not_visible"].map(|class| rows(&work, "out", "purchases", class)), [1, 1]);
+}
+
+#[test]
+fn a_value_without_a_form_is_named_by_that_and_not_by_its_range() {
+    let work = Workdir::new();
+    subjects().write(&work.path("export/subjects.parquet"));
+    // 1.50, and a whole number beyond 64 bits; both must be 1 or more.
+    let amounts = Decimal128Array::from(vec![150, 10_i128.pow(30)]).with_precision_and_scale(38, 2).unwrap();
+    Export::new()
+        .text("record_id", ["1", "2"])
+        .text("subject_id", ["s1", "s1"])
+        .instants("occurred_at", &[Some("2024-11-20"); 2])
+        .column("amount_minor", Arc::new(amounts))
+        .text("currency", ["CNY"; 2])
+        .text("status", ["settled"; 2])
+        .write(&work.path("export/purchases.parquet"));
+    run(&work, "out", &["--set", "gates.max_quarantined_share=1"]).expect(0);
+    let quarantined = &work.audit("out")["quarantine"]["purchases"];
+    assert_eq!([&quarantined["fractional_amount"]["rows"], &quarantined["amount_too_large"]["rows"]], [1, 1]);
+    assert!(quarantined["out_of_range"].is_null());
 }
 
 #[test]

@@ -1,0 +1,68 @@
+//! The text of an expression as a tree.
+
+use sqlparser::ast::{BinaryOperator, Expr};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token, Tokenizer};
+
+/// How deep parentheses may be nested.
+const DEEPEST: usize = 64;
+/// Words and signs of an expression: a chain of operators is as deep a tree as it is long.
+const MOST_TOKENS: usize = 2_000;
+
+/// Parses one expression and nothing after it.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub(super) fn parsed(text: &str) -> Result<Expr, String> {
+    let dialect = GenericDialect {};
+    let tokens = Tokenizer::new(&dialect, text).tokenize().map_err(|e| format!("`{text}`: {e}"))?;
+    if tokens.len() > MOST_TOKENS {
+        return Err(format!("an expression of {} words and signs; at most {MOST_TOKENS} are read", tokens.len()));
+    }
+    let mut parser = Parser::new(&dialect).with_recursion_limit(DEEPEST).with_tokens(tokens);
+    let ast = parser.parse_expr().map_err(|e| format!("`{text}`: {e}"))?;
+    let rest = parser.peek_token();
+    if rest.token != Token::EOF {
+        return Err(format!("`{text}`: unexpected `{rest}` after the expression"));
+    }
+    Ok(ast)
+}
+
+/// Whether a condition asks by itself, or among conditions joined by AND, that a column is not null.
+#[must_use]
+pub fn requires(condition: &str, column: &str) -> bool {
+    fn asks(e: &Expr, column: &str) -> bool {
+        match e {
+            Expr::Nested(inner) => asks(inner, column),
+            Expr::BinaryOp { left, op: BinaryOperator::And, right } => asks(left, column) || asks(right, column),
+            Expr::IsNotNull(inner) => matches!(&**inner, Expr::Identifier(name) if name.value == column),
+            _ => false,
+        }
+    }
+    parsed(condition).is_ok_and(|e| asks(&e, column))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Expression, Numbers, Scope};
+    use super::*;
+
+    #[test]
+    fn a_column_is_required_only_where_the_condition_cannot_hold_without_it() {
+        assert!(requires("a IS NOT NULL", "a"));
+        assert!(requires("b > 1 AND (c = 2 AND a IS NOT NULL)", "a"));
+        assert!(!requires("b > 1 OR a IS NOT NULL", "a"));
+        assert!(!requires("NOT (a IS NOT NULL)", "a"));
+        assert!(!requires("b IS NOT NULL", "a"));
+    }
+
+    #[test]
+    fn an_expression_that_is_too_long_or_too_deep_is_refused() {
+        let chain = |n: usize| vec!["1"; n].join("+");
+        let checked = |text: &str| Expression::number(text, &Scope::default(), Numbers::Integer);
+        assert!(checked(&chain(1_000)).is_ok());
+        assert!(checked(&chain(1_001)).unwrap_err().contains("at most 2000"));
+        assert!(parsed(&format!("{}a{}", "(".repeat(500), ")".repeat(500))).unwrap_err().contains("recursion"));
+    }
+}
