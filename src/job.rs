@@ -89,16 +89,17 @@ fn present(exports: &[Export]) -> BTreeSet<String> {
 ///
 /// # Errors
 /// All findings about configuration, model and inputs at once.
-pub fn load(args: &PipelineArgs) -> Result<Job> {
-    of(Pipeline::load(&args.pipeline, &args.overrides)?, args)
+pub fn load(args: &PipelineArgs, log: &Output) -> Result<Job> {
+    of(Pipeline::load(&args.pipeline, &args.overrides)?, args, log)
 }
 
 /// Checks a pipeline for the as-of date that the flags or the file give.
 ///
 /// # Errors
 /// All findings about configuration, model and inputs at once.
-pub fn of(pipeline: Pipeline, args: &PipelineArgs) -> Result<Job> {
+pub fn of(pipeline: Pipeline, args: &PipelineArgs, log: &Output) -> Result<Job> {
     let as_of = pipeline.as_of(args.as_of.as_deref())?;
+    not_in_the_future(as_of, args.allow_future, log)?;
     load_dates(pipeline, args, &[as_of])?.pop().context("no as-of date")
 }
 

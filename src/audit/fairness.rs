@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use super::Facts;
 use super::facts::hundredths;
 use super::scale::ScoreScale;
+use crate::disclosure::DECIMALS;
 use crate::disclosure::neighbours::merged;
 use crate::ingest::groups::GroupColumn;
+use crate::statistics::proportion::rounded;
 
 /// Every column of groups; null without the table.
 pub fn fairness(facts: &Facts, scale: &ScoreScale) -> Value {
@@ -67,7 +69,8 @@ fn of_column(facts: &Facts, scale: &ScoreScale, column: &GroupColumn) -> Value {
     let approvals = |group: &Group| -> Vec<Value> {
         let one = |cutoff: &i64| {
             let (share, best) = (group.share(*cutoff), best(*cutoff));
-            let ratio = (best > 0.0).then(|| share / best);
+            let ratio = (best > 0.0).then(|| rounded(share / best, DECIMALS));
+            let share = rounded(share, DECIMALS);
             json!({ "from": cutoff, "share": share, "ratio": ratio, "signal": ratio.is_some_and(|r| r < least) })
         };
         cutoffs.iter().map(one).collect()

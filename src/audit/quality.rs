@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::scale::ScoreScale;
 use crate::disclosure::neighbours::large;
-use crate::disclosure::small;
+use crate::disclosure::{DECIMALS, small};
 use crate::pipeline::model::{CATEGORIES, Card};
 use crate::statistics::calibration::Calibration;
 use crate::statistics::proportion::{rounded, wilson};
@@ -194,15 +194,15 @@ impl Judged {
                 below,
                 subjects,
                 bad,
-                bad_rate: (subjects > 0).then(|| bad as f64 / subjects as f64),
-                low: interval.map(|i| i.0),
-                high: interval.map(|i| i.1),
+                bad_rate: share(bad, subjects),
+                low: interval.map(|i| rounded(i.0, DECIMALS)),
+                high: interval.map(|i| rounded(i.1, DECIMALS)),
                 nominal_pd: pd,
             }
         };
         let told = |counts: &[u64]| large(counts, least);
         let counted = !scale.hides() && told(&of(i64::MIN, i64::MAX));
-        let decimals = if counted { 4 } else { 2 };
+        let decimals = if counted { DECIMALS } else { 2 };
         let ranking = levels.ranking()?.rounded(decimals);
         let cells: Vec<BadRate> = breakdown
             .cells
@@ -213,17 +213,18 @@ impl Judged {
         let bands = breakdown.bands.into_iter().filter(|(_, counts)| counted && told(counts));
         let bands = bands.map(|(row, counts)| rate(row.bands, row.from, row.below, &counts)).collect();
         let of_cell = |c: &BadRate| (c.from, Level { good: c.subjects - c.bad, bad: c.bad });
-        let roc = Levels::counted(cells.iter().map(of_cell)).roc();
+        let shown = |(x, y): (f64, f64)| (rounded(x, DECIMALS), rounded(y, DECIMALS));
+        let roc = Levels::counted(cells.iter().map(of_cell)).roc().into_iter().map(shown).collect();
         Some(Quality {
             horizon_days,
             subjects: counted.then_some(all.good + all.bad),
             bad: counted.then_some(all.bad),
-            bad_rate: counted.then(|| all.bad as f64 / (all.good + all.bad) as f64),
+            bad_rate: share(all.bad, all.good + all.bad).filter(|_| counted),
             ranking,
             bands,
             cells,
             roc,
-            calibration: nominal.filter(|_| counted).and_then(|n| n.calibration(&levels)).map(|c| c.rounded(4)),
+            calibration: nominal.filter(|_| counted).and_then(|n| n.calibration(&levels)).map(|c| c.rounded(DECIMALS)),
             segments: self.segments(card, who, counted, least),
             categories: if counted { self.categories() } else { Vec::new() },
         })
@@ -246,14 +247,14 @@ impl Judged {
                 let rows: Vec<usize> =
                     (0..self.len()).filter(|n| told[segment] && usize::from(self.segments[*n]) == segment).collect();
                 let ranking = |scores: &[i64]| {
-                    Levels::of(rows.iter().map(|n| (scores[*n], self.bad[*n]))).ranking().map(|r| r.rounded(4))
+                    Levels::of(rows.iter().map(|n| (scores[*n], self.bad[*n]))).ranking().map(|r| r.rounded(DECIMALS))
                 };
                 let alone = |c: usize| (CATEGORIES[c], ranking(&self.points[c]).map(|r| r.auc));
                 SegmentQuality {
                     segment: name,
                     subjects: told[segment].then_some(good + bad),
                     bad: told[segment].then_some(bad),
-                    bad_rate: (told[segment] && good + bad > 0).then(|| bad as f64 / (good + bad) as f64),
+                    bad_rate: share(bad, good + bad).filter(|_| told[segment]),
                     ranking: ranking(&self.scores),
                     categories: (0..CATEGORIES.len()).map(alone).collect(),
                 }
@@ -267,13 +268,18 @@ impl Judged {
                 self.scores.iter().zip(&self.points[n]).map(|(score, points)| score - points).collect();
             CategoryQuality {
                 category,
-                alone: self.levels(&self.points[n]).ranking().map(|r| r.rounded(4)),
-                without: self.levels(&rest).ranking().map(|r| r.rounded(4)),
-                adds: difference(&self.scores, &rest, &self.bad).map(|d| d.rounded(4)),
+                alone: self.levels(&self.points[n]).ranking().map(|r| r.rounded(DECIMALS)),
+                without: self.levels(&rest).ranking().map(|r| r.rounded(DECIMALS)),
+                adds: difference(&self.scores, &rest, &self.bad).map(|d| d.rounded(DECIMALS)),
             }
         };
         CATEGORIES.iter().enumerate().map(one).collect()
     }
+}
+
+/// A share as it is shown; nothing of none.
+fn share(part: u64, all: u64) -> Option<f64> {
+    (all > 0).then(|| rounded(part as f64 / all as f64, DECIMALS))
 }
 
 /// The segments whose good and bad subjects may be told: none of what a segment is divided into is small, and what is not told is

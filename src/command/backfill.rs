@@ -19,7 +19,7 @@ use crate::runs::identity::{Identity, Standing, identify, published};
 use crate::runs::inputs::Memory;
 use crate::runs::ledger::Ledger;
 use crate::runs::metrics::{self, Outcome};
-use crate::runs::output_folder::{OutputFolder, output_of};
+use crate::runs::output_folder::{OutputFolder, key_of, output_of};
 use crate::runs::prepare::{RunContext, stages};
 use crate::runs::publication::table_path;
 use crate::runs::run::{Ended, Run};
@@ -54,7 +54,8 @@ fn dates(args: &BackfillArgs, pipeline: &Pipeline, started: Instant, output: &Ou
     // The model names the backfill, so it is read before the dates are known.
     let first = load_dates(pipeline.clone(), given, &[range.0])?.pop().context("no date")?;
     let (name, model, folder) = (first.pipeline.settings.name.clone(), first.model.label(), output_of(pipeline));
-    let mut backfill = Backfill::open(&folder, &name, &model, range, given.known_by.as_deref())?;
+    let mut backfill =
+        Backfill::open(&folder, &name, &model, range, given.known_by.as_deref(), key_of(pipeline)?.as_ref())?;
     let given = PipelineArgs { known_by: backfill.known_by.clone(), ..given.clone() };
     let dates: Vec<_> = backfill.slots.iter().map(|s| s.as_of).collect();
     let jobs = load_dates(pipeline.clone(), &given, &dates)?;
@@ -71,7 +72,7 @@ fn dates(args: &BackfillArgs, pipeline: &Pipeline, started: Instant, output: &Ou
     let hashes = memory.hashes(&first.exports, output, &stop)?;
     memory.save(&folder.path, key)?;
     let wanted = choose(&mut backfill, jobs, &hashes, args.only, &context)?;
-    backfill.save(&folder.path)?;
+    backfill.save(&folder.path, key)?;
     for some in wanted.chunks(AT_ONCE) {
         let jobs: Vec<&Job> = some.iter().map(|(job, _)| job).collect();
         let made = stages_of_each(&jobs, &hashes, &context)?;
@@ -89,7 +90,7 @@ fn dates(args: &BackfillArgs, pipeline: &Pipeline, started: Instant, output: &Ou
                 output.error(&format!("{}: {because}", identity.label.as_of));
             }
             backfill.note(job.snapshot.calendar.as_of(), fate);
-            backfill.save(&folder.path)?;
+            backfill.save(&folder.path, key)?;
         }
     }
     output.line(&text(&backfill));

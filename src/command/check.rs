@@ -12,7 +12,7 @@ use crate::output::{Output, thousands};
 /// # Errors
 /// All findings at once.
 pub fn run(args: &CheckArgs, output: &Output) -> Result<ExitStatus> {
-    let job = job::load(&args.pipeline)?;
+    let job = job::load(&args.pipeline, output)?;
     for export in job.exports.iter() {
         let rows: u64 = export.files.iter().map(crate::ingest::export::OpenFile::rows).sum();
         output.line(&format!(

@@ -118,6 +118,9 @@ fn contributions(t: &mut String, title: &str, all: &[Contribution]) {
     }
     let _ = writeln!(t, "\n{title:<34} {:>10} {:>10} {:>12}", "mean", "mean size", "subjects");
     for c in all {
-        let _ = writeln!(t, "  {:<32} {:>+10.3} {:>10.3} {:>12}", c.name, c.mean, c.mean_size, count(c.subjects));
+        let hidden = || "hidden".to_owned();
+        let mean = c.mean.map_or_else(hidden, |m| format!("{m:+.2}"));
+        let size = c.mean_size.map_or_else(hidden, |s| format!("{s:.2}"));
+        let _ = writeln!(t, "  {:<32} {mean:>10} {size:>10} {:>12}", c.name, count(c.subjects));
     }
 }

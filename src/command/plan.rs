@@ -29,7 +29,7 @@ use crate::storage::hashes::Hash;
 /// # Errors
 /// All findings about the configuration at once.
 pub fn run(args: &PlanArgs, output: &Output) -> Result<ExitStatus> {
-    let job = job::load(&args.pipeline)?;
+    let job = job::load(&args.pipeline, output)?;
     if args.sql {
         output.data(&format!("{};\n", sql::features(&job.plan)))?;
     } else {

@@ -8,7 +8,8 @@ use crate::exit::ExitStatus;
 use crate::output::Output;
 use crate::report::page;
 use crate::runs::folder::{AUDIT, PAGE};
-use crate::runs::kept::find;
+use crate::runs::kept::{KeptRun, find};
+use crate::runs::output_folder::keep_private;
 use crate::storage::durable;
 
 /// Builds the page. The one in the run's folder is part of what `verify` proves, so it is never replaced by a different one.
@@ -31,6 +32,9 @@ pub fn run(args: &ReportArgs, output: &Output) -> Result<ExitStatus> {
              give --out FILE for the new one",
             target.display()
         );
+    }
+    if args.out.is_none() {
+        keep_private(KeptRun::open(run)?.pipeline.settings.output_mode);
     }
     durable::replace(&target, built.as_bytes())?;
     output.line(&format!("wrote {}", target.display()));

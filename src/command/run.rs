@@ -32,7 +32,7 @@ pub fn run(args: &RunArgs, output: &Output) -> Result<ExitStatus> {
     let started = Instant::now();
     let pipeline = Pipeline::load(&args.pipeline.pipeline, &args.pipeline.overrides)?;
     if args.plan {
-        output.data(&text(&job::of(pipeline, &args.pipeline)?, output)?)?;
+        output.data(&text(&job::of(pipeline, &args.pipeline, output)?, output)?)?;
         return Ok(ExitStatus::Success);
     }
     let told = Cell::new(false);

@@ -17,6 +17,9 @@ pub mod neighbours;
 pub mod quantiles;
 pub mod table;
 
+/// Decimals that a figure is shown to at most: an exact one is a fraction, which tells what it is of.
+pub const DECIMALS: i32 = 4;
+
 /// Whether a count is small enough to point at someone. Nobody is in an empty cell.
 #[must_use]
 pub const fn small(count: u64, least: u64) -> bool {

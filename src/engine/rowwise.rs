@@ -7,10 +7,10 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use polars::prelude::{
-    DataFrame, DataType, DslPlan, Expr, FunctionExpr, IntoLazy, LiteralValue, Operator, PlSmallStr, RoundMode, Schema,
-    UnknownKind, lit, when,
+    DataFrame, DataType, DslPlan, Expr, FunctionExpr, IntoLazy, LiteralValue, Operator, PlSmallStr, PolarsError,
+    RoundMode, Schema, UnknownKind, lit, when,
 };
 use polars::sql::SQLContext;
 
@@ -56,7 +56,8 @@ impl Rowwise {
         let mut frame = frame.lazy();
         if let Some(filter) = &self.filter {
             if let Some(risk) = &filter.risk {
-                let found = frame.clone().filter(risk.clone()).select([polars::prelude::col(row)]).collect()?;
+                let found =
+                    frame.clone().filter(risk.clone()).select([polars::prelude::col(row)]).collect().map_err(untold)?;
                 filter.refuse(&found, row)?;
             }
             frame = frame.filter(filter.value.clone());
@@ -69,7 +70,7 @@ impl Rowwise {
             .filter_map(|(at, c)| Some((PlSmallStr::from_string(format!("risk{at}")), c, c.risk.clone()?)))
             .collect();
         wanted.extend(risks.iter().map(|(name, _, risk)| risk.clone().fill_null(lit(false)).alias(name.clone())));
-        let mut found = frame.select(wanted).collect()?;
+        let mut found = frame.select(wanted).collect().map_err(untold)?;
         for (name, column, _) in risks {
             let risky = found.drop_in_place(&name)?;
             if risky.bool()?.any() {
@@ -77,6 +78,15 @@ impl Rowwise {
             }
         }
         Ok(found)
+    }
+}
+
+/// An error of the engine without the values that it repeats: they are data, and a log is none.
+fn untold(error: PolarsError) -> anyhow::Error {
+    let text = error.to_string();
+    match text.split_once(" values: [") {
+        Some((said, _)) => anyhow!("{said} values; TRY_CAST reads what does not fit as null"),
+        None => error.into(),
     }
 }
 

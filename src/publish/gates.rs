@@ -58,6 +58,8 @@ pub struct Measured<'a> {
     pub now: &'a Counts,
     /// The published run it is compared with.
     pub before: Option<&'a Counts>,
+    /// What does not hold of published runs that should have been compared with.
+    pub broken: &'a [String],
     /// Whether propagation stayed within its bound in every round; nothing when there was none.
     pub converged: Option<bool>,
     /// Where bands begin, and their names.
@@ -150,7 +152,18 @@ impl Counts {
 #[must_use]
 pub fn check(gates: &Gates, measured: &Measured) -> Vec<Verdict> {
     let now = measured.now;
-    let mut verdicts = Vec::new();
+    let mut verdicts = not_comparable(gates, measured.broken);
+    // What cannot be compared with what it should be is not let pass by a comparison with something else.
+    let gates = match measured.broken {
+        [] => gates.clone(),
+        _ => Gates {
+            max_psi: None,
+            max_quarantined_growth: None,
+            max_band_jump: None,
+            max_rows_lost: None,
+            ..gates.clone()
+        },
+    };
     let mut verdict = |gate, passed, found: Option<f64>, limit, message: String| {
         verdicts.push(Verdict { gate, passed, measured: found, limit, message, accepted: None });
     };
@@ -245,6 +258,24 @@ pub fn check(gates: &Gates, measured: &Measured) -> Vec<Verdict> {
         verdicts.push(loss(limit, measured.changes));
     }
     verdicts
+}
+
+/// The gates that compare with published runs, failed because of runs that are not as they were published.
+fn not_comparable(gates: &Gates, broken: &[String]) -> Vec<Verdict> {
+    let compare = [
+        ("max_psi", gates.max_psi),
+        ("max_quarantined_growth", gates.max_quarantined_growth),
+        ("max_band_jump", gates.max_band_jump),
+        ("max_rows_lost", gates.max_rows_lost),
+    ];
+    let failed = |(gate, limit): (&'static str, Option<f64>)| {
+        let message = format!(
+            "a run it should be compared with is not as it was published ({}); put it back from a copy",
+            broken.join("; ")
+        );
+        Some(Verdict { gate, passed: false, measured: None, limit: limit?, message, accepted: None })
+    };
+    compare.into_iter().filter(|_| !broken.is_empty()).filter_map(failed).collect()
 }
 
 /// Whether the newest record of every table is new enough.
@@ -351,6 +382,7 @@ mod tests {
         let measured = Measured {
             now,
             before: Some(before),
+            broken: &[],
             converged: Some(true),
             bands: &bands,
             ages: &[],

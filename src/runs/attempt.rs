@@ -44,6 +44,7 @@ impl Attempt<'_> {
         let output = output_of(self.pipeline);
         keep_private(self.pipeline.settings.output_mode);
         let _lock = Lock::take(&output, "a failed run")?;
+        durable::no_links(&output, &output.join("runs"))?;
         let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
         let id = format!("{}-failed-{now}", self.as_of.as_deref().unwrap_or("undated"));
         let numbered = (1..1_000).map(|n| if n == 1 { id.clone() } else { format!("{id}-{n}") });

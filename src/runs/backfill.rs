@@ -8,6 +8,8 @@ use jiff::{Span, ToSpan};
 use serde::{Deserialize, Serialize};
 
 use crate::storage::durable;
+use crate::storage::hashes::Hash;
+use crate::storage::key::Key;
 
 /// How far apart the dates are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -119,6 +121,16 @@ pub fn dates(from: Date, to: Date, every: Every) -> Result<Vec<Date>> {
     Ok(dates)
 }
 
+/// The file of a backfill.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    backfill: Backfill,
+    /// The keyed hash of the rest, where the ledger has a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mac: Option<Hash>,
+}
+
 impl Backfill {
     /// Where the state of a backfill is kept.
     fn path(output: &Path, pipeline: &str, model: &str, from: Date, to: Date, every: Every) -> PathBuf {
@@ -142,6 +154,7 @@ impl Backfill {
         model: &str,
         (from, to, every): (Date, Date, Every),
         known_by: Option<&str>,
+        key: Option<&Key>,
     ) -> Result<Self> {
         let path = Self::path(output, pipeline, model, from, to, every);
         if !path.exists() {
@@ -149,8 +162,14 @@ impl Backfill {
             let (pipeline, model, known_by) = (pipeline.to_owned(), model.to_owned(), known_by.map(ToOwned::to_owned));
             return Ok(Self { pipeline, model, from, to, every, known_by, slots });
         }
-        let held: Self = serde_json::from_str(&fs_err::read_to_string(&path)?)
+        let Kept { backfill: held, mac } = serde_json::from_str(&fs_err::read_to_string(&path)?)
             .with_context(|| format!("{} is no backfill; remove it to begin anew", path.display()))?;
+        if key.is_some() && mac != held.mac(key)? {
+            bail!(
+                "{} was not written with the ledger's key, or changed since; remove it to begin anew",
+                path.display()
+            );
+        }
         if known_by.is_some_and(|k| Some(k) != held.known_by.as_deref()) {
             let began = held.known_by.as_deref().unwrap_or("the end of each date");
             bail!(
@@ -165,10 +184,16 @@ impl Backfill {
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn save(&self, output: &Path) -> Result<()> {
+    pub fn save(&self, output: &Path, key: Option<&Key>) -> Result<()> {
         let path = Self::path(output, &self.pipeline, &self.model, self.from, self.to, self.every);
         durable::create_folders(path.parent().unwrap_or(output))?;
-        durable::replace(&path, (serde_json::to_string_pretty(self)? + "\n").as_bytes())
+        let kept = Kept { backfill: self.clone(), mac: self.mac(key)? };
+        durable::replace(&path, (serde_json::to_string_pretty(&kept)? + "\n").as_bytes())
+    }
+
+    fn mac(&self, key: Option<&Key>) -> Result<Option<Hash>> {
+        let text = serde_json::to_string(self)?;
+        Ok(key.map(|key| key.mac(&format!("backfill {text}"))))
     }
 
     /// Notes what became of a date.
@@ -206,13 +231,37 @@ mod tests {
     }
 
     #[test]
+    fn a_keyed_backfill_that_was_changed_does_not_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let range = (day("2025-01-31"), day("2025-03-31"), Every::Month);
+        let key = Key::of([7; 32]);
+        let open = |key: Option<&Key>| Backfill::open(folder.path(), "a", "m-1", range, None, key);
+        let backfill = open(Some(&key)).unwrap();
+        backfill.save(folder.path(), Some(&key)).unwrap();
+        assert_eq!(open(Some(&key)).unwrap(), backfill);
+        assert_eq!(open(None).unwrap(), backfill);
+        let path = folder.path().join("backfills").read_dir().unwrap().next().unwrap().unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for changed in [
+            text.replace("\"known_by\": null", "\"known_by\": \"2025-06-30\""),
+            text.replace("pending", "done\", \"run\": \"x"),
+        ] {
+            assert_ne!(changed, text);
+            std::fs::write(&path, changed).unwrap();
+            assert!(open(Some(&key)).unwrap_err().to_string().contains("was not written with the ledger's key"));
+        }
+        backfill.save(folder.path(), None).unwrap();
+        assert!(open(Some(&key)).is_err());
+    }
+
+    #[test]
     fn a_backfill_goes_on_with_the_cut_off_it_began_with() {
         let folder = tempfile::tempdir().unwrap();
         let range = (day("2025-01-31"), day("2025-03-31"), Every::Month);
-        let open = |known| Backfill::open(folder.path(), "a/b", "m-1", range, known);
+        let open = |known| Backfill::open(folder.path(), "a/b", "m-1", range, known, None);
         let mut first = open(Some("2025-06-30")).unwrap();
         first.note(day("2025-02-28"), Fate::Failed { because: "x".into() });
-        first.save(folder.path()).unwrap();
+        first.save(folder.path(), None).unwrap();
         assert_eq!(open(None).unwrap(), first);
         assert_eq!(open(None).unwrap().with(|f| matches!(f, Fate::Failed { .. })).count(), 1);
         assert!(open(Some("2025-07-01")).unwrap_err().to_string().contains("2025-06-30"));

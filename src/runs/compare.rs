@@ -22,6 +22,7 @@ use crate::pipeline::model::{CATEGORIES, RELATIONSHIPS};
 use crate::score::card::Origin;
 use crate::score::reasons::REASONS;
 use crate::stages::subjects::push_ids;
+use crate::statistics::proportion::rounded;
 
 /// Points in a cell of the histogram of moves.
 const CELL: i64 = 10;
@@ -42,10 +43,10 @@ pub struct SchemaChange {
 pub struct Contribution {
     /// The category, or feature.
     pub name: String,
-    /// Mean of the points moved, over everyone scored in both.
-    pub mean: f64,
-    /// Mean of their size.
-    pub mean_size: f64,
+    /// Mean of the points moved, over everyone scored in both; nothing where it moved few, or all but few.
+    pub mean: Option<f64>,
+    /// Mean of their size, likewise.
+    pub mean_size: Option<f64>,
     /// Subjects for whom it moved.
     pub subjects: Option<u64>,
 }
@@ -91,7 +92,7 @@ pub struct Comparison {
     pub scored: Option<u64>,
     /// Those whose score did not move.
     pub unmoved: Option<u64>,
-    /// Mean of the moves in points, B less A.
+    /// Mean of the moves in points, B less A; nothing where few moved, or all but few.
     pub mean: Option<f64>,
     /// Mean of their size.
     pub mean_size: Option<f64>,
@@ -137,9 +138,7 @@ pub fn compare(a: &KeptRun, b: &KeptRun) -> Result<Comparison> {
     let (matching, all) = (pairs.len() as u64, moves.len() as u64);
     let enough = all >= least.max(1) && part(all, matching, least).is_some();
     let of_scored = |count: u64| part(count, all, least);
-    let count = all.max(1) as f64;
-    let mean = moves.iter().sum::<i64>() as f64 / count;
-    let mean_size = moves.iter().map(|m| m.abs()).sum::<i64>() as f64 / count;
+    let total = contribution("", moves.iter().map(|m| *m as f64), &of_scored);
     let categories = if enough { categories(&one, &other, &scored, &moves, &of_scored)? } else { Vec::new() };
     let features = if enough { features(a, b, &one, &other, &scored, &of_scored)? } else { Vec::new() };
     moves.sort_unstable();
@@ -160,8 +159,8 @@ pub fn compare(a: &KeptRun, b: &KeptRun) -> Result<Comparison> {
         statuses: counted(&one, &other, &pairs, "status", &by_status, least)?.filter(|_| only.is_some()),
         scored: part(all, matching, least),
         unmoved: histogram.iter().find(|m| m.from == 0 && m.to == 0).and_then(|m| m.subjects),
-        mean: enough.then_some(mean),
-        mean_size: enough.then_some(mean_size),
+        mean: total.mean.filter(|_| enough),
+        mean_size: total.mean_size.filter(|_| enough),
         quantiles: quantiles(&moves, least)
             .into_iter()
             .filter_map(|(name, q)| Some((name.to_owned(), q.filter(|_| enough)?)))
@@ -281,8 +280,9 @@ fn contribution(name: &str, moved: impl Iterator<Item = f64>, cell: &dyn Fn(u64)
         size += points.abs();
         subjects += u64::from(points != 0.0);
     }
-    let n = n.max(1) as f64;
-    Contribution { name: name.to_owned(), mean: sum / n, mean_size: size / n, subjects: cell(subjects) }
+    let subjects = cell(subjects);
+    let mean = |sum: f64| subjects.map(|_| rounded(sum / n.max(1) as f64, 2));
+    Contribution { name: name.to_owned(), mean: mean(sum), mean_size: mean(size), subjects }
 }
 
 fn categories(
@@ -330,7 +330,8 @@ fn features(
         let of = |points: &Option<Vec<f64>>, at: usize| points.as_ref().map_or(0.0, |p| p[at]);
         found.push(contribution(name, scored.iter().map(|(i, j)| of(&pb, *j) - of(&pa, *i)), cell));
     }
-    found.sort_by(|x, y| y.mean_size.total_cmp(&x.mean_size).then_with(|| x.name.cmp(&y.name)));
+    let size = |c: &Contribution| c.mean_size.unwrap_or(-1.0);
+    found.sort_by(|x, y| size(y).total_cmp(&size(x)).then_with(|| x.name.cmp(&y.name)));
     Ok(found)
 }
 

@@ -36,6 +36,8 @@ pub struct Ledger {
     pub lines: Vec<Line>,
     /// Whether the head was one line behind, as a crash leaves it.
     pub behind: bool,
+    /// Whether a line or the head is keyed, with whatever key.
+    sealed: bool,
 }
 
 /// A line ready to be added.
@@ -60,7 +62,7 @@ impl Ledger {
             ),
             false => None,
         };
-        let mut ledger = Self { folder: output.to_owned(), text, key, lines: Vec::new(), behind: false };
+        let mut ledger = Self { folder: output.to_owned(), text, key, lines: Vec::new(), behind: false, sealed: false };
         ledger.check(head).with_context(|| format!("the ledger {} does not hold", path.display()))?;
         Ok(ledger)
     }
@@ -79,6 +81,10 @@ impl Ledger {
             if line.n != n {
                 bail!("line {n} says it is line {}", line.n);
             }
+            if !is_run_id(&line.entry.run) {
+                bail!("line {n} tells of a run whose id is no name of a folder");
+            }
+            self.sealed |= split_mac(text).is_some();
             self.check_mac(text).with_context(|| format!("line {n} (run {})", line.entry.run))?;
             last = hash(text);
             hashes.push(last.clone());
@@ -91,6 +97,7 @@ impl Ledger {
             }
             return Ok(());
         };
+        self.sealed |= head.mac.is_some();
         if let Some(key) = &self.key {
             match &head.mac {
                 Some(mac) if *mac == key.mac(&head_text(head.count, &head.last)) => {}
@@ -126,6 +133,20 @@ impl Ledger {
         self.key.is_some()
     }
 
+    /// Whether lines can be added: a keyed ledger takes none without its key, which would be the end of it.
+    ///
+    /// # Errors
+    /// When the key is missing.
+    pub fn open_to_lines(&self) -> Result<()> {
+        if self.sealed && self.key.is_none() {
+            bail!(
+                "the ledger {} is keyed and no key is given: name it in the pipeline file, [privacy] ledger_key",
+                self.folder.join(LINES).display()
+            );
+        }
+        Ok(())
+    }
+
     /// The last line about a published table.
     #[must_use]
     pub fn current(&self, table: &str) -> Option<&Line> {
@@ -155,8 +176,9 @@ impl Ledger {
     /// Writes the ledger with one more line beside the ledger.
     ///
     /// # Errors
-    /// When the disk is full.
+    /// When the disk is full, or the ledger's key is missing.
     pub fn prepare(&self, entry: Entry) -> Result<Addition> {
+        self.open_to_lines()?;
         if self.lines.is_empty() {
             // From the first line on there is always a head: one that is missing was removed.
             self.addition("", 0, NOTHING)?.head.commit()?;
@@ -201,6 +223,12 @@ impl Addition {
         super::step::step("ledger line");
         self.head.commit()
     }
+}
+
+/// Whether a text can be a run's id: the name of a folder, and no way out of the one it is in.
+fn is_run_id(text: &str) -> bool {
+    let lawful = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    !text.is_empty() && text.len() <= 255 && text.chars().all(lawful) && !text.starts_with('.')
 }
 
 fn head_text(count: u64, last: &str) -> String {

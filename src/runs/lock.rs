@@ -1,10 +1,12 @@
 //! One process at a time may publish into an output folder.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Permissions, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use fs_err::os::unix::fs::OpenOptionsExt;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Locked;
@@ -39,7 +41,11 @@ impl Lock {
         // Writing through a link would overwrite what it leads to.
         anyhow::ensure!(!path.is_symlink(), "{} is a symbolic link; remove it", path.display());
         let mut options = fs_err::OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(&path)?.into_parts().0;
+        options.read(true).write(true).create(true).truncate(false);
+        // Whoever may read the file may lock it: not even the group of the output.
+        options.mode(0o600);
+        let mut file = options.open(&path)?.into_parts().0;
+        file.set_permissions(Permissions::from_mode(0o600))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Locked(held(&mut file, output)).into()),

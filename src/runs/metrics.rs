@@ -63,7 +63,7 @@ pub fn write(output: &Path, outcome: &Outcome) -> Result<()> {
     text.gauge("last_run_duration_seconds", "How long the last run took.", format!("{:.3}", outcome.seconds));
     // A run that did not come so far leaves what is published, and so what is said of it.
     let own = outcome.of.and_then(audit);
-    if let Some(audit) = own.map_or_else(|| published(output, outcome.pipeline), |own| Ok(Some(own)))? {
+    if let Some(audit) = own.or_else(|| published(output, outcome.pipeline)) {
         of_audit(&mut text, &audit);
     }
     durable::replace(&output.join("metrics.prom"), text.text.as_bytes())
@@ -74,13 +74,13 @@ fn audit(run: &RunFolder) -> Option<Value> {
     serde_json::from_str(&fs_err::read_to_string(run.path(AUDIT)).ok()?).ok()
 }
 
-/// The audit of the run whose table was published last.
-fn published(output: &Path, pipeline: &str) -> Result<Option<Value>> {
+/// The audit of the run whose table was published last; nothing when the ledger does not hold, which is another's to report.
+fn published(output: &Path, pipeline: &str) -> Option<Value> {
     // Which one it is does not depend on the key; `verify` asks for it.
-    let ledger = Ledger::open(output, None)?;
+    let ledger = Ledger::open(output, None).ok()?;
     let mut lines =
         ledger.lines.iter().rev().filter(|l| l.entry.event == Event::Published && l.entry.pipeline == pipeline);
-    Ok(lines.find_map(|line| audit(&RunFolder::of(output, &line.entry.run))))
+    lines.find_map(|line| audit(&RunFolder::of(output, &line.entry.run)))
 }
 
 fn of_audit(text: &mut Text, audit: &Value) {

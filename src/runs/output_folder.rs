@@ -13,6 +13,10 @@ use crate::output::Output;
 use crate::pipeline::Pipeline;
 use crate::pipeline::file::OutputMode;
 use crate::stages::store::StageStore;
+use crate::storage::durable::no_links;
+
+/// The folders of an output folder.
+pub const FOLDERS: [&str; 4] = ["runs", "scores", "stages", "backfills"];
 
 /// An output folder that this process alone may write to.
 #[derive(Debug)]
@@ -62,6 +66,9 @@ impl OutputFolder {
         keep_private(pipeline.settings.output_mode);
         let lock = Lock::take(&path, command)?;
         step("locked");
+        for folder in FOLDERS {
+            no_links(&path, &path.join(folder))?;
+        }
         recover(&path, key.as_ref(), log).context("nothing was run")?;
         let stages = StageStore::of(&path, key.clone());
         stages.sweep()?;

@@ -1,6 +1,8 @@
 //! The published run that a new one is compared with.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use arrow::array::AsArray;
@@ -10,11 +12,12 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use super::compare::matched;
-use super::distributions::Distributions;
+use super::distributions::{DISTRIBUTIONS, Distributions};
 use super::folder::{AUDIT, RunFolder};
 use super::ledger::{Event, Ledger, Line};
-use super::manifest::{Input, MANIFEST, Manifest};
+use super::manifest::{Input, Manifest};
 use super::publication::SCORES;
+use super::verify::{Mismatch, kept};
 use crate::disclosure::part;
 use crate::ingest::conservation::Class;
 use crate::ingest::spine::Ids;
@@ -49,51 +52,79 @@ pub struct Previous {
     pub audit: Value,
 }
 
-/// The newest published as-of date of a pipeline before a date: by the same model where there is one, of several the one
-/// published last. Nothing when none is there any more.
-///
-/// # Errors
-/// When its table is damaged.
-pub fn find(
-    ledger: &Ledger,
-    output: &std::path::Path,
-    pipeline: &str,
-    as_of: &str,
-    model: &str,
-) -> Result<Option<Previous>> {
-    let mut earlier: Vec<&Line> = ledger
-        .lines
-        .iter()
-        .filter(|l| l.entry.event == Event::Published && l.entry.pipeline == pipeline && l.entry.as_of.as_str() < as_of)
-        .collect();
-    earlier.sort_by_key(|l| (l.entry.as_of.clone(), l.entry.model == model, l.n));
-    for line in earlier.iter().rev() {
-        let run = RunFolder::of(output, &line.entry.run);
-        if [SCORES, AUDIT, MANIFEST].iter().all(|name| run.path(name).exists()) {
-            return read(&run, line).map(Some).with_context(|| format!("the earlier run {}", run.id));
+/// The published runs of a pipeline, as far as they are as the ledger knows them.
+pub struct Earlier<'a> {
+    /// The ledger.
+    pub ledger: &'a Ledger,
+    /// The output folder.
+    pub output: &'a Path,
+    /// The pipeline.
+    pub pipeline: &'a str,
+    /// Set when a signal asks to stop.
+    pub stop: &'a AtomicBool,
+    /// What does not hold of runs that should have been compared with.
+    pub broken: Vec<String>,
+}
+
+impl Earlier<'_> {
+    /// The newest published as-of date before a date: by the same model where there is one, of several the one published last.
+    /// Nothing when none is kept any more.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn before(&mut self, as_of: &str, model: &str) -> Result<Option<Previous>> {
+        let mut earlier = self.published(&|date| date < as_of);
+        earlier.sort_by_key(|l| (l.entry.as_of.clone(), l.entry.model == model, l.n));
+        let wanted = |name: &str| [SCORES, AUDIT, DISTRIBUTIONS].contains(&name);
+        match self.newest(&earlier, &wanted)? {
+            Some((run, line, manifest)) => {
+                read(&run, line, &manifest).map(Some).with_context(|| format!("the earlier run {}", run.id))
+            }
+            None => Ok(None),
         }
     }
-    Ok(None)
+
+    /// The input files of the run that was published last for a date; nothing when there is none.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn inputs_of(&mut self, as_of: &str) -> Result<Option<Vec<Input>>> {
+        let of_date = self.published(&|date| date == as_of);
+        Ok(self.newest(&of_date, &|_| false)?.map(|(_, _, manifest)| manifest.inputs().to_vec()))
+    }
+
+    /// The lines about published runs of some dates, but for those that were removed since, as the ledger tells.
+    fn published<'l>(&self, of: &dyn Fn(&str) -> bool) -> Vec<&'l Line>
+    where
+        Self: 'l,
+    {
+        let ledger = self.ledger;
+        let is = |l: &&Line| {
+            l.entry.event == Event::Published && l.entry.pipeline == self.pipeline && of(l.entry.as_of.as_str())
+        };
+        let kept = |l: &&Line| ledger.last_of(&l.entry.run).is_some_and(|last| last.entry.event != Event::Removed);
+        ledger.lines.iter().filter(is).filter(kept).collect()
+    }
+
+    /// The last of some runs whose wanted files are as they were; notes what is not.
+    fn newest<'l>(
+        &mut self,
+        lines: &[&'l Line],
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Option<(RunFolder, &'l Line, Manifest)>> {
+        for line in lines.iter().rev() {
+            let run = RunFolder::of(self.output, &line.entry.run);
+            match kept(&run, line, self.stop, wanted) {
+                Ok(manifest) => return Ok(Some((run, line, manifest))),
+                Err(error) if error.downcast_ref::<Mismatch>().is_some() => self.broken.push(format!("{error:#}")),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
 }
 
-/// The input files of the run of a pipeline that was published last for a date; nothing when there is none.
-///
-/// # Errors
-/// When its manifest is damaged.
-pub fn inputs_of_date(
-    ledger: &Ledger,
-    output: &std::path::Path,
-    pipeline: &str,
-    as_of: &str,
-) -> Result<Option<Vec<Input>>> {
-    let of_date =
-        |l: &&Line| l.entry.event == Event::Published && l.entry.pipeline == pipeline && l.entry.as_of == as_of;
-    let runs = ledger.lines.iter().rev().filter(of_date).map(|l| RunFolder::of(output, &l.entry.run));
-    let Some(run) = runs.into_iter().find(|run| run.path(MANIFEST).exists()) else { return Ok(None) };
-    Ok(Some(Manifest::read(&run)?.inputs().to_vec()))
-}
-
-fn read(run: &RunFolder, line: &Line) -> Result<Previous> {
+fn read(run: &RunFolder, line: &Line, manifest: &Manifest) -> Result<Previous> {
     let audit: Value = serde_json::from_str(&fs_err::read_to_string(run.path(AUDIT))?)?;
     let file = fs_err::File::open(run.path(SCORES))?.into_parts().0;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
@@ -108,7 +139,7 @@ fn read(run: &RunFolder, line: &Line) -> Result<Previous> {
         by_subject: Vec::new(),
         distributions: Distributions::read(run)?,
         quarantined: quarantined(&audit)?,
-        inputs: Manifest::read(run)?.inputs().to_vec(),
+        inputs: manifest.inputs().to_vec(),
         audit,
     };
     for batch in builder.with_projection(mask).build()? {

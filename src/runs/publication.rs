@@ -12,7 +12,7 @@ use super::lineage;
 use super::manifest::{MANIFEST, Manifest};
 use super::step::step;
 use crate::contract::parse_day;
-use crate::storage::durable::{create_folders, replace, sync_folder};
+use crate::storage::durable::{create_folders, no_links, replace, sync_folder};
 use crate::storage::hashes::{self, Hash};
 
 /// The staged table in a run's folder.
@@ -88,6 +88,11 @@ pub fn finish(run: &RunFolder, entry: Entry, key: Option<Key>) -> Result<()> {
 /// When the ledger cannot be written; then the next run finishes what was announced.
 pub fn give_up(run: &RunFolder, entry: &Entry, key: Option<Key>, because: &str) -> Result<()> {
     let ledger = Ledger::open(&run.output, key)?;
+    if let Some(parent) = run.output.join(table_path(&entry.as_of, &entry.model)?).parent()
+        && fs_err::symlink_metadata(incoming(run, parent)).is_ok()
+    {
+        fs_err::remove_file(incoming(run, parent))?;
+    }
     let entry =
         Entry { event: Event::Abandoned, at: lineage::now(), because: Some(because.to_owned()), ..entry.clone() };
     ledger.prepare(entry)?.commit().context("what was announced could not be given up; the next run publishes it")
@@ -118,6 +123,7 @@ fn put(run: &RunFolder, entry: &Entry) -> Result<()> {
     }
     let table = run.output.join(place);
     let parent = table.parent().context("a published table has a folder")?;
+    no_links(&run.output, parent)?;
     create_folders(parent)?;
     let incoming = incoming(run, parent);
     if fs_err::symlink_metadata(&incoming).is_ok() {

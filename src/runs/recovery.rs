@@ -21,6 +21,7 @@ const RECORDS: usize = 50;
 /// When the ledger is missing or does not hold, a publication cannot be finished, or a folder cannot be removed.
 pub fn recover(output: &Path, key: Option<&Key>, log: &Output) -> Result<()> {
     let ledger = Ledger::open(output, key.cloned())?;
+    ledger.open_to_lines()?;
     not_lost(output, &ledger)?;
     sweep(output)?;
     if ledger.behind {

@@ -75,6 +75,7 @@ impl Run<'_> {
     pub fn make(&self) -> Result<Ended> {
         let ledger = Ledger::open(&self.context.folder.path, self.context.folder.key.clone())?;
         let folder = RunFolder::create(&self.context.folder.path, &self.identity.id, &ledger)?;
+        self.context.log.name_run(&folder.id);
         step("run folder");
         let inputs = inputs(self.job, self.hashes);
         let begun = Begun { at: lineage::now(), output: lineage::place(&folder.output) };

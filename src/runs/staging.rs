@@ -11,7 +11,7 @@ use super::ledger::{Ledger, TableSize};
 use super::loss::{TableChange, changes};
 use super::manifest::{Annotations, Digest, Input, Manifest, Parameters, Subject, subject};
 use super::prepare::RunContext;
-use super::previous::{self, Previous};
+use super::previous::{Earlier, Previous};
 use super::publication::SCORES;
 use super::run::Run;
 use super::step::step;
@@ -85,20 +85,23 @@ pub fn stage(run: &Run, folder: &RunFolder, inputs: &[Input]) -> Result<Staged> 
     step("scores written");
     let now = counts(&folder.id, &findings, &population);
     let ledger = Ledger::open(&folder.output, context.folder.key.clone())?;
-    let previous = previous::find(&ledger, &folder.output, &job.pipeline.settings.name, &label.as_of, &label.model)?;
+    let pipeline = job.pipeline.settings.name.as_str();
+    let mut earlier = Earlier { ledger: &ledger, output: &folder.output, pipeline, stop, broken: Vec::new() };
+    let previous = earlier.before(&label.as_of, &label.model)?;
     let before = previous.as_ref().map(Previous::counts);
     let bands = job.model.card.band.iter().map(|b| (b.get_ref().from, b.get_ref().name.clone())).collect::<Vec<_>>();
     let converged = friends.as_ref().map(|f| f.propagated.converged());
     let ages = ages(job, &findings)?;
     let since = previous.as_ref().map(|p| changes(&p.inputs, inputs));
     // A run of a date that is published already must not lose what that one read, either.
-    let published = previous::inputs_of_date(&ledger, &folder.output, &job.pipeline.settings.name, &label.as_of)?;
+    let published = earlier.inputs_of(&label.as_of)?;
     let lost =
         published.map(|then| changes(&then, inputs).into_iter().filter(TableChange::is_less).collect::<Vec<_>>());
     let compared = since.iter().chain(&lost).flatten().cloned().collect::<Vec<_>>();
     let measured = Measured {
         now: &now,
         before: before.as_ref(),
+        broken: &earlier.broken,
         converged,
         bands: &bands,
         ages: &ages,

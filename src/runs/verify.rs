@@ -9,10 +9,11 @@ use anyhow::{Result, bail};
 use super::folder::{LINEAGE, RunFolder, STATE, State};
 use super::ledger::{Event, Key, Ledger, Line};
 use super::manifest::{MANIFEST, Manifest};
+use super::output_folder::FOLDERS;
 use super::publication::SCORES;
 use crate::stages::key::BUILD;
 use crate::stages::store::StageStore;
-use crate::storage::durable::is_under_way;
+use crate::storage::durable::{is_under_way, no_links};
 use crate::storage::hashes;
 
 /// Something that does not hold.
@@ -61,22 +62,7 @@ pub fn run(run: &RunFolder, ledger: &Ledger, scope: Scope, say: &Say) -> Result<
     let Some(line) = ledger.of_run(&run.id) else {
         return mismatch(format!("run {}: the ledger does not know it", run.id));
     };
-    if !run.path(MANIFEST).exists() {
-        return mismatch(format!("run {}: its {MANIFEST} is missing", run.id));
-    }
-    if hashes::file(&run.path(MANIFEST))? != line.entry.manifest {
-        return mismatch(format!("run {}: its {MANIFEST} is not the one the ledger knows", run.id));
-    }
-    let manifest = Manifest::read(run)?;
-    for file in &manifest.subject {
-        let path = run.path(&file.name);
-        if !path.is_file() || path.is_symlink() {
-            return mismatch(format!("run {}: {} is missing", run.id, file.name));
-        }
-        if hashes::file_until(&path, scope.stop)? != file.digest.blake3 {
-            return mismatch(format!("run {}: {} was changed", run.id, file.name));
-        }
-    }
+    let manifest = kept(run, line, scope.stop, &|_| true)?;
     if manifest.subject.iter().find(|f| f.name == SCORES).is_none_or(|f| f.digest.blake3 != line.entry.scores) {
         return mismatch(format!("run {}: the ledger and the manifest disagree about {SCORES}", run.id));
     }
@@ -95,6 +81,30 @@ pub fn run(run: &RunFolder, ledger: &Ledger, scope: Scope, say: &Say) -> Result<
     let files = manifest.subject.len();
     say(&format!("run {}: {files} files as the manifest says, {inputs}, {program}", run.id));
     Ok(())
+}
+
+/// The manifest of a run that the ledger knows, and the files of it that are wanted, found to be as they were.
+///
+/// # Errors
+/// [`Mismatch`] with the first thing that does not hold.
+pub fn kept(run: &RunFolder, line: &Line, stop: &AtomicBool, wanted: &dyn Fn(&str) -> bool) -> Result<Manifest> {
+    if !run.path(MANIFEST).exists() {
+        return mismatch(format!("run {}: its {MANIFEST} is missing", run.id));
+    }
+    if hashes::file(&run.path(MANIFEST))? != line.entry.manifest {
+        return mismatch(format!("run {}: its {MANIFEST} is not the one the ledger knows", run.id));
+    }
+    let manifest = Manifest::read(run)?;
+    for file in manifest.subject.iter().filter(|file| wanted(&file.name)) {
+        let path = run.path(&file.name);
+        if !path.is_file() || path.is_symlink() {
+            return mismatch(format!("run {}: {} is missing", run.id, file.name));
+        }
+        if hashes::file_until(&path, stop)? != file.digest.blake3 {
+            return mismatch(format!("run {}: {} was changed", run.id, file.name));
+        }
+    }
+    Ok(manifest)
 }
 
 /// What a run's folder says of its end, which must be what the ledger says.
@@ -239,6 +249,11 @@ fn untold(run: &RunFolder, say: &Say) -> Result<()> {
 
 /// Checks that below `scores`, `runs` and `stages` there is no file that nothing tells of.
 fn nothing_else(output: &Path, ledger: &Ledger, say: &Say) -> Result<()> {
+    for folder in FOLDERS {
+        if let Err(link) = no_links(output, &output.join(folder)) {
+            return mismatch(format!("{link:#}"));
+        }
+    }
     for name in files_below(&output.join("scores"))? {
         let below = format!("scores/{name}");
         if ledger.current(&below).is_none() {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tempfile::{Builder, NamedTempFile};
 
 /// How the name of a file begins that is not in its place yet.
@@ -82,6 +82,19 @@ pub fn sweep(folder: &Path) -> Result<()> {
 /// When the folder is gone.
 pub fn sync_folder(folder: &Path) -> Result<()> {
     fs_err::File::open(folder)?.sync_all().with_context(|| format!("making {} durable", folder.display()))
+}
+
+/// Refuses a symbolic link among the folders from `root`, which may be one, down to `folder`: what is written there would land
+/// elsewhere.
+///
+/// # Errors
+/// The link.
+pub fn no_links(root: &Path, folder: &Path) -> Result<()> {
+    let linked = folder.ancestors().take_while(|f| *f != root).find(|f| f.is_symlink());
+    match linked {
+        Some(link) => bail!("{} is a symbolic link; make it a folder, or move the whole output folder", link.display()),
+        None => Ok(()),
+    }
 }
 
 /// Makes folders and their entries durable.

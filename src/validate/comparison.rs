@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::outcomes::{Outcomes, Rows};
 use super::scored::ScoredTable;
-use crate::disclosure::{part, small};
+use crate::disclosure::{DECIMALS, part, small};
 use crate::pipeline::model::CATEGORIES;
 use crate::runs::compare::matched;
 use crate::runs::kept::KeptRun;
@@ -25,7 +25,19 @@ pub struct Areas {
     pub difference: Option<Difference>,
 }
 
-/// Two runs on outcomes of one horizon.
+impl Areas {
+    fn rounded(self, decimals: i32) -> Self {
+        let ranking = |r: Option<Ranking>| r.map(|r| r.rounded(decimals));
+        Self {
+            of: self.of,
+            a: ranking(self.a),
+            b: ranking(self.b),
+            difference: self.difference.map(|d| d.rounded(decimals)),
+        }
+    }
+}
+
+/// Two runs on outcomes of one horizon. Where counts are not told, figures are coarser and parts are left out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Horizon {
     /// Days over which outcomes were observed.
@@ -103,12 +115,14 @@ pub fn compare(
             horizon_days: group[0].horizon_days,
             subjects: told.then_some(pairs.len() as u64),
             bad: told.then_some(bad),
-            scores: areas("score", &pairs, &|i| i64::from(one.scores[i]), &|j| i64::from(other.scores[j])),
-            segments: segments(a, one, other, &pairs, least),
+            scores: areas("score", &pairs, &|i| i64::from(one.scores[i]), &|j| i64::from(other.scores[j]))
+                .rounded(if told { DECIMALS } else { 2 }),
+            segments: if told { segments(a, one, other, &pairs, least) } else { Vec::new() },
             categories: CATEGORIES
                 .iter()
                 .enumerate()
-                .map(|(c, name)| areas(name, &pairs, &|i| one.points(i)[c], &|j| other.points(j)[c]))
+                .filter(|_| told)
+                .map(|(c, name)| areas(name, &pairs, &|i| one.points(i)[c], &|j| other.points(j)[c]).rounded(DECIMALS))
                 .collect(),
         });
     }
@@ -128,7 +142,9 @@ fn segments(a: &KeptRun, one: &ScoredTable, other: &ScoredTable, pairs: &[Pair],
         let good = within.len() as u64 - bad;
         let few = bad == 0 || good == 0 || small(bad, least) || small(good, least);
         let scores = |i: usize| i64::from(one.scores[i]);
-        (!few).then(|| areas(&segment.get_ref().name, &within, &scores, &|j| i64::from(other.scores[j])))
+        (!few).then(|| {
+            areas(&segment.get_ref().name, &within, &scores, &|j| i64::from(other.scores[j])).rounded(DECIMALS)
+        })
     };
     a.model.card.segment.iter().enumerate().filter_map(of).collect()
 }

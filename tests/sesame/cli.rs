@@ -50,6 +50,17 @@ fn check_and_plan_write_nothing() {
 }
 
 #[test]
+fn check_and_plan_refuse_what_run_would() {
+    let work = Workdir::new();
+    for command in ["check", "plan"] {
+        work.sesame([command, &nightly(), "--set", "inputs.subjects=\"\""])
+            .expect(2)
+            .says("`inputs.subjects` is missing");
+        work.sesame([command, &nightly(), "--as-of", "2199-01-01"]).expect(2).says("--allow-future");
+    }
+}
+
+#[test]
 fn the_contract_can_be_printed() {
     let work = Workdir::new();
     work.sesame(["schema"]).expect(0).says("subjects").says("pii_suspect");

@@ -136,10 +136,41 @@ fn json_logs_carry_the_run_the_exit_code_and_one_fact_a_field() {
     assert_eq!((last["event"].as_str(), last["exit_code"].as_u64()), (Some("ended"), Some(0)));
     assert_eq!(last["run"], with("published")[0]["run"]);
     assert!(said.iter().all(|l| !l["message"].as_str().unwrap().contains('\n')));
+    let again = lines(work.run(&small, "out", &["--log-format", "json", "--fresh"]).expect(0));
+    let from = again.iter().position(|l| l["event"] == "gate").unwrap();
+    assert!(again[from..].iter().all(|l| l["run"].as_str().unwrap().ends_with("-2")), "{again:#?}");
     let quiet = lines(work.run(&small, "out", &["--log-format", "json", "--quiet"]).expect(0));
     assert_eq!((quiet.len(), quiet[0]["exit_code"].as_u64()), (1, Some(0)));
     let failed = lines(work.run(&small, "out", &["--log-format", "json", "--as-of", "1800-01-01"]).expect(2));
     assert_eq!(failed.last().unwrap()["exit_code"], 2);
+}
+
+#[test]
+fn a_ledger_that_does_not_hold_is_told_to_monitoring_too() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    work.run(&small, "out", &[]).expect(0);
+    let ledger = std::fs::read_to_string(work.path("out/ledger.ndjson")).unwrap();
+    std::fs::write(work.path("out/ledger.ndjson"), ledger.replace("2025-10-31", "2025-10-30")).unwrap();
+    work.run(&small, "out", &["--as-of", "2025-09-30"]).expect(2).says("does not hold");
+    assert!(metrics(&work).contains("exit_code{pipeline=\"nightly\"} 2\n"));
+    assert_eq!(records(&work).len(), 1);
+}
+
+#[test]
+fn an_error_of_a_select_repeats_no_value() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    let select = "inputs.disputes.select='SELECT * REPLACE (CAST(CAST(subject_id AS BIGINT) AS VARCHAR) AS subject_id) FROM export'";
+    let ended = work.run(&small, "out", &["--set", select]).expect(2).says("disputes").says("TRY_CAST");
+    let ids = std::fs::read_to_string(one_record(&work)).unwrap();
+    for text in [ended.err, ids] {
+        assert!(text.contains("`str` to `i64`") && !text.contains("values: ["), "{text}");
+    }
+}
+
+fn one_record(work: &Workdir) -> std::path::PathBuf {
+    glob::glob(work.path("out/runs/*-failed-*/state.json").to_str().unwrap()).unwrap().next().unwrap().unwrap()
 }
 
 #[test]

@@ -195,6 +195,7 @@ fn what_is_written_is_for_its_user_or_its_group() {
         let mut seen = 0;
         for path in glob::glob(work.path(&format!("{mode}/**/*")).to_str().unwrap()).unwrap().map(Result::unwrap) {
             let found = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            let file = if path.ends_with(".lock") { 0o600 } else { file };
             assert_eq!(found, if path.is_dir() { folder } else { file }, "{}", path.display());
             seen += 1;
         }
@@ -229,6 +230,113 @@ fn the_ties_that_are_kept_do_not_tell_whose_friends_are_whose() {
         .filter(|(a, b)| kept.contains(&(*a.min(b), *a.max(b))));
     let told = true_pairs.count();
     assert!(kept.len() > 1_000 && told * 10 < kept.len(), "{told} of {} ties are told by their rows", kept.len());
+}
+
+/// Writes a ledger without a key anew, so that every hash in it holds.
+fn forge(work: &Workdir, change: impl Fn(&mut Value)) {
+    let hash = |line: &str| blake3::hash(line.as_bytes()).to_hex().to_string();
+    let text = std::fs::read_to_string(work.path("out/ledger.ndjson")).unwrap();
+    let (mut last, mut lines) = ("0".repeat(64), Vec::new());
+    for line in text.lines() {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        change(&mut line);
+        line["previous"] = last.into();
+        lines.push(line.to_string());
+        last = hash(lines.last().unwrap());
+    }
+    std::fs::write(work.path("out/ledger.ndjson"), lines.join("\n") + "\n").unwrap();
+    let head = serde_json::json!({ "count": lines.len(), "last": last, "mac": null });
+    std::fs::write(work.path("out/ledger.head.json"), head.to_string()).unwrap();
+}
+
+#[test]
+fn a_run_whose_id_leads_out_of_the_folder_is_no_run() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    work.run(&small, "out", &[]).expect(0);
+    let run = one(&work, "out/runs/*");
+    work.copy(&run, "outside");
+    std::fs::remove_file(work.path("outside/state.json")).unwrap();
+    // Announced and not published, as far as these lines tell.
+    forge(&work, |line| {
+        line["run"] = "../../outside".into();
+        line["event"] = "announced".into();
+    });
+    work.run(&small, "out", &["--as-of", "2025-09-30"]).expect(2).says("line 1 tells of a run whose id is no name");
+    assert!(!work.path("outside/state.json").exists());
+    work.sesame(["verify", "--all", "--output", "out"]).expect(1).says("no name of a folder");
+}
+
+#[test]
+fn a_keyed_ledger_takes_no_line_without_its_key() {
+    let work = Workdir::new();
+    keyed(&work, "out", &[]).expect(0);
+    let before = std::fs::read(work.path("out/ledger.ndjson")).unwrap();
+    let small = repository("data-samples/small");
+    for as_of in ["2025-10-31", "2025-11-01"] {
+        let more = ["--as-of", as_of, "--set", "inputs.disputes=\"\""];
+        work.run(&small, "out", &more).expect(2).says("no key is given").says("ledger_key");
+    }
+    assert!(std::fs::read(work.path("out/ledger.ndjson")).unwrap() == before);
+    keyed(&work, "out", &["--as-of", "2025-11-01"]).expect(0);
+    verify(&work, "out").expect(0);
+}
+
+#[test]
+fn an_earlier_run_that_was_changed_or_taken_away_stops_the_gates_that_compare_with_it() {
+    let work = Workdir::new();
+    keyed(&work, "out", &["--as-of", "2025-09-30"]).expect(0);
+    let run = one(&work, "out/runs/*");
+    for file in ["audit.json", "scores.parquet", "distributions.json", "manifest.json"] {
+        let before = std::fs::read(run.join(file)).unwrap();
+        std::fs::remove_file(run.join(file)).unwrap();
+        std::fs::write(run.join(file), [&before[..], b" "].concat()).unwrap();
+        keyed(&work, "out", &["--fresh"]).expect(1).says("max_psi").says("not as it was published").says(file);
+        std::fs::write(run.join(file), before).unwrap();
+    }
+    std::fs::rename(&run, work.path("taken")).unwrap();
+    keyed(&work, "out", &[]).expect(1).says("max_rows_lost").says("manifest.json is missing");
+    let accept = "max_psi,max_quarantined_growth,max_band_jump,max_rows_lost";
+    let accept: Vec<&str> = accept.split(',').flat_map(|gate| ["--accept", gate]).collect();
+    keyed(&work, "out", &[&accept[..], &["--because", "the disk was lost"]].concat()).expect(0);
+}
+
+#[test]
+fn what_was_given_up_leaves_nothing_beside_the_tables() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    let args = work.arguments("run", &small, "out", &[]);
+    let mut command = work.command(&args);
+    command.env("SESAME_KILL_AT", "table beside its place").stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(command.status().unwrap().code().is_none());
+    let table = one(&work, "out/runs/*/scores.parquet");
+    std::fs::remove_file(&table).unwrap();
+    std::fs::write(&table, "damaged").unwrap();
+    assert!(one(&work, "out/scores/*/*/.*.incoming").exists());
+    work.run(&small, "out", &["--as-of", "2025-09-30"]).expect(0).says("is damaged; it is not published");
+    let left = glob::glob(work.path("out/scores/**/.*.incoming").to_str().unwrap()).unwrap().count();
+    assert_eq!(left, 0);
+    work.sesame(["verify", "--all", "--output", "out"]).expect(0);
+}
+
+#[test]
+fn a_link_in_the_place_of_a_folder_is_refused() {
+    for folder in ["runs", "scores", "stages", "backfills"] {
+        let work = Workdir::new();
+        std::fs::create_dir(work.path("elsewhere")).unwrap();
+        std::fs::create_dir(work.path("out")).unwrap();
+        std::os::unix::fs::symlink(work.path("elsewhere"), work.path("out").join(folder)).unwrap();
+        let small = repository("data-samples/small");
+        work.run(&small, "out", &[]).expect(2).says(folder).says("is a symbolic link");
+        let found = std::fs::read_dir(work.path("elsewhere")).unwrap().count();
+        assert_eq!(found, 0, "{folder}");
+    }
+    let work = Workdir::new();
+    std::fs::create_dir_all(work.path("out/scores")).unwrap();
+    std::fs::create_dir(work.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(work.path("elsewhere"), work.path("out/scores/as_of=2025-10-31")).unwrap();
+    work.run(&repository("data-samples/small"), "out", &[]).expect(2).says("is a symbolic link");
+    assert_eq!(std::fs::read_dir(work.path("elsewhere")).unwrap().count(), 0);
 }
 
 #[test]

@@ -19,8 +19,8 @@ use crate::workdir::{Workdir, inputs, repository};
 
 fn compare(pipeline: &[String], export_subjects: usize) {
     let Command::Run(args) = Cli::try_parse_from(pipeline).unwrap().command else { panic!("not a run") };
-    let job = job::load(&args.pipeline).unwrap();
     let (budget, stop, output) = (Budget::new(1 << 30), AtomicBool::new(false), Output::new(true, LogFormat::Text));
+    let job = job::load(&args.pipeline, &output).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let snapshots = [job.snapshot.clone()];
     let pass = job.pass(&snapshots, &budget, scratch.path(), &stop, &output);
