@@ -9,11 +9,10 @@ use crate::cli::CleanArgs;
 use crate::exit::ExitStatus;
 use crate::output::{Output, thousands};
 use crate::pipeline::Pipeline;
-use crate::runs::folder::{RunFolder, State};
-use crate::runs::ledger::{Entry, Event, Ledger};
-use crate::runs::lineage::now;
+use crate::runs::folder::{RunFolder, STATE};
+use crate::runs::ledger::Ledger;
 use crate::runs::output_folder::{OutputFolder, key_of, output_of};
-use crate::runs::step::step;
+use crate::runs::removal;
 use crate::stages::store::StageStore;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -23,7 +22,7 @@ struct Old {
     what: String,
     folder: PathBuf,
     /// The run whose folder it is.
-    run: Option<String>,
+    run: Option<RunFolder>,
 }
 
 /// Removes stages and runs that have not been needed for so long; without `--yes` it only says which.
@@ -52,10 +51,10 @@ pub fn run(args: &CleanArgs, output: &Output) -> Result<ExitStatus> {
         return Ok(ExitStatus::Success);
     };
     for one in &old {
-        if let Some(run) = &one.run {
-            note_removal(&locked, run)?;
+        match &one.run {
+            Some(run) => removal::remove(run, locked.key.clone())?,
+            None => fs_err::remove_dir_all(&one.folder)?,
         }
-        fs_err::remove_dir_all(&one.folder)?;
     }
     output.line(&format!("{} folder(s), {} bytes removed", old.len(), thousands(bytes)));
     Ok(ExitStatus::Success)
@@ -72,25 +71,11 @@ fn old(args: &CleanArgs, output: &Path, stages: &StageStore, ledger: &Ledger) ->
     }
     let Some(days) = args.runs_older_than else { return Ok(old) };
     for run in RunFolder::all(output)? {
-        let line = ledger.of_run(&run.id);
-        let current = line.is_some_and(|l| ledger.current(&l.entry.table).is_some_and(|c| c.entry.run == run.id));
-        // What the ledger does not tell of goes when it is the record of a run that came to nothing.
-        let ended = line.is_some() || matches!(run.state(), Some(State::Failed { .. } | State::Interrupted));
-        if ended && !current && age(&run.path("state.json")) >= DAY * days {
-            let told = line.map(|_| run.id.clone());
-            old.push(Old { what: format!("run {}", run.id), folder: run.folder, run: told });
+        if removal::is_needless(&run, ledger) && age(&run.path(STATE)) >= DAY * days {
+            old.push(Old { what: format!("run {}", run.id), folder: run.folder.clone(), run: Some(run) });
         }
     }
     Ok(old)
-}
-
-/// The ledger tells of a removal before it happens, so that a missing folder is never taken for tampering.
-fn note_removal(folder: &OutputFolder, run: &str) -> Result<()> {
-    let ledger = Ledger::open(&folder.path, folder.key.clone())?;
-    let Some(line) = ledger.of_run(run) else { return Ok(()) };
-    ledger.prepare(Entry { at: now(), event: Event::Removed, replaces: None, ..line.entry.clone() })?.commit()?;
-    step("removal noted");
-    Ok(())
 }
 
 /// How long ago a file was changed; not at all when the clock says it will be.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::ledger::{Entry, Ledger};
-use crate::storage::durable;
+use crate::storage::{disk, durable};
 
 /// The audit for programs.
 pub const AUDIT: &str = "audit.json";
@@ -137,12 +137,20 @@ impl RunFolder {
         for name in self.names()?.iter().filter(|name| ![STATE, LINEAGE].contains(&name.as_str())) {
             let path = self.path(name);
             if fs_err::symlink_metadata(&path)?.is_dir() {
-                fs_err::remove_dir_all(&path)?
+                disk::remove_folder(&path, STATE)?
             } else {
-                fs_err::remove_file(&path)?
+                disk::remove_file(&path)?
             }
         }
         Ok(())
+    }
+
+    /// Removes the folder; its state goes last, so that what a crash leaves of it is still known for what it is.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        Ok(disk::remove_folder(&self.folder, STATE)?)
     }
 
     /// Says where the run stands.
@@ -160,8 +168,8 @@ impl RunFolder {
     pub fn take(&self, file: &Path, name: &str) -> Result<()> {
         let place = self.path(name);
         fs_err::create_dir_all(place.parent().context("a file has a folder")?)?;
-        if fs_err::hard_link(file, &place).is_err() {
-            fs_err::copy(file, &place)?;
+        if disk::hard_link(file, &place).is_err() {
+            disk::copy(file, &place)?;
         }
         Ok(())
     }

@@ -179,6 +179,10 @@ impl Ledger {
     /// When the disk is full, or the ledger's key is missing.
     pub fn prepare(&self, entry: Entry) -> Result<Addition> {
         self.open_to_lines()?;
+        if self.behind {
+            // Two lines past the head are no crash's.
+            self.mend()?;
+        }
         if self.lines.is_empty() {
             // From the first line on there is always a head: one that is missing was removed.
             self.addition("", 0, NOTHING)?.head.commit()?;

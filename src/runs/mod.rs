@@ -23,8 +23,11 @@ pub mod metrics;
 pub mod output_folder;
 pub mod prepare;
 pub mod previous;
+#[cfg(test)]
+mod protocol_model;
 pub mod publication;
 pub mod recovery;
+pub mod removal;
 pub mod run;
 pub mod staging;
 pub mod step;

@@ -12,8 +12,12 @@ use super::lineage;
 use super::manifest::{MANIFEST, Manifest};
 use super::step::step;
 use crate::contract::parse_day;
+use crate::storage::disk;
 use crate::storage::durable::{create_folders, no_links, replace, sync_folder};
 use crate::storage::hashes::{self, Hash};
+
+/// Said where a publication failed and that could not be noted.
+const NOT_GIVEN_UP: &str = "what was announced could not be given up; the next run publishes it";
 
 /// The staged table in a run's folder.
 pub const SCORES: &str = "scores.parquet";
@@ -46,17 +50,21 @@ pub fn conclude(run: &RunFolder, mut entry: Entry, key: Option<Key>) -> Result<(
     entry.replaces = ledger
         .current(&entry.table)
         .map(|line| TableOf { run: line.entry.run.clone(), scores: line.entry.scores.clone() });
-    ledger.prepare(Entry { event: Event::Announced, ..entry.clone() })?.commit()?;
+    let announced = ledger.prepare(Entry { event: Event::Announced, ..entry.clone() })?.commit();
     step("announced");
-    let result = finish(run, entry.clone(), key.clone());
+    let result = announced.and_then(|()| finish(run, entry.clone(), key.clone()));
     if let Err(error) = &result {
-        // Readers have seen nothing yet: it is given up, so that what was reported as failed is not published later.
-        let done = Ledger::open(&run.output, key.clone()).is_ok_and(|l| l.of_run(&run.id).is_some());
-        if !done && !in_place(run, &entry)? {
-            give_up(run, &entry, key, &format!("{error:#}"))?;
-        }
+        let because = format!("{error:#}");
+        unless_done(run, &entry, key, &because).with_context(|| format!("{because}; {NOT_GIVEN_UP}"))?;
     }
     result
+}
+
+/// Gives up what was announced and failed before readers saw anything of it, so that what is reported as failed is not published later.
+fn unless_done(run: &RunFolder, entry: &Entry, key: Option<Key>, because: &str) -> Result<()> {
+    let ledger = Ledger::open(&run.output, key.clone())?;
+    let announced = ledger.last_of(&run.id).is_some_and(|line| line.entry.event == Event::Announced);
+    if announced && !in_place(run, entry)? { give_up(run, entry, key, because) } else { Ok(()) }
 }
 
 /// Whether a run's table is where it is published.
@@ -91,11 +99,11 @@ pub fn give_up(run: &RunFolder, entry: &Entry, key: Option<Key>, because: &str) 
     if let Some(parent) = run.output.join(table_path(&entry.as_of, &entry.model)?).parent()
         && fs_err::symlink_metadata(incoming(run, parent)).is_ok()
     {
-        fs_err::remove_file(incoming(run, parent))?;
+        disk::remove_file(&incoming(run, parent))?;
     }
     let entry =
         Entry { event: Event::Abandoned, at: lineage::now(), because: Some(because.to_owned()), ..entry.clone() };
-    ledger.prepare(entry)?.commit().context("what was announced could not be given up; the next run publishes it")
+    ledger.prepare(entry)?.commit()
 }
 
 /// Writes into a run's folder what the ledger says of it: its state and its lineage.
@@ -127,19 +135,19 @@ fn put(run: &RunFolder, entry: &Entry) -> Result<()> {
     create_folders(parent)?;
     let incoming = incoming(run, parent);
     if fs_err::symlink_metadata(&incoming).is_ok() {
-        fs_err::remove_file(&incoming)?;
+        disk::remove_file(&incoming)?;
     }
     let staged = run.path(SCORES);
-    if fs_err::hard_link(&staged, &incoming).is_err() {
-        fs_err::copy(&staged, &incoming)?;
-        fs_err::File::open(&incoming)?.sync_all()?;
+    if disk::hard_link(&staged, &incoming).is_err() {
+        disk::copy(&staged, &incoming)?;
+        disk::sync(&incoming)?;
     }
     ensure!(hashes::file(&incoming)? == entry.scores, "the staged table of the run {} was changed", run.id);
     step("table beside its place");
     // If both are names of one file already, the rename would leave both names.
-    fs_err::rename(&incoming, &table)?;
+    disk::rename(&incoming, &table)?;
     if incoming.exists() {
-        fs_err::remove_file(&incoming)?;
+        disk::remove_file(&incoming)?;
     }
     step("table in its place");
     sync_folder(parent)

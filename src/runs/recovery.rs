@@ -71,7 +71,7 @@ fn not_lost(output: &Path, ledger: &Ledger) -> Result<()> {
 fn told(run: &RunFolder, line: &Line, log: &Output) -> Result<()> {
     match line.entry.event {
         // The ledger tells of a removal before it happens.
-        Event::Removed => Ok(fs_err::remove_dir_all(&run.folder)?),
+        Event::Removed => run.remove(),
         Event::Published | Event::Refused => {
             let state = if line.entry.event == Event::Published { State::Published } else { State::Refused };
             if run.state() == Some(state) {
@@ -109,7 +109,7 @@ fn untold(run: &RunFolder, records: &mut Vec<RunFolder>, log: &Output) -> Result
             ));
             return Ok(());
         }
-        None if run.names()?.is_empty() => return Ok(fs_err::remove_dir_all(&run.folder)?),
+        None if run.names()?.is_empty() => return run.remove(),
         None => {
             log.warn(&format!("{} is no run's folder; it is left alone", run.folder.display()));
             return Ok(());
@@ -125,7 +125,7 @@ fn expire(mut records: Vec<RunFolder>) -> Result<()> {
     let changed = |run: &RunFolder| fs_err::metadata(run.path(STATE)).and_then(|m| m.modified()).ok();
     records.sort_by_key(|run| std::cmp::Reverse(changed(run)));
     for run in records.iter().skip(RECORDS) {
-        fs_err::remove_dir_all(&run.folder)?;
+        run.remove()?;
     }
     Ok(())
 }

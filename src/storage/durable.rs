@@ -1,12 +1,13 @@
 //! Files that survive a crash: written beside their place, made durable, and renamed into it.
 
 use std::fs::Permissions;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use tempfile::{Builder, NamedTempFile};
+
+use super::disk;
 
 /// How the name of a file begins that is not in its place yet.
 const UNDER_WAY: &str = ".sesame-";
@@ -29,8 +30,7 @@ impl Prepared {
             // As any other file, but for what the process's mask takes away.
             let mode = Permissions::from_mode(0o666);
             let mut file = Builder::new().prefix(UNDER_WAY).permissions(mode).tempfile_in(folder)?;
-            file.write_all(content)?;
-            file.as_file().sync_all()?;
+            disk::fill(&mut file, content)?;
             Ok(file)
         };
         let file = write().with_context(|| format!("writing {}; is the disk full?", place.display()))?;
@@ -43,7 +43,7 @@ impl Prepared {
     /// When the rename fails.
     pub fn commit(self) -> Result<()> {
         let Self { file, place } = self;
-        file.persist(&place).with_context(|| format!("putting {} in its place", place.display()))?;
+        disk::persist(file, &place).with_context(|| format!("putting {} in its place", place.display()))?;
         sync_folder(place.parent().unwrap_or_else(|| Path::new(".")))
     }
 }
@@ -70,7 +70,7 @@ pub fn sweep(folder: &Path) -> Result<()> {
     for entry in fs_err::read_dir(folder)? {
         let entry = entry?;
         if is_under_way(&entry.file_name().to_string_lossy()) && entry.file_type()?.is_file() {
-            fs_err::remove_file(entry.path())?;
+            disk::remove_file(&entry.path())?;
         }
     }
     Ok(())
@@ -81,7 +81,7 @@ pub fn sweep(folder: &Path) -> Result<()> {
 /// # Errors
 /// When the folder is gone.
 pub fn sync_folder(folder: &Path) -> Result<()> {
-    fs_err::File::open(folder)?.sync_all().with_context(|| format!("making {} durable", folder.display()))
+    disk::sync(folder).with_context(|| format!("making {} durable", folder.display()))
 }
 
 /// Refuses a symbolic link among the folders from `root`, which may be one, down to `folder`: what is written there would land
@@ -107,7 +107,7 @@ pub fn create_folders(folder: &Path) -> Result<()> {
     }
     if let Some(parent) = folder.parent() {
         create_folders(parent)?;
-        fs_err::create_dir_all(folder)?;
+        disk::create_folder(folder)?;
         sync_folder(parent)?;
     }
     Ok(())
