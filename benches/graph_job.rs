@@ -51,10 +51,11 @@ fn main() -> Result<()> {
     drop((all, share, confidence, places));
     clock.lap("number")?;
 
-    let job = job::load(&pipeline(&folder))?;
+    let output = Output::new(true, LogFormat::Text);
+    let job = job::load(&pipeline(&folder), &output)?;
     let parameters = Parameters { max_ties: 1_000_000, ..Parameters::new(&job.model.card.propagation) };
     let memory = std::env::var("SESAME_MEMORY").map_or(Ok(2 << 30), |m| m.parse())?;
-    let (budget, stop, output) = (Budget::new(memory), AtomicBool::new(false), Output::new(true, LogFormat::Text));
+    let (budget, stop) = (Budget::new(memory), AtomicBool::new(false));
     let scratch = tempfile::tempdir()?;
     let snapshots = [job.snapshot.clone()];
     let pass = job.pass(&snapshots, &budget, scratch.path(), &stop, &output);

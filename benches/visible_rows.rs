@@ -30,9 +30,10 @@ fn main() -> Result<()> {
     else {
         bail!("give a pipeline")
     };
-    let job = job::load(&run.pipeline)?;
+    let output = Output::new(false, LogFormat::Text);
+    let job = job::load(&run.pipeline, &output)?;
     fs_err::create_dir_all(&out)?;
-    let (budget, stop, output) = (Budget::new(512 << 20), AtomicBool::new(false), Output::new(false, LogFormat::Text));
+    let (budget, stop) = (Budget::new(512 << 20), AtomicBool::new(false));
     let snapshots = [job.snapshot.clone()];
     let pass = job.pass(&snapshots, &budget, Path::new(&out), &stop, &output);
     let ingested = pass.run(&job.present())?;

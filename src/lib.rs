@@ -40,6 +40,7 @@ pub mod publish;
 pub mod report;
 pub mod runs;
 pub mod score;
+pub mod shield;
 pub mod stages;
 pub mod statistics;
 pub mod storage;

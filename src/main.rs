@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 fn quiet_decoders() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if !sesame::ingest::shielded() {
+        if !sesame::shield::shielded() {
             usual(info);
         }
     }));

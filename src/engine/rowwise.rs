@@ -106,6 +106,14 @@ impl Checked {
 fn checked(like: &DataFrame, row: &str, text: &str) -> Result<Checked> {
     let parsed = parse(like, row, text)?;
     let schema = like.schema();
+    for node in &parsed {
+        if let Expr::Cast { dtype, .. } = node
+            && let Some(narrow @ (DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16)) =
+                dtype.as_literal()
+        {
+            bail!("`{text}`: there are no integers as narrow as {narrow}; CAST to INTEGER or BIGINT");
+        }
+    }
     let value = parsed.try_map_expr(|node| Ok(plain(node, schema)))?;
     let risk = risk(&value, schema);
     Ok(Checked { text: text.to_owned(), value, risk })

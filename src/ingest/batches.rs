@@ -13,8 +13,10 @@ use rayon::prelude::*;
 
 use super::export::{Export, OpenFile};
 use super::pages;
+use super::{CORRUPT, GIVEN_UP};
 use crate::contract::Column;
 use crate::output::Progress;
+use crate::shield::shield;
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 65_536;
@@ -132,7 +134,7 @@ fn read_group(
     }
     let mut chunks = groups[group].columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
     chunks.try_for_each(|(_, chunk)| pages::check(&handle, file.bytes(), chunk))?;
-    let mut reader = super::shield(|| {
+    let mut reader = shield(CORRUPT, || {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, file.footer.clone())
             .with_row_groups(vec![group])
             .with_batch_size(BATCH_ROWS)
@@ -141,7 +143,7 @@ fn read_group(
     })?;
     loop {
         crate::exit::check(stop)?;
-        let Some(batch) = super::shield(|| Ok(reader.next().transpose()?))? else {
+        let Some(batch) = shield(CORRUPT, || Ok(reader.next().transpose()?))? else {
             let said = groups[group].num_rows();
             ensure!(first - from == said, "corrupt data: it holds {} rows, and its footer says {said}", first - from);
             return file.state.holds(&same, &file.file.path);
@@ -149,7 +151,8 @@ fn read_group(
         let rows = batch.num_rows();
         let (batch, numbers) = match &file.select {
             Some(select) => {
-                let (batch, numbers) = super::shield(|| select.run(&batch, first)).context("the input's `select`")?;
+                let (batch, numbers) =
+                    shield(GIVEN_UP, || select.run(&batch, first)).context("the input's `select`")?;
                 (batch, RowNumbers::Listed(numbers))
             }
             None => (batch, RowNumbers::From(first)),

@@ -16,8 +16,10 @@ use super::id_forms;
 use super::pages;
 use super::partition::{PathValue, path_value};
 use super::select::{Bound, Select};
+use super::{CORRUPT, GIVEN_UP};
 use crate::contract::{Column, ColumnType, Contract, Table};
 use crate::pipeline::{Finding, Pipeline};
+use crate::shield::shield;
 use crate::storage::file_state::FileState;
 
 /// An input whose files were opened and found to fit the contract.
@@ -209,14 +211,14 @@ fn lay_over(select: &Select, schema: &SchemaRef, bound: &mut BoundTo) -> Result<
     if let Some((_, known)) = bound.iter().find(|(other, _)| other == schema) {
         return Ok(Arc::clone(known));
     }
-    let new = Arc::new(super::shield(|| select.over(schema)).context("the input's `select`")?);
+    let new = Arc::new(shield(GIVEN_UP, || select.over(schema)).context("the input's `select`")?);
     bound.push((Arc::clone(schema), Arc::clone(&new)));
     Ok(new)
 }
 
 /// Reads a footer and settles in which Arrow types the columns are read.
 fn read_footer(file: &File) -> Result<ArrowReaderMetadata> {
-    super::shield(|| {
+    shield(CORRUPT, || {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let footer = ArrowReaderMetadata::load(file, options.clone())?;
         consistent(footer.metadata())?;

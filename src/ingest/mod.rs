@@ -36,32 +36,7 @@ pub mod tie_store;
 pub mod ties;
 pub mod view;
 
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use anyhow::{Result, anyhow};
-
-thread_local! {
-    static SHIELDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs code that reads foreign bytes: a panic of a decoder on a corrupt page becomes an error.
-///
-/// # Errors
-/// The code's own error, or what its panic said.
-pub fn shield<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let before = SHIELDED.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(work));
-    SHIELDED.set(before);
-    result.unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<String>().cloned();
-        let said = said.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-        Err(anyhow!("corrupt data: {}", said.unwrap_or_else(|| "the decoder gave up".to_owned())))
-    })
-}
-
-/// Whether this thread is inside [`shield`], whose panics are reported as errors and not printed.
-#[must_use]
-pub fn shielded() -> bool {
-    SHIELDED.get()
-}
+/// What a panic of a decoder means.
+const CORRUPT: &str = "corrupt data";
+/// What a panic of the SQL engine means.
+const GIVEN_UP: &str = "the SQL engine cannot compute it";

@@ -359,11 +359,11 @@ fn whatever_crashes_where_the_next_one_recovers() {
 }
 
 #[test]
-#[ignore = "takes minutes: cargo test --release --lib -- --ignored --nocapture three_acts"]
-fn three_acts_that_crash_anywhere_are_recovered_from() {
-    let checked = explore(3);
+#[ignore = "takes minutes: cargo test --release --lib -- --ignored --nocapture four_acts"]
+fn four_acts_that_crash_anywhere_are_recovered_from() {
+    let checked = explore(4);
     println!("{checked} worlds");
-    assert!(checked > 50_000, "{checked}");
+    assert!(checked > 20_000, "{checked}");
 }
 
 #[test]

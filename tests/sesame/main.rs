@@ -21,6 +21,7 @@ mod disclosure;
 mod endings;
 mod explain;
 mod exports;
+mod fuzz;
 mod gates;
 mod graph;
 mod hostile;
