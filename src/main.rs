@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use sesame::cli::{Cli, Command};
 use sesame::command;
+use sesame::engine;
 use sesame::exit::{self, ExitStatus};
 use sesame::output::Output;
 
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.quiet, cli.log_format);
     quiet_decoders();
+    engine::silence();
     let result = std::panic::catch_unwind(|| match &cli.command {
         Command::Run(args) => command::run::run(args, &output),
         Command::Backfill(args) => command::backfill::run(args, &output),

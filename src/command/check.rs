@@ -6,6 +6,7 @@ use crate::cli::CheckArgs;
 use crate::exit::ExitStatus;
 use crate::job;
 use crate::output::{Output, thousands};
+use crate::runs::output_folder;
 
 /// Checks configuration, model and inputs.
 ///
@@ -37,6 +38,16 @@ pub fn run(args: &CheckArgs, output: &Output) -> Result<ExitStatus> {
         card.weights.len(),
         job.snapshot.calendar.as_of()
     ));
+    let used = |name: &String| card.features.iter().any(|f| f.name == *name) || job.rules.features.contains(name);
+    let names = job.model.catalogue.features.iter().map(|f| &f.declared.name);
+    let unused: Vec<&str> = names.filter(|name| !used(name)).map(String::as_str).collect();
+    if !unused.is_empty() {
+        output.warn(&format!(
+            "features that are computed and published, and that the model neither scores nor reads in a rule: {}",
+            unused.join(", ")
+        ));
+    }
+    output_folder::key_of(&job.pipeline)?;
     output.line("no findings: configuration, model and inputs fit the contract");
     Ok(ExitStatus::Success)
 }

@@ -14,7 +14,7 @@ mod render;
 mod scope;
 
 pub use decimal::{decimal, product};
-pub use parse::requires;
+pub use parse::{not_too_deep, requires};
 pub use render::Expression;
 pub use scope::{ColumnKind, Scope, did_you_mean};
 

@@ -10,6 +10,30 @@ const DEEPEST: usize = 64;
 /// Words and signs of an expression: a chain of operators is as deep a tree as it is long.
 const MOST_TOKENS: usize = 2_000;
 
+/// How deep conversions may be nested: the parser's time doubles with each of them that is not closed.
+const DEEPEST_CASTS: usize = 12;
+
+/// Refuses what would keep the parser busy for longer than anybody waits.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn not_too_deep(tokens: &[Token]) -> Result<(), String> {
+    let words = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_)));
+    let (mut open, mut converts) = (Vec::new(), false);
+    for token in words {
+        match token {
+            Token::LParen | Token::LBracket | Token::LBrace => open.push(converts),
+            Token::RParen | Token::RBracket | Token::RBrace => drop(open.pop()),
+            _ => {}
+        }
+        if open.iter().filter(|cast| **cast).count() > DEEPEST_CASTS {
+            return Err(format!("CAST is nested more than {DEEPEST_CASTS} times"));
+        }
+        converts = matches!(token, Token::Word(word) if word.value.to_ascii_uppercase().ends_with("CAST"));
+    }
+    Ok(())
+}
+
 /// Parses one expression and nothing after it.
 ///
 /// # Errors
@@ -20,6 +44,7 @@ pub(super) fn parsed(text: &str) -> Result<Expr, String> {
     if tokens.len() > MOST_TOKENS {
         return Err(format!("an expression of {} words and signs; at most {MOST_TOKENS} are read", tokens.len()));
     }
+    not_too_deep(&tokens).map_err(|e| format!("`{text}`: {e}"))?;
     let mut parser = Parser::new(&dialect).with_recursion_limit(DEEPEST).with_tokens(tokens);
     let ast = parser.parse_expr().map_err(|e| format!("`{text}`: {e}"))?;
     let rest = parser.peek_token();
@@ -63,6 +88,7 @@ mod tests {
         let checked = |text: &str| Expression::number(text, &Scope::default(), Numbers::Integer);
         assert!(checked(&chain(1_000)).is_ok());
         assert!(checked(&chain(1_001)).unwrap_err().contains("at most 2000"));
+        assert!(parsed(&"CAST(".repeat(40)).unwrap_err().contains("nested more than 12 times"));
         assert!(parsed(&format!("{}a{}", "(".repeat(500), ")".repeat(500))).unwrap_err().contains("recursion"));
     }
 }

@@ -219,10 +219,11 @@ fn lay_over(select: &Select, schema: &SchemaRef, bound: &mut BoundTo) -> Result<
 /// Reads a footer and settles in which Arrow types the columns are read.
 fn read_footer(file: &File) -> Result<ArrowReaderMetadata> {
     shield(CORRUPT, || {
+        // Before the library makes room for what a footer says it lists.
+        pages::types_agree(&raw_footer(file)?)?;
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let footer = ArrowReaderMetadata::load(file, options.clone())?;
         consistent(footer.metadata())?;
-        pages::types_agree(&raw_footer(file)?)?;
         let columns = footer.metadata().file_metadata().schema_descr().columns();
         let old: Vec<&str> =
             columns.iter().filter(|c| c.physical_type() == PhysicalType::INT96).map(|c| c.name()).collect();
@@ -238,10 +239,12 @@ fn read_footer(file: &File) -> Result<ArrowReaderMetadata> {
 fn raw_footer(file: &File) -> Result<Vec<u8>> {
     let bytes = file.metadata()?.len();
     let mut tail = [0; 8];
-    file.read_exact_at(&mut tail, bytes.checked_sub(8).context("no footer")?)?;
+    file.read_exact_at(&mut tail, bytes.checked_sub(8).context("it is shorter than any")?)?;
+    ensure!(tail[4..] == *b"PAR1", "it does not end as one does");
     let length = u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
+    let from = (bytes - 8).checked_sub(u64::from(length)).context("its footer is longer than the file")?;
     let mut footer = vec![0; usize::try_from(length)?];
-    file.read_exact_at(&mut footer, (bytes - 8).checked_sub(u64::from(length)).context("no footer")?)?;
+    file.read_exact_at(&mut footer, from)?;
     Ok(footer)
 }
 

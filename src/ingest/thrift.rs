@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
     pub(super) fn list(&mut self) -> Result<(u64, u8)> {
         let head = self.byte()?;
         let count = if head >> 4 == 15 { self.varint()? } else { u64::from(head >> 4) };
-        ensure!(count <= self.bytes.len() as u64, "a list longer than its header");
+        ensure!(count <= (self.bytes.len() - self.at) as u64, "a list longer than its header");
         Ok((count, head & 0x0f))
     }
 
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
             }
             MAP => {
                 let count = self.varint()?;
-                ensure!(count <= self.bytes.len() as u64, "a map longer than its header");
+                ensure!(count <= (self.bytes.len() - self.at) as u64, "a map longer than its header");
                 let kinds = if count > 0 { self.byte()? } else { 0 };
                 (0..count).try_for_each(|_| {
                     self.skip_element(kinds >> 4)?;

@@ -79,6 +79,19 @@ pub struct Source {
 }
 
 impl Source {
+    /// What the file says but for some keys at its top: without comments, and with its keys in order.
+    #[must_use]
+    pub fn meaning(&self, but: &[&str]) -> String {
+        match toml::from_str::<toml::Table>(&self.text) {
+            Ok(mut table) => {
+                table.retain(|key, _| !but.iter().any(|name| *key == **name));
+                table.to_string()
+            }
+            // A file that could not be read is refused elsewhere.
+            Err(_) => self.text.clone(),
+        }
+    }
+
     /// Reads a file.
     ///
     /// # Errors

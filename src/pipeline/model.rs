@@ -392,12 +392,12 @@ impl Model {
         Ok(Self { source, card, catalogue })
     }
 
-    /// The hash of the model with its catalogue.
+    /// The hash of what the model and its catalogue mean, wherever their files are and however they are laid out.
     #[must_use]
     pub fn hash(&self) -> Hash {
         let mut hasher = blake3::Hasher::new();
         for source in std::iter::once(&self.source).chain(&self.catalogue.sources) {
-            part(&mut hasher, source.text.as_bytes());
+            part(&mut hasher, source.meaning(&["catalogue"]).as_bytes());
         }
         hasher.finalize().to_hex().to_string()
     }

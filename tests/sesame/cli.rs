@@ -50,6 +50,28 @@ fn check_and_plan_write_nothing() {
 }
 
 #[test]
+fn check_names_features_that_no_one_uses_and_looks_for_the_key() {
+    let work = Workdir::new();
+    work.copy(&repository("pipelines"), "pipelines");
+    let place = work.path("pipelines/features/evidence.toml");
+    let more = "\n[[feature]]\nname = \"idle\"\nabout = \"A test.\"\nunit = \"count\"\ndirection = \"neither\"\naggregate = \"count\"\nsource = \"purchases\"\n";
+    std::fs::write(&place, std::fs::read_to_string(&place).unwrap() + more).unwrap();
+    let model = work.path("pipelines/models/standard.toml").display().to_string();
+    let ended = work.sesame(["check", &nightly(), "--model", &model]).expect(0).says("in a rule: idle");
+    assert!(!ended.err.contains("statement_evidence"), "{}", ended.err);
+    let key = ["--set", "privacy.ledger_key=\"env:SESAME_NO_SUCH_KEY\""];
+    work.sesame(["check", &nightly()].into_iter().chain(key)).expect(2).says("key");
+}
+
+#[test]
+fn a_column_that_a_select_mistypes_is_named_with_those_there_are() {
+    let work = Workdir::new();
+    let select = "inputs.disputes.select=\"SELECT *, UPPER(tabel) AS more FROM export\"";
+    let args = ["check", &nightly(), "--set", select];
+    work.sesame(args).expect(2).says("no column `tabel`, did you mean `table`").says("dispute_id, table");
+}
+
+#[test]
 fn check_and_plan_refuse_what_run_would() {
     let work = Workdir::new();
     for command in ["check", "plan"] {

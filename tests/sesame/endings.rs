@@ -158,6 +158,16 @@ fn a_ledger_that_does_not_hold_is_told_to_monitoring_too() {
 }
 
 #[test]
+fn the_log_is_written_by_nobody_else() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    // The engine has a warning of its own about such a cast.
+    let select = "inputs.disputes.select=\"SELECT *, CAST('2025-01-01' AS DATE) AS more FROM export\"";
+    let ended = work.run(&small, "out", &["--set", select, "--log-format", "json"]).expect(0);
+    assert!(ended.err.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{}", ended.err);
+}
+
+#[test]
 fn an_error_of_a_select_repeats_no_value() {
     let work = Workdir::new();
     let small = repository("data-samples/small");

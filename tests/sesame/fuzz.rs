@@ -2,7 +2,7 @@
 //! than it may, or publishes from pages whose checksums do not hold.
 //!
 //! Every case follows from its number. `SESAME_FUZZ_CASES` says how many of each kind (the suite tries a few hundred),
-//! `SESAME_FUZZ_FIRST` the first.
+//! `SESAME_FUZZ_FIRST` the first, `SESAME_FUZZ_PROGRAM` another program than the one that was just built.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -53,7 +53,8 @@ struct Ended {
 fn sesame(folder: &Path, case: &str, args: &[String]) -> Ended {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -v {ADDRESS_SPACE}; exec \"$0\" \"$@\"")]);
-    command.arg(env!("CARGO_BIN_EXE_sesame")).args(args).current_dir(folder);
+    let program = std::env::var("SESAME_FUZZ_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_sesame").to_owned());
+    command.arg(program).args(args).current_dir(folder);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut pipe = child.stderr.take().unwrap();
     let reader = std::thread::spawn(move || {

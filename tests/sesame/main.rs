@@ -25,6 +25,7 @@ mod fuzz;
 mod gates;
 mod graph;
 mod hostile;
+mod identity;
 mod meaning;
 mod oracle;
 mod proof;

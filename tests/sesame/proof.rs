@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::exports::read;
 use crate::workdir::{Ended, Workdir, repository};
 
 const KEY: &str = "a key of the tests, not of anyone";
@@ -70,6 +71,60 @@ fn one_flipped_byte_in_any_output_is_found_and_named() {
     verify(&work, &["--all"]).expect(1).says("as_of=2025-08-31").says("was changed after it was published");
     std::fs::remove_file(&table).unwrap();
     verify(&work, &["--all"]).expect(1).says("is missing");
+}
+
+#[test]
+fn an_output_folder_of_an_older_version_is_proven_and_carried_on() {
+    let work = Workdir::new();
+    // Two keyed runs of commit b9e38e2 over tests/files/fuzz.
+    let packed = repository("tests/files/output_of_b9e38e2.tar.gz").display().to_string();
+    let unpacked = std::process::Command::new("tar").args(["xzf", &packed]).current_dir(work.path(".")).status();
+    assert!(unpacked.unwrap().success());
+    verify(&work, &["--all"]).expect(0).says("2 line(s) hold, keyed").says("everything holds");
+    let before = work.published("out");
+    let mut args = vec!["run".to_owned(), repository("pipelines/nightly.toml").display().to_string()];
+    for table in [
+        "subjects",
+        "repayments",
+        "utility_payments",
+        "purchases",
+        "friend_links",
+        "consents",
+        "disputes",
+        "public_records",
+        "sources",
+    ] {
+        let path = repository("tests/files/fuzz").join(format!("{table}.parquet"));
+        args.extend(["--set".into(), format!("inputs.{table}=\"{}\"", path.display())]);
+    }
+    for set in
+        ["inputs.groups=\"\"", "inputs.outcomes=\"\"", "output=\"out\"", "privacy.ledger_key=\"env:SESAME_TEST_KEY\""]
+    {
+        let set = set.replace("\"out\"", &format!("\"{}\"", work.path("out").display()));
+        args.extend(["--set".into(), set]);
+    }
+    let run = |more: &[&str]| {
+        let all = args.iter().map(String::as_str).chain(more.iter().copied());
+        work.ended(work.command(all).env("SESAME_TEST_KEY", KEY))
+    };
+    // The newest date again, held against the earlier one by that version.
+    let said = run(&[]).expect(0).says("published").err;
+    let id = said.rsplit_once("(run ").unwrap().1.split_once(')').unwrap().0.to_owned();
+    let audit = std::fs::read(work.path(&format!("out/runs/{id}/audit.json"))).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&audit).unwrap()["drift"]["previous"]["as_of"], "2025-09-30");
+    verify(&work, &["--all"]).expect(0).says("4 line(s) hold, keyed");
+    run(&[]).expect(0).says("nothing to do");
+    assert_eq!(work.published("out").len(), before.len());
+    let old =
+        work.path("out/runs").read_dir().unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).min().unwrap();
+    let subject = read(&work.path("out/scores/as_of=2025-09-30/model=standard-1/scores.parquet"));
+    let subject = arrow::array::AsArray::as_string::<i32>(subject.column(0)).value(0).to_owned();
+    work.sesame(["explain", &old, &subject, "--output", "out"]).expect(0).says(&subject);
+    work.sesame(["diff", &old, "latest", "--output", "out"]).expect(0).says("as of 2025-09-30");
+    // One that was being published by that version is not finished: nothing announced it.
+    let state = work.path("out/runs").join(&old).join("state.json");
+    std::fs::write(&state, "{ \"state\": \"publishing\" }").unwrap();
+    verify(&work, &["--all"]).expect(1).says("state.json does not say");
 }
 
 #[test]

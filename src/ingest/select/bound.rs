@@ -227,6 +227,10 @@ fn engine(filter: Option<&Expr>, computed: &[Expr], schema: &SchemaRef) -> Resul
                     field.data_type()
                 ))
             }
+            None => match plain_name(e).filter(|name| name != ROW_COLUMN) {
+                Some(name) => ControlFlow::Break(no_column(&name, schema)),
+                None => ControlFlow::Continue(()),
+            },
             at => {
                 reads.extend(at);
                 ControlFlow::Continue(())
@@ -242,6 +246,12 @@ fn engine(filter: Option<&Expr>, computed: &[Expr], schema: &SchemaRef) -> Resul
     let filter = filter.map(ToString::to_string);
     let computed: Vec<String> = computed.iter().map(ToString::to_string).collect();
     Ok(Some((Rowwise::new(&like, ROW_COLUMN, filter.as_deref(), &computed)?, reads)))
+}
+
+fn no_column(name: &str, schema: &Schema) -> String {
+    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    let hint = crate::expression::did_you_mean(name, names.iter().copied());
+    format!("there is no column `{name}`{hint}; the export has {}", names.join(", "))
 }
 
 /// A batch with the number of each row.
@@ -301,8 +311,7 @@ fn wildcard(options: &WildcardAdditionalOptions, schema: &Schema) -> Result<Vec<
     let named = out.iter().chain(renames.iter().map(|r| &r.0)).chain(replaced.iter().map(|r| &r.0));
     for name in named {
         if schema.index_of(name).is_err() {
-            let hint = crate::expression::did_you_mean(name, schema.fields().iter().map(|f| f.name().as_str()));
-            bail!("`*` holds no column `{name}`{hint}");
+            bail!("`*`: {}", no_column(name, schema));
         }
     }
     let columns = schema.fields().iter().map(|f| f.name()).filter(|name| !out.contains(name));

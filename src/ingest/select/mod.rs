@@ -15,6 +15,8 @@ use sqlparser::tokenizer::Tokenizer;
 pub use bound::{Bound, ROW_COLUMN};
 use rules::{plain, row_wise};
 
+use crate::expression::not_too_deep;
+
 /// The most words and signs of a `select`: as many as people write, and few enough to be taken apart at once.
 const MOST_TOKENS: usize = 4_000;
 /// The most branches joined by UNION ALL.
@@ -52,6 +54,7 @@ impl Select {
             "it has {} words and signs; {MOST_TOKENS} are the most: join a table of values before the export instead of listing them",
             tokens.len()
         );
+        not_too_deep(&tokens).map_err(anyhow::Error::msg)?;
         let mut parser = Parser::new(&dialect).with_recursion_limit(64).with_tokens(tokens);
         let statements = parser.parse_statements().context("not valid SQL")?;
         let [Statement::Query(query)] = statements.as_slice() else { bail!("write one SELECT … FROM export") };
