@@ -2,6 +2,7 @@
 
 pub mod bridge;
 pub mod frame;
+mod quotient;
 pub mod rowwise;
 
 /// Keeps the engine's own warnings (what a later version of it will do differently) out of the log, which is not its to write.

@@ -3,7 +3,7 @@
 //! Polars keeps the width of integers and wraps silently. Here every integer that is computed with is 64 bits wide; what is
 //! proven to fit by the widths of its columns is computed as it is, and what is not is computed once more in double precision:
 //! a row whose result comes near the edge stops the work. Where Polars and the SQL that people know differ, it is made the
-//! same: `%` and `//` cut off towards zero, `ROUND` rounds halves away from zero, `POWER` is a double.
+//! same: `%` and `//` cut off towards zero, nothing divided by 0 is nothing, `ROUND` rounds halves away from zero, `POWER` is a double.
 
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ use polars::prelude::{
     RoundMode, Schema, UnknownKind, lit, when,
 };
 use polars::sql::SQLContext;
+
+use super::quotient;
 
 /// Results of this size and above may have left 64 bits; doubles tell them to 0.1 per cent.
 const EDGE: f64 = 9.2e18;
@@ -151,22 +153,23 @@ fn wide(e: Expr, schema: &Schema) -> Expr {
 /// A node of an expression as people expect it, its parts having been made so already.
 fn plain(node: Expr, schema: &Schema) -> Expr {
     let integer = |e: &Expr| is_integer(kind(e, schema).as_ref());
+    let is_number =
+        |e: &Expr| kind(e, schema).is_some_and(|k| k.is_primitive_numeric() || matches!(k, DataType::Unknown(_)));
     match node {
         Expr::BinaryExpr { left, op, right } if arithmetic(op) && integer(&left) && integer(&right) => {
             if let Some(value) = constant(&left).zip(constant(&right)).and_then(|(l, r)| computed(l, op, r)) {
                 return lit(value);
             }
             let (left, right) = (wide(Arc::unwrap_or_clone(left), schema), wide(Arc::unwrap_or_clone(right), schema));
-            let binary =
-                |l: Expr, op: Operator, r: Expr| Expr::BinaryExpr { left: Arc::new(l), op, right: Arc::new(r) };
             match op {
-                Operator::FloorDivide => binary(left, Operator::RustDivide, right),
-                Operator::Modulus => {
-                    let whole = binary(left.clone(), Operator::RustDivide, right.clone());
-                    binary(left, Operator::Minus, binary(whole, Operator::Multiply, right))
-                }
-                op => binary(left, op, right),
+                Operator::FloorDivide | Operator::RustDivide => quotient::whole(left, right),
+                Operator::Modulus => quotient::rest(left, right),
+                Operator::TrueDivide => quotient::exact(left, right),
+                op => Expr::BinaryExpr { left: Arc::new(left), op, right: Arc::new(right) },
             }
+        }
+        Expr::BinaryExpr { left, op: Operator::TrueDivide, right } if is_number(&left) && is_number(&right) => {
+            quotient::exact(Arc::unwrap_or_clone(left), Arc::unwrap_or_clone(right))
         }
         Expr::Function { input, function: function @ (FunctionExpr::Abs | FunctionExpr::Negate) }
             if input.first().is_some_and(integer) =>
@@ -229,7 +232,6 @@ fn bound(e: &Expr, schema: &Schema) -> i128 {
             match op {
                 Operator::Plus | Operator::Minus => l.saturating_add(r),
                 Operator::Multiply => l.saturating_mul(r),
-                Operator::RustDivide => l,
                 _ => i128::MAX,
             }
         }
@@ -253,7 +255,6 @@ fn in_doubles(node: &Expr, schema: &Schema) -> Option<Expr> {
                 Operator::Plus if !fits(l.saturating_add(r)) => Some(double(left) + double(right)),
                 Operator::Minus if !fits(l.saturating_add(r)) => Some(double(left) - double(right)),
                 Operator::Multiply if !fits(l.saturating_mul(r)) => Some(double(left) * double(right)),
-                Operator::RustDivide if !fits(l) => Some(double(left)),
                 _ => None,
             }
         }

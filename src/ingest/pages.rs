@@ -13,6 +13,8 @@ use super::thrift::Reader;
 const MOST_PAGE: i64 = 256 << 20;
 /// Bytes read to find a header, and at most: statistics of long texts stand in it.
 const HEADER: [usize; 3] = [256, 16 << 10, 1 << 20];
+/// Groups of columns within one another that are followed: no table of the contract has any.
+const DEEPEST_GROUP: usize = 64;
 const DATA_PAGE: i64 = 0;
 const DICTIONARY_PAGE: i64 = 2;
 const DATA_PAGE_V2: i64 = 3;
@@ -160,6 +162,8 @@ pub(super) fn types_agree(footer: &[u8]) -> Result<()> {
 
 fn types(footer: &[u8]) -> Result<Types> {
     let (mut schema, mut groups) = (Vec::new(), Vec::new());
+    // How many children are still to come of each group that a column lies in.
+    let mut open: Vec<i64> = Vec::new();
     Reader::new(footer).fields(&mut |reader, id, kind| match id {
         2 => each(reader, &mut |reader| {
             // A group of columns has children, a column a type.
@@ -172,13 +176,28 @@ fn types(footer: &[u8]) -> Result<Types> {
                 }
                 Ok(())
             })?;
-            schema.extend(of.filter(|_| children == 0));
+            ensure!(usize::try_from(children).is_ok_and(|n| n <= footer.len()), "a group of {children} columns");
+            if children > 0 {
+                open.push(children);
+                ensure!(open.len() <= DEEPEST_GROUP, "columns in more than {DEEPEST_GROUP} groups of one another");
+            } else {
+                schema.extend(of);
+                while let Some(left) = open.last_mut() {
+                    *left -= 1;
+                    if *left > 0 {
+                        break;
+                    }
+                    open.pop();
+                }
+            }
             Ok(())
         }),
         4 => each(reader, &mut |reader| {
             let mut columns = Vec::new();
+            let mut has_columns = false;
             reader.fields(&mut |reader, id, kind| match id {
                 1 => each(reader, &mut |reader| {
+                    has_columns = true;
                     let mut of = None;
                     reader.fields(&mut |reader, id, kind| match id {
                         3 => reader.fields(&mut |reader, id, kind| match id {
@@ -195,6 +214,7 @@ fn types(footer: &[u8]) -> Result<Types> {
                 }),
                 _ => reader.skip(kind),
             })?;
+            ensure!(has_columns, "row group {} has no columns", groups.len());
             groups.push(columns);
             Ok(())
         }),

@@ -1,6 +1,6 @@
 """Holds the arithmetic of `select` against DuckDB: every operator at every pair of integer widths, on values at their edges.
 
-    pip install pyarrow duckdb
+    pip install -r tests/oracle/requirements.txt
     python tests/oracle/arithmetic.py --sesame target/release/sesame
 
 DuckDB computes in 128 bits what the program must say in 64. For each pair of types and each operator the program reads a
@@ -12,6 +12,8 @@ result leaves 64 bits must stop the run, one that comes near them may. Exits 1 i
 import argparse
 import itertools
 import json
+import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,14 +28,15 @@ ROOT = Path(__file__).resolve().parents[2]
 WIDTHS = {"int8": 8, "int16": 16, "int32": 32, "int64": 64, "uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
 MOST, LEAST = 2**63 - 1, -(2**63)
 EDGE = 9.2e18
+AT_EDGE = 4   # pairs there that are tried, for each is a run of its own
 # What the program is asked, and what DuckDB is, with both sides in 128 bits.
 BINARY = {
     "a + b": "a + b",
     "a - b": "a - b",
     "a * b": "a * b",
-    "a // b": "CASE WHEN b <> 0 THEN a // b END",
-    "a % b": "CASE WHEN b <> 0 THEN a % b END",
-    "a / b": "CASE WHEN b <> 0 THEN a::BIGINT::DOUBLE / b::BIGINT::DOUBLE END",
+    "a // b": "a // b",
+    "a % b": "a % b",
+    "a / b": "a::BIGINT / b::BIGINT",
     "CASE WHEN a < b THEN 1 ELSE 0 END": "CASE WHEN a < b THEN 1 ELSE 0 END",
     "CASE WHEN a = b THEN 1 ELSE 0 END": "CASE WHEN a = b THEN 1 ELSE 0 END",
 }
@@ -51,7 +54,9 @@ def expected(pairs, expression):
     """DuckDB's results in 128 bits, as integers, doubles or nulls."""
     rows = ", ".join(f"({at}, {a if a is not None else 'NULL'}, {b if b is not None else 'NULL'})" for at, (a, b) in enumerate(pairs))
     query = f"SELECT {expression} FROM (SELECT n, x::HUGEINT AS a, y::HUGEINT AS b FROM (VALUES {rows}) AS v(n, x, y)) ORDER BY n"
-    return [row[0] for row in duckdb.connect().execute(query).fetchall()]
+    connection = duckdb.connect()
+    connection.execute("SET error_on_division_by_zero = false")   # nothing divided by 0 is null
+    return [row[0] for row in connection.execute(query).fetchall()]
 
 
 def export(path, kinds, pairs, results, doubles):
@@ -94,6 +99,7 @@ class Program:
         if ended.returncode != 0:
             return ended.stderr.strip()
         audit = json.loads(next(output.glob("runs/*/audit.json")).read_text())
+        shutil.rmtree(output)
         return audit["conservation"]["repayments"]["left_out"]
 
 
@@ -119,7 +125,7 @@ def compare(program, kinds, asked, answered, number):
     if wrong != len(inside) and not doubles:
         found.append(f"{asked} of {kinds}: {wrong} instead of all pairs are left out when all are wrong")
     # Near the edge of 64 bits the program may stop although the result would fit; it must not say another one.
-    for pair, result in edge:
+    for pair, result in random.Random(number).sample(edge, min(len(edge), AT_EDGE)):
         export(path, kinds, [pair], [result], doubles)
         said = program.left_out(name + "-edge", path, condition)
         if said != 0 and "64-bit" not in str(said):

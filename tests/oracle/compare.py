@@ -1,6 +1,6 @@
 """Holds the second implementation against what the program publishes, field by field.
 
-    pip install pyarrow
+    pip install -r tests/oracle/requirements.txt
     python tests/oracle/compare.py --sesame target/release/sesame --sample
     python tests/oracle/compare.py --sesame target/release/sesame --cases 200 --seed 1 --jobs 2
 

@@ -187,6 +187,21 @@ mod tests {
     }
 
     #[test]
+    fn quotients_of_columns_are_cut_off_towards_zero() {
+        let (a, b) = ([-7, 7, -7, 7, -6, 0, 1, -1], [2, -2, -2, 2, 3, 5, 0, i64::MAX]);
+        let small = |v: &[i64]| Arc::new(Int32Array::from_iter_values(v.iter().map(|v| (*v).clamp(-99, 99) as i32)));
+        for batch in [
+            batch(vec![("a", longs(&a)), ("b", longs(&b))]),
+            batch(vec![("a", small(&a) as ArrayRef), ("b", small(&b) as ArrayRef)]),
+        ] {
+            let values = |sql: &str| column(&format!("SELECT {sql} AS x FROM export"), &batch, "x");
+            let some = |v: [i64; 6]| v.map(Some);
+            assert_eq!(values("a // b"), [&some([-3, -3, 3, 3, -2, 0])[..], &[None, Some(0)]].concat());
+            assert_eq!(values("a % b"), [&some([-1, 1, -1, 1, 0, 0])[..], &[None, Some(-1)]].concat());
+        }
+    }
+
+    #[test]
     fn what_leaves_64_bits_is_refused_where_a_row_takes_it_and_only_there() {
         let batch = batch(vec![("a", longs(&[1, 4_000_000_000_000_000_000])), ("b", longs(&[2, 3]))]);
         let x = |sql: &str| run(&format!("SELECT {sql} AS x FROM export"), &batch).map(|_| ());
