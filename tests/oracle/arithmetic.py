@@ -36,7 +36,8 @@ BINARY = {
     "a * b": "a * b",
     "a // b": "a // b",
     "a % b": "a % b",
-    "a / b": "a::BIGINT / b::BIGINT",
+    # An error there unless it is asked for; then infinite, and null here.
+    "a / b": "CASE WHEN b <> 0 THEN a::BIGINT / b::BIGINT END",
     "CASE WHEN a < b THEN 1 ELSE 0 END": "CASE WHEN a < b THEN 1 ELSE 0 END",
     "CASE WHEN a = b THEN 1 ELSE 0 END": "CASE WHEN a = b THEN 1 ELSE 0 END",
 }
