@@ -321,10 +321,10 @@ fn what_was_given_up_leaves_nothing_beside_the_tables() {
 
 #[test]
 fn a_link_in_the_place_of_a_folder_is_refused() {
-    for folder in ["runs", "scores", "stages", "backfills"] {
+    for folder in ["runs", "scores", "stages", "backfills", "stages/subjects"] {
         let work = Workdir::new();
         std::fs::create_dir(work.path("elsewhere")).unwrap();
-        std::fs::create_dir(work.path("out")).unwrap();
+        std::fs::create_dir_all(work.path("out").join(folder).parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(work.path("elsewhere"), work.path("out").join(folder)).unwrap();
         let small = repository("data-samples/small");
         work.run(&small, "out", &[]).expect(2).says(folder).says("is a symbolic link");
