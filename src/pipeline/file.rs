@@ -244,6 +244,9 @@ impl Pipeline {
                 "without an `inputs.consents` table a pipeline must say in `consent_statement = \"…\"` why every subject may be scored".into(),
             );
         }
+        if self.settings.output.as_os_str().is_empty() {
+            find("output", "`output = \"\"` would be the folder of the pipeline file; name one of its own".into());
+        }
         let currency = &self.settings.currency;
         if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_uppercase()) {
             find("currency", format!("`currency = \"{currency}\"` is no ISO 4217 code such as \"CNY\""));
@@ -372,6 +375,12 @@ mod tests {
         assert_eq!(p.settings.inputs["repayments"], Input { path: "r".into(), select: None });
         assert_eq!(p.settings.gates().max_psi, Some(0.5));
         assert!(!p.settings.inputs.contains_key("consents"));
+    }
+
+    #[test]
+    fn an_output_has_a_name() {
+        assert!(findings(&["output=''"]).contains("name one of its own"));
+        assert!(!findings(&["output='o'"]).contains("name one of its own"));
     }
 
     #[test]

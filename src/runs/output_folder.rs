@@ -69,8 +69,10 @@ impl OutputFolder {
         for folder in FOLDERS {
             no_links(&path, &path.join(folder))?;
         }
-        for kind in fs_err::read_dir(path.join("stages")).into_iter().flatten() {
-            no_links(&path, &kind?.path())?;
+        if path.join("stages").is_dir() {
+            for kind in fs_err::read_dir(path.join("stages"))? {
+                no_links(&path, &kind?.path())?;
+            }
         }
         recover(&path, key.as_ref(), log).context("nothing was run")?;
         let stages = StageStore::of(&path, key.clone());

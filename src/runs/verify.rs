@@ -263,11 +263,12 @@ fn nothing_else(output: &Path, ledger: &Ledger, say: &Say) -> Result<()> {
             }
         }
     }
-    let in_runs = fs_err::read_dir(output.join("runs")).into_iter().flatten();
-    for entry in in_runs {
-        let entry = entry?;
-        if !entry.file_type()?.is_dir() {
-            extra(&format!("runs/{}", entry.file_name().to_string_lossy()), say)?;
+    if output.join("runs").is_dir() {
+        for entry in fs_err::read_dir(output.join("runs"))? {
+            let entry = entry?;
+            if !entry.file_type()?.is_dir() {
+                extra(&format!("runs/{}", entry.file_name().to_string_lossy()), say)?;
+            }
         }
     }
     let known: BTreeSet<String> = StageStore::of(output, None).files()?;
