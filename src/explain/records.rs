@@ -32,8 +32,13 @@ pub struct Record {
 /// When a table is damaged.
 pub fn of(run: &KeptRun, subject: &SubjectId) -> Result<Vec<Record>> {
     let mut records = Vec::new();
-    let files = fs_err::read_dir(run.run.path("evidence")).into_iter().flatten().flatten().map(|e| e.path());
-    let mut files: Vec<_> = files.collect();
+    let folder = run.run.path("evidence");
+    let mut files = Vec::new();
+    if folder.is_dir() {
+        for entry in fs_err::read_dir(folder)? {
+            files.push(entry?.path());
+        }
+    }
     files.sort();
     for path in files {
         let table = Table::open(&path)?;

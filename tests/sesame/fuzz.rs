@@ -13,23 +13,12 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use rayon::prelude::*;
 
-use crate::workdir::repository;
+use crate::workdir::{CORPUS, repository};
 
 /// Address space of the program in KiB: what it takes for a population of twenty, and room for what it may ask for.
 const ADDRESS_SPACE: u64 = 3 << 20;
 /// A case takes a tenth of a second.
 const HANG: Duration = Duration::from_secs(60);
-const TABLES: [&str; 9] = [
-    "subjects",
-    "repayments",
-    "utility_payments",
-    "purchases",
-    "friend_links",
-    "consents",
-    "disputes",
-    "public_records",
-    "sources",
-];
 
 /// The numbers of the cases: `share` of a hundred of those that are asked for.
 fn cases(share: usize) -> std::ops::Range<u64> {
@@ -84,7 +73,7 @@ fn sesame(folder: &Path, case: &str, args: &[String]) -> Ended {
 fn arguments(command: &str, pipeline: &Path, folder: &Path, elsewhere: &BTreeMap<&str, PathBuf>) -> Vec<String> {
     let corpus = repository("tests/files/fuzz");
     let mut args = vec![command.to_owned(), pipeline.display().to_string(), "--as-of".into(), "2025-10-31".into()];
-    for table in TABLES {
+    for table in CORPUS {
         let path = elsewhere.get(table).cloned().unwrap_or_else(|| corpus.join(format!("{table}.parquet")));
         args.extend(["--set".into(), format!("inputs.{table}.path=\"{}\"", path.display())]);
     }
@@ -137,7 +126,7 @@ fn fit_footer(bytes: &mut [u8], from: usize) {
 
 /// A file of the corpus, and its name.
 fn file(rng: &mut Rng) -> (&'static str, Vec<u8>) {
-    let table = *rng.choice(&TABLES).unwrap();
+    let table = *rng.choice(&CORPUS).unwrap();
     (table, std::fs::read(repository("tests/files/fuzz").join(format!("{table}.parquet"))).unwrap())
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use fastrand::Rng;
 
 use crate::exports::{read, write};
-use crate::workdir::{Ended, Workdir, repository};
+use crate::workdir::{CORPUS, Ended, Workdir, repository};
 
 /// A folder with a pipeline, its model and a small export, and what is given on the command line.
 struct Setting {
@@ -25,7 +25,7 @@ impl Setting {
         let (head, _) = text.split_once("[inputs]").unwrap();
         let (_, gates) = text.split_once("[gates]").unwrap();
         let tables: String =
-            TABLES.iter().map(|t| format!("{t} = \"../data/{t}.parquet\"\n")).collect::<Vec<_>>().concat();
+            CORPUS.iter().map(|t| format!("{t} = \"../data/{t}.parquet\"\n")).collect::<Vec<_>>().concat();
         std::fs::write(work.path("pipelines/nightly.toml"), format!("{head}[inputs]\n{tables}\n[gates]{gates}"))
             .unwrap();
         Self { work, pipeline: "pipelines/nightly.toml", args: Vec::new() }
@@ -52,17 +52,6 @@ impl Setting {
     }
 }
 
-const TABLES: [&str; 9] = [
-    "subjects",
-    "repayments",
-    "utility_payments",
-    "purchases",
-    "friend_links",
-    "consents",
-    "disputes",
-    "public_records",
-    "sources",
-];
 const PIPELINE: &str = "pipelines/nightly.toml";
 const MODEL: &str = "pipelines/models/standard.toml";
 const FEATURES: &str = "pipelines/features/credit_history.toml";
@@ -145,7 +134,7 @@ const MAKES_NONE: [(&str, Change); 18] = [
     ("a setting said again", |s| s.set("currency=\"CNY\"")),
     ("the place of the data", |s| {
         std::fs::rename(s.work.path("data"), s.work.path("elsewhere")).unwrap();
-        TABLES.iter().for_each(|t| s.set(&format!("inputs.{t}=\"../elsewhere/{t}.parquet\"")));
+        CORPUS.iter().for_each(|t| s.set(&format!("inputs.{t}=\"../elsewhere/{t}.parquet\"")));
     }),
     ("a file in a folder of its own", |s| {
         std::fs::create_dir(s.work.path("links")).unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::exports::read;
-use crate::workdir::{Ended, Workdir, repository};
+use crate::workdir::{CORPUS, Ended, Workdir, repository};
 
 const KEY: &str = "a key of the tests, not of anyone";
 
@@ -83,17 +83,7 @@ fn an_output_folder_of_an_older_version_is_proven_and_carried_on() {
     verify(&work, &["--all"]).expect(0).says("2 line(s) hold, keyed").says("everything holds");
     let before = work.published("out");
     let mut args = vec!["run".to_owned(), repository("pipelines/nightly.toml").display().to_string()];
-    for table in [
-        "subjects",
-        "repayments",
-        "utility_payments",
-        "purchases",
-        "friend_links",
-        "consents",
-        "disputes",
-        "public_records",
-        "sources",
-    ] {
+    for table in CORPUS {
         let path = repository("tests/files/fuzz").join(format!("{table}.parquet"));
         args.extend(["--set".into(), format!("inputs.{table}=\"{}\"", path.display())]);
     }
