@@ -359,11 +359,10 @@ fn whatever_crashes_where_the_next_one_recovers() {
 }
 
 #[test]
-#[ignore = "takes minutes: cargo test --release --lib -- --ignored --nocapture four_acts"]
-fn four_acts_that_crash_anywhere_are_recovered_from() {
-    let checked = explore(4);
-    println!("{checked} worlds");
-    assert!(checked > 20_000, "{checked}");
+#[ignore = "takes a minute: cargo test --release --lib -- --ignored three_acts"]
+fn three_acts_that_crash_anywhere_are_recovered_from() {
+    let checked = explore(3);
+    assert!(checked > 5_000, "{checked}");
 }
 
 #[test]
