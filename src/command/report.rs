@@ -1,5 +1,7 @@
 //! `sesame report`: the page of a kept run, built from its `audit.json`.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
@@ -11,6 +13,13 @@ use crate::runs::folder::{AUDIT, PAGE};
 use crate::runs::kept::{KeptRun, find};
 use crate::runs::output_folder::keep_private;
 use crate::storage::durable;
+
+/// Whether a file that may not be there yet would lie in a folder.
+fn within(file: &Path, folder: &Path) -> Result<bool> {
+    let parent = file.parent().context("a file has a folder")?;
+    let real = fs_err::canonicalize(parent)?;
+    Ok(real.starts_with(fs_err::canonicalize(folder)?))
+}
 
 /// Builds the page. The one in the run's folder is part of what `verify` proves, so it is never replaced by a different one.
 ///
@@ -26,6 +35,9 @@ pub fn run(args: &ReportArgs, output: &Output) -> Result<ExitStatus> {
         Some(out) => std::path::absolute(out)?,
         None => run.path(PAGE),
     };
+    if args.out.is_some() && target != run.path(PAGE) && within(&target, &run.output)? {
+        bail!("--out {}: lies in the output folder, which runs alone write to", target.display());
+    }
     if args.out.is_none() && target.exists() && fs_err::read_to_string(&target)? != built {
         bail!(
             "{} is recorded in the run's manifest and this version of the program would make it differently; \

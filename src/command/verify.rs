@@ -90,7 +90,8 @@ fn checked(args: &VerifyArgs, say: &verify::Say, output: &Output) -> Result<()> 
 /// The folder of a run that a user names, whatever is left of it.
 fn locate(name: &str, output: &Path) -> Result<RunFolder> {
     let there = RunFolder::of(output, name);
-    if there.folder.is_dir() { Ok(there) } else { find(name, output) }
+    let is_id = Path::new(name).file_name().is_some_and(|file| file == name);
+    if is_id && there.folder.is_dir() { Ok(there) } else { find(name, output) }
 }
 
 /// The newest run whose manifest is kept: it says which key the ledger has.

@@ -176,6 +176,15 @@ fn plain(node: Expr, schema: &Schema) -> Expr {
         {
             Expr::Function { input: input.into_iter().map(|e| wide(e, schema)).collect(), function }
         }
+        // A cast to an integer rounds, as in DuckDB: doubles halves to even.
+        Expr::Cast { expr, dtype, options }
+            if dtype.as_literal().is_some_and(DataType::is_integer)
+                && kind(&expr, schema).is_some_and(|k| k.is_float()) =>
+        {
+            let round = FunctionExpr::Round { decimals: 0, mode: RoundMode::HalfToEven };
+            let rounded = Expr::Function { input: vec![Arc::unwrap_or_clone(expr)], function: round };
+            Expr::Cast { expr: Arc::new(rounded), dtype, options }
+        }
         Expr::Function { input, function: FunctionExpr::Round { decimals, .. } } => {
             Expr::Function { input, function: FunctionExpr::Round { decimals, mode: RoundMode::HalfAwayFromZero } }
         }

@@ -1,7 +1,7 @@
 //! Which files an input names: a file, a folder (Hive-partitioned or not), or a pattern.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -94,22 +94,56 @@ fn walk(folder: &Path, root: &Path, above: &mut Vec<(u64, u64)>, files: &mut Vec
     for entry in entries {
         let name = entry.file_name();
         let name = name.to_string_lossy();
+        if name == "_delta_log" {
+            bail!("{} is a Delta table: its log says which files count; export a snapshot", folder.display());
+        }
         if name.starts_with(['.', '_']) {
             continue;
         }
         let path = entry.path();
+        if path.is_dir() && name == "metadata" && holds_metadata(&path)? {
+            bail!("{} is an Iceberg table: its metadata says which files count; export a snapshot", folder.display());
+        }
         if path.is_dir() {
             walk(&path, root, above, files)?;
         } else if Path::new(name.as_ref()).extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet")) {
             files.push(export_file(&path, root)?);
+        } else if name.contains(".parquet") || is_parquet(&path)? {
+            bail!(
+                "{} is not named *.parquet and would not be read; rename it, take it out, or give the input as a pattern",
+                path.display()
+            );
         }
     }
     above.pop();
     Ok(())
 }
 
+/// Whether a file begins as Parquet files do, whatever it is called.
+fn is_parquet(path: &Path) -> Result<bool> {
+    if !fs_err::metadata(path)?.is_file() {
+        return Ok(false);
+    }
+    let mut first = [0; 4];
+    let read = fs_err::File::open(path)?.into_parts().0.read_at(&mut first, 0)?;
+    Ok(first[..read] == *b"PAR1")
+}
+
+/// Whether a folder holds the metadata files of a table.
+fn holds_metadata(folder: &Path) -> Result<bool> {
+    for entry in fs_err::read_dir(folder)? {
+        if entry?.file_name().to_string_lossy().ends_with(".metadata.json") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// A file with what its path says below the input's folder.
 fn export_file(path: &Path, root: &Path) -> Result<ExportFile> {
+    if path.to_str().is_none() {
+        bail!("the path {} is not UTF-8, in which everything that names it is written; rename it", path.display());
+    }
     // Opening a pipe or a device could wait for ever.
     if !fs_err::metadata(path)?.is_file() {
         bail!("{} is no regular file", path.display());

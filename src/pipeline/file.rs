@@ -247,6 +247,14 @@ impl Pipeline {
         if self.settings.output.as_os_str().is_empty() {
             find("output", "`output = \"\"` would be the folder of the pipeline file; name one of its own".into());
         }
+        for (key, path) in [("", self.path.clone()), ("output", self.resolve(&self.settings.output))] {
+            if std::path::absolute(&path).unwrap_or(path.clone()).to_str().is_none() {
+                find(
+                    key,
+                    format!("the path {} is not UTF-8, in which everything that names it is written", path.display()),
+                );
+            }
+        }
         let currency = &self.settings.currency;
         if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_uppercase()) {
             find("currency", format!("`currency = \"{currency}\"` is no ISO 4217 code such as \"CNY\""));
@@ -308,23 +316,31 @@ fn apply(table: &mut toml::Table, text: &str) -> Result<()> {
             e.message().trim()
         )
     })?;
-    merge(table, one);
+    let ends = text.match_indices('=').map(|(at, _)| at);
+    // The key ends where a key alone is one of TOML: a quoted part of it may hold the sign.
+    let keys = ends.filter_map(|at| toml::from_str::<toml::Table>(&format!("{}=0", &text[..at])).ok());
+    set(table, one, depth(&keys.take(1).next().unwrap_or_default()));
     Ok(())
 }
 
-fn merge(into: &mut toml::Table, from: toml::Table) {
+/// The number of parts of the dotted key that a table was made of.
+fn depth(of: &toml::Table) -> usize {
+    match of.values().next() {
+        Some(toml::Value::Table(inner)) => 1 + depth(inner),
+        _ => 1,
+    }
+}
+
+/// Sets what stands so many keys deep in `from`, in place of what stood there.
+fn set(into: &mut toml::Table, from: toml::Table, depth: usize) {
     for (key, value) in from {
         match (into.get_mut(&key), value) {
-            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => merge(old, new),
+            (Some(toml::Value::Table(old)), toml::Value::Table(new)) if depth > 1 => set(old, new, depth - 1),
             // An input that is only a path becomes a table when another key of it is set.
-            (Some(old @ toml::Value::String(_)), toml::Value::Table(mut new)) => {
+            (Some(old @ toml::Value::String(_)), toml::Value::Table(mut new)) if depth > 1 => {
                 let path = old.clone();
                 new.entry("path").or_insert(path);
                 *old = toml::Value::Table(new);
-            }
-            (Some(toml::Value::Table(old)), path @ toml::Value::String(_)) if old.contains_key("path") => {
-                old.clear();
-                old.insert("path".into(), path);
             }
             (_, value) => {
                 into.insert(key, value);
@@ -392,6 +408,12 @@ mod tests {
         assert_eq!(input(&[set, "inputs.subjects.path='t'"]), Input { path: "t".into(), select });
         assert_eq!(input(&[set, "inputs.subjects='t'"]), Input { path: "t".into(), select: None });
         assert_eq!(input(&[set, "inputs.subjects.select=''"]).select, None);
+        assert_eq!(input(&[set, "inputs.subjects={ path = 't' }"]), Input { path: "t".into(), select: None });
+        let gates = load(&["gates={ max_psi = 0.5, max_band_jump = 0.1 }", "gates={ max_psi = 0.6 }"])
+            .unwrap()
+            .settings
+            .gates();
+        assert_eq!((gates.max_psi, gates.max_band_jump), (Some(0.6), None));
         let error = load(&["inputs.subjects={ path = 's', slect = 'x' }"]).unwrap_err().to_string();
         assert!(error.contains("did you mean `select`"), "{error}");
     }

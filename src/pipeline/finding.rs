@@ -97,6 +97,7 @@ impl Source {
     /// # Errors
     /// When it cannot be read; the error names the path.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
+        anyhow::ensure!(fs_err::metadata(path)?.is_file(), "{} is no regular file", path.display());
         Ok(Self { path: path.to_owned(), text: fs_err::read_to_string(path)? })
     }
 

@@ -243,6 +243,10 @@ fn untold(run: &RunFolder, say: &Say) -> Result<()> {
             say(&format!("run {}: under way, or ended without a word", run.id));
             Ok(())
         }
+        None if run.names()?.is_empty() => {
+            say(&format!("runs/{}: left empty by a run that could write nothing; the next run removes it", run.id));
+            Ok(())
+        }
         _ => mismatch(format!("run {}: the ledger does not know it", run.id)),
     }
 }

@@ -56,7 +56,13 @@ impl Key {
                     "privacy.ledger_key: what follows `env:` is the name of no variable that is set; never write the key itself"
                 ),
             },
-            KeySource::File(path) => fs_err::read(resolve(path)).context("privacy.ledger_key")?,
+            KeySource::File(path) => {
+                let path = resolve(path);
+                if !fs_err::metadata(&path).context("privacy.ledger_key")?.is_file() {
+                    bail!("privacy.ledger_key: {} is no regular file", path.display());
+                }
+                fs_err::read(path).context("privacy.ledger_key")?
+            }
         };
         let secret = secret.trim_ascii();
         if secret.len() < LEAST {

@@ -46,6 +46,17 @@ fn what_was_not_touched_holds_and_a_replay_gives_the_same_bytes() {
     let work = keyed();
     verify(&work, &["--all"]).expect(0).says("6 line(s) hold, keyed").says("everything holds");
     verify(&work, &["latest", "--replay"]).expect(0).says("running it again gives the same bytes");
+    let run = work.path("out/runs").read_dir().unwrap().next().unwrap().unwrap().path();
+    verify(&work, &[run.to_str().unwrap()]).expect(0).says("everything holds");
+    for none in ["", "..", "/"] {
+        verify(&work, &[none]).expect(2);
+    }
+    // A page may be written anywhere but where runs write.
+    let table = work.path("out/scores/as_of=2025-10-31/model=standard-1/scores.parquet");
+    let id = run.file_name().unwrap().to_str().unwrap();
+    work.sesame(["report", id, "--output", "out", "--out", table.to_str().unwrap()]).expect(2).says("output folder");
+    work.sesame(["report", id, "--output", "out", "--out", "page.html"]).expect(0);
+    verify(&work, &["--all"]).expect(0);
 }
 
 #[test]

@@ -329,6 +329,44 @@ fn a_value_without_a_form_is_named_by_that_and_not_by_its_range() {
 }
 
 #[test]
+fn a_file_that_would_not_be_read_is_named() {
+    for (name, says) in [
+        ("b.parq", "is not named *.parquet"),
+        ("part-0001", "is not named *.parquet"),
+        ("b.parquet.gz", "is not named *.parquet"),
+        ("_delta_log/0.json", "is a Delta table"),
+        ("metadata/v1.metadata.json", "is an Iceberg table"),
+    ] {
+        let work = Workdir::new();
+        subjects().write(&work.path("export/subjects.parquet"));
+        repayments().write(&work.path("export/repayments/a.parquet"));
+        let more = work.path("export/repayments").join(name);
+        std::fs::create_dir_all(more.parent().unwrap()).unwrap();
+        std::fs::copy(work.path("export/repayments/a.parquet"), &more).unwrap();
+        run(&work, "out", &[]).expect(2).says(says).says("export/repayments");
+        for idle in ["README.txt", "_SUCCESS", ".hidden.parquet"] {
+            std::fs::write(work.path("export/repayments").join(idle), "x").unwrap();
+        }
+        std::fs::remove_dir_all(more.parent().filter(|p| !p.ends_with("repayments")).unwrap_or(&work.path("none")))
+            .ok();
+        let _ = std::fs::remove_file(&more);
+        run(&work, "out", &[]).expect(0);
+    }
+}
+
+#[test]
+fn a_path_that_is_no_text_is_named_before_any_work() {
+    use std::os::unix::ffi::OsStrExt;
+    let work = Workdir::new();
+    subjects().write(&work.path("export/subjects.parquet"));
+    repayments().write(&work.path("export/repayments/a.parquet"));
+    let odd = work.path("export/repayments").join(std::ffi::OsStr::from_bytes(b"\xff.parquet"));
+    std::fs::rename(work.path("export/repayments/a.parquet"), odd).unwrap();
+    run(&work, "out", &[]).expect(2).says("is not UTF-8");
+    assert!(!work.path("out/scores").exists());
+}
+
+#[test]
 fn the_smallest_integer_is_an_amount_out_of_range_and_not_null() {
     let work = Workdir::new();
     subjects().write(&work.path("export/subjects.parquet"));

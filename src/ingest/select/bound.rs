@@ -314,6 +314,10 @@ fn wildcard(options: &WildcardAdditionalOptions, schema: &Schema) -> Result<Vec<
             bail!("`*`: {}", no_column(name, schema));
         }
     }
+    let mut seen = BTreeSet::new();
+    if let Some(name) = out.iter().chain(replaced.iter().map(|r| &r.0)).find(|name| !seen.insert(name.as_str())) {
+        bail!("`*` leaves out or replaces `{name}` twice");
+    }
     let columns = schema.fields().iter().map(|f| f.name()).filter(|name| !out.contains(name));
     Ok(columns
         .map(|name| {

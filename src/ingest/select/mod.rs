@@ -71,6 +71,9 @@ fn of_query(query: &Query, branches: &mut Vec<ast::Select>) -> Result<()> {
     if query.with.is_some() || query.order_by.is_some() || query.limit_clause.is_some() || query.fetch.is_some() {
         bail!("WITH, ORDER BY and LIMIT do not work on one batch at a time; write SELECT … FROM export [WHERE …]");
     }
+    if query.to_string() != query.body.to_string() {
+        bail!("`{query}` says more than SELECT … FROM export [WHERE …], which is all that is read");
+    }
     of_body(&query.body, branches)
 }
 
@@ -187,6 +190,16 @@ mod tests {
     }
 
     #[test]
+    fn a_cast_to_an_integer_rounds() {
+        let doubles: ArrayRef = Arc::new(arrow::array::Float64Array::from(vec![0.29, 4.35, 2.5, 3.5, -2.5, -0.29]));
+        let batch = batch(vec![("a", doubles), ("b", longs(&[7, 7, 7, 7, 7, 7]))]);
+        let values = |sql: &str| column(&format!("SELECT {sql} AS x FROM export"), &batch, "x");
+        assert_eq!(values("CAST(a * 100 AS BIGINT)"), [29, 435, 250, 350, -250, -29].map(Some));
+        assert_eq!(values("CAST(a AS BIGINT)"), [0, 4, 2, 4, -2, 0].map(Some));
+        assert_eq!(values("CAST(b / 2 AS INTEGER)"), [4; 6].map(Some));
+    }
+
+    #[test]
     fn quotients_of_columns_are_cut_off_towards_zero() {
         let (a, b) = ([-7, 7, -7, 7, -6, 0, 1, -1], [2, -2, -2, 2, 3, 5, 0, i64::MAX]);
         let small =
@@ -246,6 +259,46 @@ mod tests {
             "SELECT TOP 3 a FROM export",
         ] {
             assert!(Select::parse(sql).is_err(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_clause_that_would_not_be_read_is_refused() {
+        for more in [
+            "|> WHERE a < 0",
+            "|> LIMIT 1",
+            "PREWHERE a < 0",
+            "SORT BY a",
+            "CLUSTER BY a",
+            "DISTRIBUTE BY a",
+            "WINDOW w AS (PARTITION BY a)",
+            "FOR UPDATE",
+            "SETTINGS x = 1",
+            "FORMAT NULL",
+            "START WITH a = 1 CONNECT BY PRIOR a = b",
+            "TABLESAMPLE (1 ROWS)",
+            "TABLESAMPLE BERNOULLI (1)",
+            "PARTITION (p0)",
+            "WITH (NOLOCK)",
+            "LATERAL VIEW EXPLODE(a) t AS x",
+        ] {
+            assert!(Select::parse(&format!("SELECT * FROM export {more}")).is_err(), "{more}");
+        }
+        for whole in ["SELECT * INTO t2 FROM export", "FROM export SELECT a", "SELECT * FROM export(1)"] {
+            assert!(Select::parse(whole).is_err(), "{whole}");
+        }
+        for plain in [
+            "select a, b as c from export where a > 1 or b is null",
+            "SELECT * EXCLUDE (a) FROM EXPORT",
+            "(SELECT a FROM export)",
+        ] {
+            Select::parse(plain).unwrap();
+        }
+        let batch = batch(vec![("a", longs(&[1])), ("b", longs(&[2]))]);
+        for twice in
+            ["SELECT * REPLACE (1 AS a, 2 AS a) FROM export", "SELECT * EXCLUDE (a) REPLACE (1 AS a) FROM export"]
+        {
+            assert!(format!("{:#}", run(twice, &batch).unwrap_err()).contains("twice"), "{twice}");
         }
     }
 

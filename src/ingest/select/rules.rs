@@ -72,6 +72,13 @@ pub(super) fn plain(select: &ast::Select) -> Result<()> {
     if !name.to_string().eq_ignore_ascii_case("export") || !from.joins.is_empty() {
         bail!("only the table `export` can be read, without joins");
     }
+    // Whatever else the parser takes would be dropped: what is read must be all that is written.
+    let items = select.projection.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let filter = select.selection.as_ref().map_or_else(String::new, |condition| format!(" WHERE {condition}"));
+    let read = format!("SELECT {items} FROM {name}{filter}");
+    if select.to_string() != read {
+        bail!("`{select}` says more than SELECT … FROM export [WHERE …], which is all that is read");
+    }
     Ok(())
 }
 
