@@ -129,7 +129,7 @@ impl<'a> Pass<'a> {
         let mut setting = self.setting()?;
         setting.reliability = self.sources(&setting, &mut findings)?;
         let (spine, store) = self.subjects(&setting, &mut findings)?;
-        let buckets = Buckets::new(spine.len());
+        let buckets = self.buckets(&spine);
         let consents = self.consents(&spine, &setting, &mut findings)?;
         let disputed = self.disputes(&spine, &setting, &mut findings)?;
         let mut stores = BTreeMap::from([("subjects".to_owned(), store)]);
@@ -200,6 +200,14 @@ impl<'a> Pass<'a> {
         Ok(reliability)
     }
 
+    /// How subjects are divided, by how many rows the exports have of each at most.
+    fn buckets(&self, spine: &Spine) -> Buckets {
+        let rows = |e: &Export| {
+            e.files.iter().map(OpenFile::rows).sum::<u64>() * e.select.as_ref().map_or(1, |select| select.branches())
+        };
+        Buckets::new(spine.len(), self.exports.iter().map(rows).max().unwrap_or(0))
+    }
+
     /// The spine, and the subjects' own rows by bucket.
     fn subjects(&self, setting: &Setting, findings: &mut ByDate) -> Result<(Spine, Store<'a>)> {
         let export = self.required("subjects")?;
@@ -207,7 +215,7 @@ impl<'a> Pass<'a> {
         let found = self.scan(export, setting, &|scan, batch| subjects.read(scan, &batch))?;
         note(findings, "subjects", found);
         let (spine, numbered) = subjects.number(self.snapshots.len())?;
-        let store = Store::new(Buckets::new(spine.len()), self.budget, self.scratch)?;
+        let store = Store::new(self.buckets(&spine), self.budget, self.scratch)?;
         numbered.split(&spine, &self.layout(export), &store)?;
         Ok((spine, store))
     }

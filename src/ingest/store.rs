@@ -18,15 +18,24 @@ pub struct Buckets {
     subjects: usize,
 }
 
+/// Rows of a table that a bucket holds at most, where each subject has as many.
+const BUCKET_ROWS: u64 = 1 << 19;
+/// Buckets are of two to this many subjects or more.
+const FEWEST_SUBJECTS: u32 = 4;
+
 impl Buckets {
-    /// Buckets of 4,096 to 16,384 subjects: small enough for the cache, few enough to write to all at once.
+    /// Buckets of 4,096 to 16,384 subjects: small enough for the cache, few enough to write to all at once. Of fewer where the largest
+    /// table has very many rows of each: a bucket's rows are in memory together.
     #[must_use]
-    pub fn new(subjects: usize) -> Self {
-        let shift = match subjects {
+    pub fn new(subjects: usize, rows: u64) -> Self {
+        let usual = match subjects {
             0..=2_000_000 => 12,
             2_000_001..=8_000_000 => 13,
             _ => 14,
         };
+        let of_each = rows / (subjects as u64).max(1);
+        let shift =
+            (FEWEST_SUBJECTS..=usual).rev().find(|shift| of_each << shift <= BUCKET_ROWS).unwrap_or(FEWEST_SUBJECTS);
         Self { shift, subjects }
     }
 

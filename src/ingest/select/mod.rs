@@ -36,6 +36,12 @@ impl Select {
         &self.sql
     }
 
+    /// How many rows one of the export can become at most.
+    #[must_use]
+    pub fn branches(&self) -> u64 {
+        self.branches.len() as u64
+    }
+
     /// Whether a row of the export can become several.
     #[must_use]
     pub fn multiplies(&self) -> bool {
