@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::plan;
 use super::run::accepted;
@@ -48,6 +48,7 @@ pub fn run(args: &BackfillArgs, output: &Output) -> Result<ExitStatus> {
 fn dates(args: &BackfillArgs, pipeline: &Pipeline, started: Instant, output: &Output) -> Result<ExitStatus> {
     let range = (parse_day(&args.from).context("--from")?, parse_day(&args.to).context("--to")?, args.every);
     let given = &args.pipeline;
+    ensure!(given.as_of.is_none(), "a backfill scores the dates --from … --to; leave --as-of out");
     job::not_in_the_future(range.1, given.allow_future, output)?;
     let accept = accepted(&args.accept)?;
     let limits = limits(&args.engine, pipeline)?;

@@ -23,6 +23,7 @@ use crate::score::card::Origin;
 use crate::stages::key::{Key, Kind, keys};
 use crate::stages::store::StageStore;
 use crate::storage::hashes::Hash;
+use crate::storage::read;
 
 /// Shows what a run would do.
 ///
@@ -119,7 +120,7 @@ fn scoring(job: &Job) -> Vec<String> {
 fn expected(folder: &Path, pipeline: &str, missing: &[Key]) -> Result<String> {
     let mut took: BTreeMap<String, f64> = BTreeMap::new();
     let audits = RunFolder::all(folder)?.into_iter().filter_map(|run| {
-        let audit: Value = serde_json::from_str(&fs_err::read_to_string(run.path(AUDIT)).ok()?).ok()?;
+        let audit: Value = serde_json::from_str(&read::text(&run.path(AUDIT)).ok()?).ok()?;
         (audit["provenance"]["pipeline"] == pipeline).then_some(audit)
     });
     for audit in audits {

@@ -13,6 +13,7 @@ use crate::runs::folder::{AUDIT, PAGE};
 use crate::runs::kept::{KeptRun, find};
 use crate::runs::output_folder::keep_private;
 use crate::storage::durable;
+use crate::storage::read;
 
 /// Whether a file that may not be there yet would lie in a folder.
 fn within(file: &Path, folder: &Path) -> Result<bool> {
@@ -28,8 +29,8 @@ fn within(file: &Path, folder: &Path) -> Result<bool> {
 pub fn run(args: &ReportArgs, output: &Output) -> Result<ExitStatus> {
     let run = find(&args.run, &args.runs.output)?;
     let path = run.path(AUDIT);
-    let audit: Value = serde_json::from_str(&fs_err::read_to_string(&path)?)
-        .with_context(|| format!("{} is damaged", path.display()))?;
+    let audit: Value =
+        serde_json::from_str(&read::text(&path)?).with_context(|| format!("{} is damaged", path.display()))?;
     let built = page::audit(&audit).with_context(|| format!("{}", path.display()))?;
     let target = match &args.out {
         Some(out) => std::path::absolute(out)?,
@@ -38,7 +39,7 @@ pub fn run(args: &ReportArgs, output: &Output) -> Result<ExitStatus> {
     if args.out.is_some() && target != run.path(PAGE) && within(&target, &run.output)? {
         bail!("--out {}: lies in the output folder, which runs alone write to", target.display());
     }
-    if args.out.is_none() && target.exists() && fs_err::read_to_string(&target)? != built {
+    if args.out.is_none() && target.exists() && read::text(&target)? != built {
         bail!(
             "{} is recorded in the run's manifest and this version of the program would make it differently; \
              give --out FILE for the new one",

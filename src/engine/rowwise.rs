@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use polars::prelude::{
-    DataFrame, DataType, DslPlan, Expr, FunctionExpr, IntoLazy, LiteralValue, Operator, PlSmallStr, PolarsError,
+    DataFrame, DataType, DslPlan, Expr, FunctionExpr, IntoLazy, LiteralValue, Null, Operator, PlSmallStr, PolarsError,
     RoundMode, Schema, UnknownKind, lit, when,
 };
 use polars::sql::SQLContext;
@@ -176,14 +176,24 @@ fn plain(node: Expr, schema: &Schema) -> Expr {
         {
             Expr::Function { input: input.into_iter().map(|e| wide(e, schema)).collect(), function }
         }
-        // A cast to an integer rounds, as in DuckDB: doubles halves to even.
+        // A cast to an integer rounds, as in DuckDB: doubles halves to even, decimals away from zero.
         Expr::Cast { expr, dtype, options }
             if dtype.as_literal().is_some_and(DataType::is_integer)
-                && kind(&expr, schema).is_some_and(|k| k.is_float()) =>
+                && kind(&expr, schema).is_some_and(|k| k.is_float() || k.is_decimal()) =>
         {
-            let round = FunctionExpr::Round { decimals: 0, mode: RoundMode::HalfToEven };
+            let exact = kind(&expr, schema).is_some_and(|k| k.is_decimal());
+            let mode = if exact { RoundMode::HalfAwayFromZero } else { RoundMode::HalfToEven };
+            let round = FunctionExpr::Round { decimals: 0, mode };
             let rounded = Expr::Function { input: vec![Arc::unwrap_or_clone(expr)], function: round };
             Expr::Cast { expr: Arc::new(rounded), dtype, options }
+        }
+        // What surrounds a number or a date in a text is nothing of it, as in DuckDB.
+        Expr::Cast { expr, dtype, options }
+            if dtype.as_literal().is_some_and(|to| to.is_primitive_numeric() || *to == DataType::Date)
+                && kind(&expr, schema) == Some(DataType::String) =>
+        {
+            let trimmed = Arc::unwrap_or_clone(expr).str().strip_chars(lit(Null {}));
+            Expr::Cast { expr: Arc::new(trimmed), dtype, options }
         }
         Expr::Function { input, function: FunctionExpr::Round { decimals, .. } } => {
             Expr::Function { input, function: FunctionExpr::Round { decimals, mode: RoundMode::HalfAwayFromZero } }

@@ -16,6 +16,8 @@ use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 
+use crate::storage::read;
+
 /// The column that tables are sorted by.
 const SUBJECT: &str = "subject_id";
 
@@ -59,7 +61,7 @@ impl Table {
     /// # Errors
     /// When it is not there or no Parquet file.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = fs_err::File::open(path)?.into_parts().0;
+        let file = read::open(path)?;
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let footer =
             ArrowReaderMetadata::load(&file, options).with_context(|| format!("{} is damaged", path.display()))?;

@@ -50,6 +50,10 @@ pub fn compile(
     Ok(findings.or(Plan { tables: reads.finish(), features, subject_columns })?)
 }
 
+/// What the two keys of a prior must be.
+const PRIOR: &str = "`prior` (0 to 1) and `prior_strength` (above 0, at most 1000000) go together";
+const MOST_STRENGTH: f64 = 1e6;
+
 /// One side of a ratio.
 struct Side {
     sum: Expression,
@@ -97,10 +101,10 @@ impl Compiler<'_> {
         }
         let shrunk = matches!(d.aggregate, Aggregate::FriendsVerified | Aggregate::FriendsInDefault);
         let prior = d.prior.zip(d.prior_strength);
-        if prior.is_some_and(|(p, k)| !(shrunk && (0.0..=1.0).contains(&p) && k > 0.0 && k.is_finite()))
+        if prior.is_some_and(|(p, k)| !(shrunk && (0.0..=1.0).contains(&p) && k > 0.0 && k <= MOST_STRENGTH))
             || d.prior.is_some() != d.prior_strength.is_some()
         {
-            find("`prior` (0 to 1) and `prior_strength` (above 0) go together, and with shares of friends only".into());
+            find(format!("{PRIOR}, and with shares of friends only"));
         }
     }
 
@@ -459,7 +463,9 @@ impl Compiler<'_> {
     ) -> Result<Expression, Mistake> {
         match (d.prior, d.prior_strength) {
             (None, None) => Ok(quotient(part, all)),
-            (Some(prior), Some(strength)) if (0.0..=1.0).contains(&prior) && strength > 0.0 => {
+            (Some(prior), Some(strength))
+                if (0.0..=1.0).contains(&prior) && strength > 0.0 && strength <= MOST_STRENGTH =>
+            {
                 // As decimals: 0.30 · 3 is 0.9, and no double just below it.
                 let pull = decimal(product(product(prior, strength), WEIGHT_ONE));
                 let weight = decimal(product(strength, WEIGHT_ONE));
@@ -467,7 +473,7 @@ impl Compiler<'_> {
                     format!("(CAST({} AS DOUBLE) + {pull}) / (CAST({} AS DOUBLE) + {weight})", p[0], p[1])
                 }))
             }
-            _ => Err((span.clone(), "`prior` (0 to 1) and `prior_strength` (above 0) go together".into())),
+            _ => Err((span.clone(), PRIOR.into())),
         }
     }
 }

@@ -158,7 +158,7 @@ fn group_columns(export: &Export) -> Vec<String> {
 type BoundTo = Vec<(SchemaRef, Arc<Bound>)>;
 
 fn open_file(file: &ExportFile, export: &Export, bound: &mut BoundTo) -> Result<(OpenFile, Vec<String>)> {
-    let handle = fs_err::File::open(&file.path)?.into_parts().0;
+    let handle = crate::storage::read::open(&file.path)?;
     let state = FileState::of(&handle)?;
     if state.bytes == 0 {
         return Err(anyhow!("the file is empty: 0 bytes are no Parquet file; was it written completely?"));

@@ -105,6 +105,10 @@ impl Gates {
             }
         }
         if let Some(AgeLimit::By(tables)) = &self.max_age_days {
+            if tables.is_empty() {
+                let message = "`gates.max_age_days` names no table; leave it out to check the age of none";
+                faults.push(("max_age_days", message.to_owned()));
+            }
             let known: Vec<&str> =
                 contract.tables.iter().filter(|t| t.has_records()).map(|t| t.name.as_str()).collect();
             for table in tables.keys().filter(|t| !known.contains(&t.as_str())) {

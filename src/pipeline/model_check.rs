@@ -15,6 +15,8 @@ use crate::pipeline::catalogue::Aggregate;
 const UNSCORABLE: [&str; 3] = ["deceased", "closed", NO_CONSENT];
 /// The largest importance of a feature: sums of importance times share stay far below 64 bits.
 pub const MOST_IMPORTANCE: i64 = 1_000_000;
+/// The longest name and the longest version: with the date and a number they are the name of a folder.
+const LONGEST_NAME: usize = 64;
 /// The most bins of a feature: a bin, `none` and `unknown` are one byte.
 const MOST_BINS: usize = 250;
 
@@ -64,12 +66,16 @@ impl Linter<'_> {
                 format!("[scale] neutral_share = {} is not within 0 and {FULL_SHARE}", scale.neutral_share),
             );
         }
-        let label = self.model.label();
-        if !label.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
-            self.find(
-                &(0..0),
-                format!("name and version make the path `model={label}`; use letters, digits, `-`, `_` and `.`"),
-            );
+        for (key, part) in [("name", &self.model.card.name), ("version", &self.model.card.version)] {
+            let lawful = part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+            if part.is_empty() || part.len() > LONGEST_NAME || !lawful {
+                self.find(
+                    &(0..0),
+                    format!(
+                        "{key} = {part:?} is part of the published path; use 1 to {LONGEST_NAME} letters, digits, `-`, `_` and `.`"
+                    ),
+                );
+            }
         }
     }
 

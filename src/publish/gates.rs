@@ -79,15 +79,15 @@ pub struct TableAge {
     pub table: String,
     /// Its day, as people write it; nothing when no record is visible.
     pub newest: Option<String>,
-    /// Days from it to the as-of date; without one, from the first date that the contract allows.
-    pub days: i64,
+    /// Days from it to the as-of date.
+    pub days: Option<i64>,
     /// The most days allowed.
     pub limit: u32,
 }
 
 impl TableAge {
     fn passes(&self) -> bool {
-        self.days <= i64::from(self.limit)
+        self.days.is_some_and(|days| days <= i64::from(self.limit))
     }
 }
 
@@ -280,19 +280,19 @@ fn not_comparable(gates: &Gates, broken: &[String]) -> Vec<Verdict> {
 
 /// Whether the newest record of every table is new enough.
 fn age(ages: &[TableAge]) -> Verdict {
-    // One that fails comes before one that is only old.
-    let worst = ages.iter().max_by_key(|a| (!a.passes(), a.days));
+    // One that fails comes before one that is only old, and nothing at all before all.
+    let worst = ages.iter().max_by_key(|a| (!a.passes(), a.days.is_none(), a.days));
     let message = match worst {
         None => "no table that grows all the time is given".to_owned(),
-        Some(TableAge { table, newest: None, .. }) => format!("{table} has no visible row; is its export complete?"),
-        Some(TableAge { table, newest: Some(newest), days, .. }) => {
+        Some(TableAge { table, newest: Some(newest), days: Some(days), .. }) => {
             format!("the newest visible row of {table} is of {newest}, {days} days before the as-of date")
         }
+        Some(TableAge { table, .. }) => format!("{table} has no visible row; is its export complete?"),
     };
     Verdict {
         gate: "max_age_days",
         passed: worst.is_none_or(TableAge::passes),
-        measured: worst.map(|a| a.days as f64),
+        measured: worst.and_then(|a| a.days).map(|days| days as f64),
         limit: worst.map_or(0.0, |a| f64::from(a.limit)),
         message,
         accepted: None,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::storage::durable;
 use crate::storage::hashes::Hash;
 use crate::storage::key::Key;
+use crate::storage::read;
 
 /// How far apart the dates are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -162,7 +163,7 @@ impl Backfill {
             let (pipeline, model, known_by) = (pipeline.to_owned(), model.to_owned(), known_by.map(ToOwned::to_owned));
             return Ok(Self { pipeline, model, from, to, every, known_by, slots });
         }
-        let Kept { backfill: held, mac } = serde_json::from_str(&fs_err::read_to_string(&path)?)
+        let Kept { backfill: held, mac } = serde_json::from_str(&read::text(&path)?)
             .with_context(|| format!("{} is no backfill; remove it to begin anew", path.display()))?;
         if key.is_some() && mac != held.mac(key)? {
             bail!(

@@ -23,6 +23,7 @@ use crate::score::card::Origin;
 use crate::score::reasons::REASONS;
 use crate::stages::subjects::push_ids;
 use crate::statistics::proportion::rounded;
+use crate::storage::read;
 
 /// Points in a cell of the histogram of moves.
 const CELL: i64 = 10;
@@ -201,7 +202,7 @@ fn table(run: &KeptRun) -> Result<Table> {
 
 /// All rows of a Parquet file, or chosen columns of them.
 fn read(path: &Path, columns: Option<&[String]>) -> Result<RecordBatch> {
-    let file = fs_err::File::open(path)?.into_parts().0;
+    let file = read::open(path)?;
     let mut builder =
         ParquetRecordBatchReaderBuilder::try_new(file).with_context(|| format!("{} is damaged", path.display()))?;
     if let Some(columns) = columns {

@@ -10,6 +10,7 @@ use super::folder::RunFolder;
 use crate::score::Scorecard;
 use crate::score::population::Population;
 use crate::score::reasons::Baselines;
+use crate::storage::read;
 
 /// Its name in a run's folder.
 pub const DISTRIBUTIONS: &str = "distributions.json";
@@ -53,7 +54,7 @@ impl Distributions {
         if !path.exists() {
             return Ok(None);
         }
-        let text = fs_err::read_to_string(&path)?;
+        let text = read::text(&path)?;
         serde_json::from_str(&text).map(Some).with_context(|| format!("{} is damaged", path.display()))
     }
 }

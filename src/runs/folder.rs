@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::ledger::{Entry, Ledger};
-use crate::storage::{disk, durable};
+use crate::storage::{disk, durable, read};
 
 /// The audit for programs.
 pub const AUDIT: &str = "audit.json";
@@ -117,7 +117,7 @@ impl RunFolder {
     /// Where the run stands; nothing when the folder does not say.
     #[must_use]
     pub fn state(&self) -> Option<State> {
-        serde_json::from_str(&fs_err::read_to_string(self.path(STATE)).ok()?).ok()
+        serde_json::from_str(&read::text(&self.path(STATE)).ok()?).ok()
     }
 
     /// The names in the folder.

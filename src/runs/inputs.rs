@@ -15,6 +15,7 @@ use crate::storage::durable;
 use crate::storage::file_state::FileState;
 use crate::storage::hashes::{self, Hash};
 use crate::storage::key::Key;
+use crate::storage::read;
 
 /// A file that changed so recently might change again without its times telling.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -44,7 +45,7 @@ impl Memory {
     #[must_use]
     pub fn of(output: &Path, key: Option<&Key>) -> Self {
         let read = || -> Result<Self> {
-            let memory: Self = serde_json::from_str(&fs_err::read_to_string(Self::path(output))?)?;
+            let memory: Self = serde_json::from_str(&read::text(&Self::path(output))?)?;
             ensure!(key.is_none_or(|key| memory.mac(key).is_ok_and(|mac| Some(mac) == memory.mac)));
             Ok(memory)
         };

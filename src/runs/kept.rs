@@ -16,6 +16,7 @@ use crate::features::{Plan, compile};
 use crate::pipeline::{Model, Pipeline};
 use crate::score::Scorecard;
 use crate::storage::hashes;
+use crate::storage::read;
 
 /// A run with what it was made with.
 pub struct KeptRun {
@@ -96,7 +97,7 @@ pub fn key_of(run: &RunFolder) -> Result<Option<Key>> {
 }
 
 fn pipeline(run: &RunFolder, manifest: &Manifest) -> Result<Pipeline> {
-    let text = fs_err::read_to_string(run.path(PIPELINE))?;
+    let text = read::text(&run.path(PIPELINE))?;
     Pipeline::parse(&manifest.parameters().pipeline_file, text)
 }
 

@@ -13,6 +13,7 @@ pub use super::entry::{Accepted, Entry, Event, Line, TableOf, TableSize};
 use crate::storage::durable::Prepared;
 use crate::storage::hashes::Hash;
 pub use crate::storage::key::Key;
+use crate::storage::read;
 
 const LINES: &str = "ledger.ndjson";
 const HEAD: &str = "ledger.head.json";
@@ -54,10 +55,10 @@ impl Ledger {
     /// The first thing that does not hold, with its line.
     pub fn open(output: &Path, key: Option<Key>) -> Result<Self> {
         let (path, head) = (output.join(LINES), output.join(HEAD));
-        let text = if path.exists() { fs_err::read_to_string(&path)? } else { String::new() };
+        let text = if path.exists() { read::text(&path)? } else { String::new() };
         let head: Option<Head> = match head.exists() {
             true => Some(
-                serde_json::from_str(&fs_err::read_to_string(&head)?)
+                serde_json::from_str(&read::text(&head)?)
                     .with_context(|| format!("{} is no head of a ledger", head.display()))?,
             ),
             false => None,

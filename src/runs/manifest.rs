@@ -10,6 +10,7 @@ use super::folder::RunFolder;
 use crate::stages::dependencies::Dependencies;
 use crate::storage::durable;
 use crate::storage::hashes::{self, Hash};
+use crate::storage::read;
 
 /// The manifest in a run's folder.
 pub const MANIFEST: &str = "manifest.json";
@@ -193,7 +194,7 @@ impl Manifest {
     /// When there is none, or it is none.
     pub fn read(run: &RunFolder) -> Result<Self> {
         let path = run.path(MANIFEST);
-        let text = fs_err::read_to_string(&path)?;
+        let text = read::text(&path)?;
         serde_json::from_str(&text).with_context(|| format!("{} is no manifest", path.display()))
     }
 

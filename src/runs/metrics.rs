@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::folder::{AUDIT, RunFolder};
 use super::ledger::{Event, Ledger};
 use crate::storage::durable;
+use crate::storage::read;
 
 /// How a run went.
 pub struct Outcome<'a> {
@@ -71,7 +72,7 @@ pub fn write(output: &Path, outcome: &Outcome) -> Result<()> {
 
 /// The audit of a run, when it came so far.
 fn audit(run: &RunFolder) -> Option<Value> {
-    serde_json::from_str(&fs_err::read_to_string(run.path(AUDIT)).ok()?).ok()
+    serde_json::from_str(&read::text(&run.path(AUDIT)).ok()?).ok()
 }
 
 /// The audit of the run whose table was published last; nothing when the ledger does not hold, which is another's to report.

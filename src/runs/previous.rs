@@ -24,6 +24,7 @@ use crate::ingest::spine::Ids;
 use crate::publish::gates::Counts;
 use crate::score::rows::NONE;
 use crate::stages::subjects::push_ids;
+use crate::storage::read;
 
 /// What is known of the earlier run.
 #[derive(Debug, Clone)]
@@ -125,8 +126,8 @@ impl Earlier<'_> {
 }
 
 fn read(run: &RunFolder, line: &Line, manifest: &Manifest) -> Result<Previous> {
-    let audit: Value = serde_json::from_str(&fs_err::read_to_string(run.path(AUDIT))?)?;
-    let file = fs_err::File::open(run.path(SCORES))?.into_parts().0;
+    let audit: Value = serde_json::from_str(&read::text(&run.path(AUDIT))?)?;
+    let file = read::open(&run.path(SCORES))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), ["subject_id", "score"]);
     let mut previous = Previous {

@@ -251,7 +251,7 @@ fn ages(job: &Job, findings: &BTreeMap<String, Findings>) -> Result<Vec<TableAge
         let Some(limit) = limits.of(&table.name, table.regular) else { continue };
         let newest = findings.get(&table.name).with_context(|| format!("{} was not counted", table.name))?.newest;
         let calendar = &job.snapshot.calendar;
-        let days = calendar.as_of_day() - newest.unwrap_or_else(|| calendar.first_day());
+        let days = newest.map(|day| calendar.as_of_day() - day);
         ages.push(TableAge { table: table.name.clone(), newest: newest.map(day_text), days, limit });
     }
     Ok(ages)

@@ -15,6 +15,7 @@ use crate::stages::key::BUILD;
 use crate::stages::store::StageStore;
 use crate::storage::durable::{is_under_way, no_links};
 use crate::storage::hashes;
+use crate::storage::read;
 
 /// Something that does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +111,7 @@ pub fn kept(run: &RunFolder, line: &Line, stop: &AtomicBool, wanted: &dyn Fn(&st
 /// What a run's folder says of its end, which must be what the ledger says.
 fn told(run: &RunFolder, line: &Line) -> Result<()> {
     let state = if line.entry.event == Event::Published { State::Published } else { State::Refused };
-    let said = fs_err::read_to_string(run.path(STATE)).unwrap_or_default();
+    let said = read::text(&run.path(STATE)).unwrap_or_default();
     if said != state.text()? {
         return mismatch(format!("run {}: its {STATE} does not say what the ledger says", run.id));
     }

@@ -12,6 +12,7 @@ use parquet::file::properties::EnabledStatistics;
 
 use crate::NULL;
 use crate::publish::parquet_file::{ParquetFile, properties};
+use crate::storage::read;
 
 /// Rows of a block; the last one of a file may have fewer.
 pub const BLOCK_ROWS: usize = 16_384;
@@ -93,8 +94,8 @@ impl Blocks {
     /// # Errors
     /// When it is no Parquet file.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = fs_err::File::open(path)?;
-        let footer = ArrowReaderMetadata::load(file.file(), ArrowReaderOptions::new())
+        let file = read::open(path)?;
+        let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
             .with_context(|| format!("{} is damaged", path.display()))?;
         Ok(Self { path: path.to_owned(), footer })
     }
@@ -124,7 +125,7 @@ impl Blocks {
     pub fn block(&self, at: usize) -> Result<RecordBatch> {
         let read = || -> Result<RecordBatch> {
             let rows = usize::try_from(self.footer.metadata().row_group(at).num_rows())?;
-            let file = fs_err::File::open(&self.path)?.into_parts().0;
+            let file = read::open(&self.path)?;
             let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone())
                 .with_row_groups(vec![at])
                 .with_batch_size(rows)

@@ -16,6 +16,7 @@ use crate::ingest::ties::DroppedTies;
 use crate::storage::durable;
 use crate::storage::hashes::{self, Hash};
 use crate::storage::key::Key;
+use crate::storage::read;
 
 /// The file that describes a stage.
 const LABEL: &str = "stage.json";
@@ -326,5 +327,5 @@ fn is_under_way(folder: &Path) -> bool {
 }
 
 fn read_label(folder: &Path) -> Option<Label> {
-    serde_json::from_str(&fs_err::read_to_string(folder.join(LABEL)).ok()?).ok()
+    serde_json::from_str(&read::text(&folder.join(LABEL)).ok()?).ok()
 }

@@ -41,7 +41,7 @@ impl FileState {
     /// # Errors
     /// When it cannot be opened, or was changed or replaced since.
     pub fn open(&self, path: &Path) -> Result<File> {
-        let file = fs_err::File::open(path)?.into_parts().0;
+        let file = super::read::open(path)?;
         self.holds(&file, path)?;
         Ok(file)
     }

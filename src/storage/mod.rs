@@ -5,3 +5,4 @@ pub mod durable;
 pub mod file_state;
 pub mod hashes;
 pub mod key;
+pub mod read;

@@ -13,6 +13,7 @@ use crate::pipeline::model::CATEGORIES;
 use crate::runs::kept::KeptRun;
 use crate::score::rows::NONE;
 use crate::stages::subjects::push_ids;
+use crate::storage::read;
 
 /// The rows of a table, column by column.
 pub struct ScoredTable {
@@ -33,7 +34,7 @@ impl ScoredTable {
     /// When it is damaged.
     pub fn read(run: &KeptRun) -> Result<Self> {
         let path = run.scores();
-        let file = fs_err::File::open(&path)?.into_parts().0;
+        let file = read::open(&path)?;
         let builder =
             ParquetRecordBatchReaderBuilder::try_new(file).with_context(|| format!("{} is damaged", path.display()))?;
         let points: Vec<String> = CATEGORIES.iter().map(|c| format!("points_{c}")).collect();

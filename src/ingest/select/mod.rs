@@ -206,6 +206,16 @@ mod tests {
     }
 
     #[test]
+    fn a_cast_of_a_decimal_rounds_halves_away_and_of_a_text_takes_no_blanks() {
+        let decimals = arrow::array::Decimal128Array::from(vec![250, -250, 149, -151]).with_precision_and_scale(10, 2);
+        let text: ArrayRef = Arc::new(StringArray::from(vec![" 7", "8 ", " -9 ", "x"]));
+        let batch = batch(vec![("d", Arc::new(decimals.unwrap()) as ArrayRef), ("t", text)]);
+        let values = |sql: &str| column(&format!("SELECT {sql} AS x FROM export"), &batch, "x");
+        assert_eq!(values("CAST(d AS BIGINT)"), [3, -3, 1, -2].map(Some));
+        assert_eq!(values("TRY_CAST(t AS BIGINT)"), [Some(7), Some(8), Some(-9), None]);
+    }
+
+    #[test]
     fn quotients_of_columns_are_cut_off_towards_zero() {
         let (a, b) = ([-7, 7, -7, 7, -6, 0, 1, -1], [2, -2, -2, 2, 3, 5, 0, i64::MAX]);
         let small =
@@ -263,6 +273,9 @@ mod tests {
             "SELECT a FROM export UNION ALL (SELECT a FROM export ORDER BY a LIMIT 1)",
             "SELECT STDDEV_SAMP(a) FROM export",
             "SELECT TOP 3 a FROM export",
+            "SELECT CEIL(a, 1) AS a FROM export",
+            "SELECT FLOOR(a TO DAY) AS a FROM export",
+            "SELECT INITCAP(a) AS a FROM export",
         ] {
             assert!(Select::parse(sql).is_err(), "{sql}");
         }
