@@ -12,7 +12,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use rayon::prelude::*;
 use sesame::contract::Contract;
-use sesame::ingest::files::resolve;
+use sesame::ingest::read::files::resolve;
 
 const TABLES: [&str; 9] = [
     "subjects",

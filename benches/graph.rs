@@ -14,8 +14,8 @@ use divan::{Bencher, black_box};
 use fastrand::Rng;
 use sesame::graph::Parameters;
 use sesame::graph::csr::{Builder, Graph};
-use sesame::ingest::store::Budget;
-use sesame::ingest::tie_store::{TieStore, Ties, content};
+use sesame::ingest::links::tie_store::{TieStore, Ties, content};
+use sesame::machine::budget::Budget;
 use sesame::output::{LogFormat, Output};
 use sesame::pipeline::Model;
 
@@ -61,7 +61,7 @@ fn ties(pairs: &[(u32, u32, u64)]) -> Ties<'static> {
 fn parameters() -> Parameters {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/models/standard.toml");
     let model = Model::load(&path).unwrap();
-    Parameters { max_ties: 1_000_000, ..Parameters::new(&model.card.propagation) }
+    Parameters { max_ties: 1_000_000, ..Parameters::new(&model.card.propagation).unwrap() }
 }
 
 fn build(ties: Ties) -> Graph<'static> {
@@ -74,7 +74,7 @@ fn build(ties: Ties) -> Graph<'static> {
 #[divan::bench(args = ["uniform", "power_law"], sample_count = 10)]
 fn weigh(bencher: Bencher, shape: &str) {
     let graph = build(ties(&pairs(shape)));
-    let values = graph.hub_first(|s| u32::try_from(s).unwrap() * 3_000).unwrap();
+    let values = graph.hub_first(|s| Ok(u32::try_from(s)? * 3_000)).unwrap();
     let mut out = vec![0_u64; graph.len()];
     bencher.counter(ItemsCount::new(graph.links)).bench_local(|| {
         graph.weigh(black_box(&values), &mut out).unwrap();

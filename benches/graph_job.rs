@@ -16,18 +16,19 @@ use arrow::datatypes::{Float64Type, Int64Type};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use sesame::cli::PipelineArgs;
 use sesame::graph::Parameters;
 use sesame::graph::csr::Builder;
 use sesame::graph::parameters::SHARE_ONE;
 use sesame::graph::propagate::{Priors, propagate};
-use sesame::ingest::consents::{NETWORK, SCORE};
-use sesame::ingest::spine::{IdForm, Ids, Spine, to_ordered};
-use sesame::ingest::store::Budget;
-use sesame::ingest::tie_store::TieStore;
-use sesame::ingest::ties::{Joinable, Tie};
-use sesame::job;
+use sesame::ingest::links::tie_store::TieStore;
+use sesame::ingest::links::ties::{Joinable, Tie};
+use sesame::ingest::settle::consents::{NETWORK, SCORE};
+use sesame::ingest::spine::Spine;
+use sesame::job::load::{JobRequest, load};
+use sesame::machine::resources::Resources;
 use sesame::output::{LogFormat, Output};
+use sesame::pipeline::Pipeline;
+use sesame::tables::ids::{IdForm, Ids, to_ordered};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -51,14 +52,16 @@ fn main() -> Result<()> {
     drop((all, share, confidence, places));
     clock.lap("number")?;
 
-    let output = Output::new(true, LogFormat::Text);
-    let job = job::load(&pipeline(&folder), &output)?;
-    let parameters = Parameters { max_ties: 1_000_000, ..Parameters::new(&job.model.card.propagation) };
+    let (stop, log) = (AtomicBool::new(false), Output::new(true, LogFormat::Text));
+    let request = JobRequest { as_of: Some("2025-10-31".to_owned()), ..JobRequest::default() };
+    let job = load(&pipeline(&folder)?, &request, &log)?;
+    let parameters = Parameters { max_ties: 1_000_000, ..Parameters::new(&job.model.card.propagation)? };
     let memory = std::env::var("SESAME_MEMORY").map_or(Ok(2 << 30), |m| m.parse())?;
-    let (budget, stop) = (Budget::new(memory), AtomicBool::new(false));
     let scratch = tempfile::tempdir()?;
+    let resources = Resources { memory, scratch: scratch.path().to_owned(), stop: &stop, log: &log };
+    let budget = resources.budget();
     let snapshots = [job.snapshot.clone()];
-    let pass = job.pass(&snapshots, &budget, scratch.path(), &stop, &output);
+    let pass = job.pass(&snapshots, &budget, &resources);
     let consents = [vec![SCORE | NETWORK; spine.len()]];
     let counted: Vec<bool> = c.iter().map(|c| u32::from(*c) >= parameters.floor).collect();
     let joinable = Joinable { spine: &spine, consents: &consents, min_age_days: 90 };
@@ -78,7 +81,7 @@ fn main() -> Result<()> {
         scratch: tempfile::tempfile_in(scratch.path())?,
         stop: &stop,
     };
-    let progress = output.stage("build", ties.len(), "ties");
+    let progress = log.stage("build", ties.len(), "ties");
     let graph = builder.build(ties, &progress)?;
     clock.lap("build")?;
     let priors = Priors { share: &p, confidence: &c, verified: &|_| false };
@@ -109,7 +112,7 @@ fn subjects(path: &Path) -> Result<(Vec<i64>, Vec<u32>, Vec<u16>)> {
     Ok((ids, share, confidence))
 }
 
-fn pipeline(folder: &Path) -> PipelineArgs {
+fn pipeline(folder: &Path) -> Result<Pipeline> {
     let input = |table: &str| format!("inputs.{table}=\"{}/{table}.parquet\"", folder.display());
     let mut overrides = vec![input("subjects"), input("friend_links"), "consent_statement=\"a benchmark\"".to_owned()];
     for table in [
@@ -125,15 +128,7 @@ fn pipeline(folder: &Path) -> PipelineArgs {
     ] {
         overrides.push(format!("inputs.{table}=\"\""));
     }
-    let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/nightly.toml");
-    PipelineArgs {
-        pipeline,
-        as_of: Some("2025-10-31".to_owned()),
-        known_by: None,
-        model: None,
-        overrides,
-        allow_future: false,
-    }
+    Pipeline::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/nightly.toml"), &overrides)
 }
 
 fn write(path: &Path, spine: &Spine, friends: impl Iterator<Item = f64>) -> Result<()> {

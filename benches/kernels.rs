@@ -9,9 +9,10 @@ use divan::{Bencher, black_box};
 use fastrand::Rng;
 use sesame::features::kernel::{Evaluated, Kernel};
 use sesame::features::plan::{Accumulator, Grouping, Sum, TablePlan};
-use sesame::ingest::pack::{Unpacker, pack};
-use sesame::ingest::spine::{IdForm, Ids, Spine};
+use sesame::ingest::rows::pack::{Unpacker, pack};
+use sesame::ingest::spine::Spine;
 use sesame::synth::person::World;
+use sesame::tables::ids::{IdForm, Ids};
 
 fn main() {
     divan::main();

@@ -12,14 +12,14 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use clap::Parser;
 use parquet::arrow::ArrowWriter;
-use sesame::cli::{Cli, Command};
+use sesame::command::{Cli, Command};
 use sesame::engine::bridge::from_frame;
 use sesame::features::Plan;
+use sesame::features::comparable::comparable;
 use sesame::features::compute::{Computer, FeatureRows};
 use sesame::features::sql;
-use sesame::features::visible::visible;
-use sesame::ingest::store::Budget;
-use sesame::job;
+use sesame::job::load::load;
+use sesame::machine::resources::Resources;
 use sesame::output::{LogFormat, Output};
 
 fn main() -> Result<()> {
@@ -30,12 +30,13 @@ fn main() -> Result<()> {
     else {
         bail!("give a pipeline")
     };
-    let output = Output::new(false, LogFormat::Text);
-    let job = job::load(&run.pipeline, &output)?;
+    let (stop, log) = (AtomicBool::new(false), Output::new(false, LogFormat::Text));
+    let job = load(&run.pipeline.load()?, &run.pipeline.request(Some(&run.as_of)), &log)?;
     fs_err::create_dir_all(&out)?;
-    let (budget, stop) = (Budget::new(512 << 20), AtomicBool::new(false));
+    let resources = Resources { memory: 512 << 20, scratch: Path::new(&out).to_owned(), stop: &stop, log: &log };
+    let budget = resources.budget();
     let snapshots = [job.snapshot.clone()];
-    let pass = job.pass(&snapshots, &budget, Path::new(&out), &stop, &output);
+    let pass = job.pass(&snapshots, &budget, &resources);
     let ingested = pass.run(&job.present())?;
     let computer = Computer::new(&job.plan, &ingested.layouts, &job.snapshot.calendar)?;
     fs_err::write(Path::new(&out).join("features.sql"), sql::features(&job.plan))?;
@@ -48,7 +49,7 @@ fn main() -> Result<()> {
         Ok(files.get_mut(name).context("a file")?.write(batch)?)
     };
     for bucket in 0..ingested.buckets.count() {
-        let found = visible(&ingested, &job.plan, &computer, &job.snapshot.calendar, bucket)?;
+        let found = comparable(&ingested, &job.plan, &computer, &job.snapshot.calendar, bucket)?;
         put("kernel", &features(&job.plan, &found.features, ingested.buckets.subjects(bucket).start)?)?;
         for (table, frame) in found.tables {
             put(&table, &from_frame(frame)?)?;

@@ -9,43 +9,51 @@
 //!    parallel, for one as-of date or many.
 //! 4. [`stages`] keeps what does not depend on weights, bins or bands, under the content of all it was made from.
 //! 5. [`graph`] builds the graph of ties and propagates friends' scores over it.
-//! 6. [`score`] turns features into points by the bins of the model, points into a score, and finds the reasons.
-//! 7. [`publish`] writes the scored table and checks the gates.
-//! 8. [`audit`] sums up what happened; it reads results and changes nothing. [`report`] makes a page of it.
-//! 9. [`runs`] locks the output, has all of this done, and publishes with one rename and a line in the ledger.
+//! 6. [`scorecard`] is the model made ready; [`score`] turns features into points by its bins, points into a score, and finds the reasons.
+//! 7. [`gates`] say whether the result may be published; [`audit`] sums up what happened, and [`report`] makes a page of it.
+//! 8. [`session`] locks the output folder, has all of this done, and publishes with one rename and a line in the ledger: see [`runs`]
+//!    for what lies there.
 //!
-//! [`explain`] and [`validate`] look at runs that are kept: why one score is what it is, and how well all of them rank outcomes.
-//! [`disclosure`] says what may be shown of counts of subjects, [`statistics`] holds what the field measures with. [`expression`] is the portable SQL that analysts write in catalogue and model files, [`engine`] evaluates it.
-//! [`synth`] makes a synthetic population. [`command`] holds one thin file per command.
+//! [`explain`], [`validate`] and [`diff`] look at runs that are kept. The modules below are in the order of the floors, from the top down:
+//! a room uses rooms below it, and a test reads this order and every import.
 
-pub mod audit;
-pub mod cli;
+// The door: flags and what is printed.
 pub mod command;
-pub mod contract;
-pub mod disclosure;
-pub mod engine;
-pub mod exit;
-pub mod explain;
-pub mod expression;
-pub mod features;
-pub mod graph;
-pub mod ingest;
-pub mod job;
-pub mod machine;
-pub mod measure;
-pub mod memory;
-pub mod output;
-pub mod pipeline;
-pub mod publish;
+// Who has things done, in which order.
+pub mod session;
+// Kept runs, looked at.
 pub mod report;
-pub mod runs;
-pub mod score;
-pub mod shield;
-pub mod stages;
-pub mod statistics;
-pub mod storage;
-pub mod synth;
+pub mod explain;
 pub mod validate;
+pub mod diff;
+// What lies in the output folder, and how it changes.
+pub mod runs;
+// What a result is worth.
+pub mod audit;
+pub mod gates;
+// Computing.
+pub mod score;
+pub mod stages;
+pub mod measure;
+pub mod job;
+pub mod scorecard;
+pub mod graph;
+pub mod features;
+pub mod ingest;
+// A synthetic population.
+pub mod synth;
+// The ground.
+pub mod tables;
+pub mod engine;
+pub mod pipeline;
+pub mod contract;
+pub mod expression;
+pub mod machine;
+pub mod storage;
+pub mod statistics;
+pub mod disclosure;
+pub mod output;
+pub mod exit;
 
 /// Stands for null in integer columns.
 pub const NULL: i64 = i64::MIN;

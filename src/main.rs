@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use sesame::cli::{Cli, Command};
-use sesame::command;
+use sesame::command::Cli;
 use sesame::engine;
-use sesame::exit::{self, ExitStatus};
+use sesame::exit;
+use sesame::exit::ExitStatus;
 use sesame::output::Output;
 
 #[global_allocator]
@@ -17,23 +17,7 @@ fn main() -> ExitCode {
     let output = Output::new(cli.quiet, cli.log_format);
     quiet_decoders();
     engine::silence();
-    let result = std::panic::catch_unwind(|| match &cli.command {
-        Command::Run(args) => command::run::run(args, &output),
-        Command::Backfill(args) => command::backfill::run(args, &output),
-        Command::Explain(args) => command::explain::run(args, &output),
-        Command::Report(args) => command::report::run(args, &output),
-        Command::Validate(args) => command::validate::run(args, &output),
-        Command::Compare(args) => command::validate::compare(args, &output),
-        Command::Diff(args) => command::diff::run(args, &output),
-        Command::Verify(args) => command::verify::run(args, &output),
-        Command::Clean(args) => command::clean::run(args, &output),
-        Command::Plan(args) => command::plan::run(args, &output),
-        Command::Check(args) => command::check::run(args, &output),
-        Command::Generate(args) => command::generate::run(args, &output),
-        Command::Schema(args) => command::schema::run(args, &output),
-        Command::Completions(args) => command::manual::completions(args, &output),
-        Command::Man => command::manual::page(&output),
-    });
+    let result = std::panic::catch_unwind(|| cli.command.run(&output));
     let status = match result {
         Err(_) => ExitStatus::Error,
         Ok(Ok(status)) => status,
@@ -50,7 +34,7 @@ fn main() -> ExitCode {
 fn quiet_decoders() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if !sesame::shield::shielded() {
+        if !sesame::machine::shield::shielded() {
             usual(info);
         }
     }));

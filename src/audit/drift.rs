@@ -1,92 +1,118 @@
 //! What changed since the earlier published run.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-use super::Facts;
-use super::scale::ScoreScale;
-use crate::disclosure::crosstab::crosstab;
-use crate::disclosure::small;
-use crate::runs::previous::Previous;
-use crate::score::rows::NONE;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::migration::migration;
+use super::scale::{BandRow, Cell, ScoreScale};
+use super::{Audit, Facts};
+use crate::disclosure::crosstab::Crosstab;
+use crate::gates::counts::Shift;
+use crate::gates::loss::TableChange;
+use crate::ingest::check::conservation::Class;
 use crate::statistics::proportion::rounded;
+use jiff::civil::Date;
 
-/// What subjects without a score are called.
-const NO_SCORE: &str = "no score";
+/// What changed since the earlier published run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Drift {
+    /// That run.
+    pub previous: Earlier,
+    /// What changed in the exports, by table.
+    #[serde(default)]
+    pub inputs: Vec<TableChange>,
+    /// How far scores moved; null where that cannot be told.
+    pub score: Option<Shift>,
+    /// The earlier run's figures, as that run shows them.
+    pub before: Before,
+    /// Subjects by band then and now; null where that cannot be told.
+    pub migration: Option<Crosstab>,
+}
 
-/// How far scores moved, who moved between bands, and the earlier run's figures as that run shows them; null when there is no
+/// The earlier run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Earlier {
+    /// Its id.
+    pub run: String,
+    /// Its as-of date.
+    #[schemars(with = "String")]
+    pub as_of: Date,
+    /// `name-version` of its model.
+    pub model: String,
+}
+
+/// The earlier run's figures; null where it was laxer in what it shows than the pipeline is now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Before {
+    /// Subjects.
+    pub subjects: Option<u64>,
+    /// Those with a score.
+    pub scored: Option<u64>,
+    /// The mean score.
+    pub mean: Option<f64>,
+    /// Subjects by band.
+    pub bands: Option<Vec<BandRow>>,
+    /// Subjects by points.
+    pub histogram: Option<Vec<Cell>>,
+    /// Rows by table.
+    pub rows: BTreeMap<String, RowsThen>,
+}
+
+/// Rows of a table then.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RowsThen {
+    /// All of them.
+    pub rows: u64,
+    /// Those that were quarantined.
+    pub quarantined: Option<u64>,
+}
+
+/// How far scores moved, who moved between bands, and the earlier run's figures as that run shows them; nothing when there is no
 /// earlier run. What was shown of it by a laxer rule than today's is left out.
-pub fn drift(facts: &Facts, scale: &ScoreScale) -> Value {
-    let Some((previous, before)) = facts.previous else { return Value::Null };
-    let told = facts.scored_shown() && previous.scored_shown(facts.least());
-    let shift = facts
-        .now
-        .shift(before)
-        .filter(|_| told)
-        .map(|s| json!({ "psi": rounded(s.psi, 4), "by_chance": rounded(s.by_chance, 4), "cells": s.cells }));
-    let audit = &previous.audit;
-    let as_strict = audit["privacy"]["min_cell"].as_u64().is_some_and(|least| least >= facts.least());
-    let figure = |of: &Value| if as_strict { of.clone() } else { Value::Null };
-    json!({
-        "previous": { "run": previous.run, "as_of": previous.as_of, "model": previous.model },
-        "inputs": facts.changes.iter().filter(|c| !c.is_none()).collect::<Vec<_>>(),
-        "score": facts.of_many(facts.now.scored().min(before.scored()), json!(shift)),
-        "before": {
-            "subjects": figure(&audit["coverage"]["subjects"]),
-            "scored": figure(&audit["coverage"]["scored"]),
-            "mean": figure(&audit["scores"]["mean"]),
-            "bands": figure(&audit["scores"]["bands"]),
-            "histogram": figure(&audit["scores"]["histogram"]),
-            "rows": rows(audit),
+pub(super) fn drift(facts: &Facts, scale: &ScoreScale) -> Option<Drift> {
+    let (previous, before) = facts.previous?;
+    let told = facts.scored_shown() && previous.scored_shown(facts.min_cell());
+    let shift = facts.now.shift(before).filter(|_| told).and_then(|s| {
+        let shown = Shift { psi: rounded(s.psi, 4), by_chance: rounded(s.by_chance, 4), cells: s.cells };
+        facts.of_many(facts.now.scored().min(before.scored()), shown)
+    });
+    let then = &previous.audit;
+    let as_strict = then.privacy.min_cell >= facts.min_cell();
+    Some(Drift {
+        previous: Earlier { run: previous.run.clone(), as_of: previous.as_of, model: previous.model.clone() },
+        inputs: facts.changes.iter().filter(|c| !c.is_none()).cloned().collect(),
+        score: shift,
+        before: Before {
+            subjects: as_strict.then_some(then.coverage.subjects),
+            scored: then.coverage.scored.filter(|_| as_strict),
+            mean: then.scores.mean.filter(|_| as_strict),
+            bands: as_strict.then(|| then.scores.bands.clone()),
+            histogram: as_strict.then(|| then.scores.histogram.clone()),
+            rows: rows(then),
         },
-        "migration": if told && as_strict && same_bands(audit, scale) { migration(facts, previous) } else { Value::Null },
+        migration: if told && as_strict && same_bands(then, scale) { migration(facts, previous) } else { None },
     })
 }
 
 /// Whether the earlier run's bands, as it shows them, end where today's do.
-fn same_bands(audit: &Value, scale: &ScoreScale) -> bool {
+fn same_bands(then: &Audit, scale: &ScoreScale) -> bool {
     let edges = scale.band_edges();
-    audit["scores"]["bands"].as_array().is_some_and(|rows| {
-        rows.iter().all(|row| {
-            let names = row["bands"].as_array().map(|n| n.iter().filter_map(Value::as_str).collect::<Vec<_>>());
-            let from = row["from"].as_i64();
-            let first = edges.iter().position(|e| Some(e.1) == from);
-            first.zip(names).is_some_and(|(at, names)| {
-                names.iter().enumerate().all(|(n, name)| edges.get(at + n).is_some_and(|e| e.0 == *name))
-            })
-        })
+    then.scores.bands.iter().all(|row| {
+        let first = edges.iter().position(|e| e.1 == row.from);
+        let same = |at: usize| {
+            row.bands.iter().enumerate().all(|(n, name)| edges.get(at + n).is_some_and(|e| e.0 == name.as_str()))
+        };
+        first.is_some_and(same)
     })
 }
 
 /// Rows of each table, and how many of them were quarantined.
-fn rows(audit: &Value) -> Value {
-    let tables = audit["conservation"].as_object().into_iter().flatten();
-    let row = |(table, classes): (&String, &Value)| {
-        (table.clone(), json!({ "rows": classes["rows"], "quarantined": classes["quarantined"] }))
+fn rows(then: &Audit) -> BTreeMap<String, RowsThen> {
+    let of = |rows: &crate::audit::conservation::TableRows| RowsThen {
+        rows: rows.counts.rows,
+        quarantined: rows.counts.class(Class::Quarantined),
     };
-    Value::Object(tables.map(row).collect())
-}
-
-/// Subjects by band then and band now; those without a score have a row and a column of their own. Null where their number
-/// may not be shown.
-fn migration(facts: &Facts, previous: &Previous) -> Value {
-    let card = &facts.job.model.card;
-    let bands: Vec<i64> = card.band.iter().map(|b| b.get_ref().from).collect();
-    let none = bands.len();
-    let band = |score: i16| match score {
-        NONE => none,
-        score => bands.partition_point(|from| *from <= i64::from(score)).saturating_sub(1),
-    };
-    let mut counts = vec![vec![0_u64; none + 1]; none + 1];
-    previous.matched(&facts.data.subjects.ids.ids, |then, now| {
-        let score = |s: Option<usize>, of: &[i16]| s.map_or(NONE, |s| of[s]);
-        counts[band(score(then, &previous.by_subject))][band(score(now, &facts.population.rows.score))] += 1;
-    });
-    // Who has no score in either is in neither run's bands.
-    counts[none][none] = 0;
-    let mut names: Vec<String> = card.band.iter().map(|b| b.get_ref().name.clone()).collect();
-    names.push(NO_SCORE.to_owned());
-    let alone = |names: &[Vec<String>]| names.iter().any(|n| n.len() == 1 && n[0] == NO_SCORE);
-    let table = crosstab(&names, &names, &counts, facts.least());
-    // Where few subjects came by a score or lost theirs, the bands' own counts would tell how many.
-    json!(table.filter(|t| alone(&t.before) && alone(&t.now) && !small(facts.unscored(), facts.least())))
+    then.conservation.iter().map(|(table, rows)| (table.clone(), of(rows))).collect()
 }

@@ -2,24 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
+use super::distributions::Distributions;
+use super::previous::Previous;
 use super::scale::ScoreScale;
 use crate::disclosure::quantiles::quantiles;
 use crate::disclosure::{cells, part, small};
-use crate::ingest::scan::Findings;
+use crate::gates::counts::Counts;
+use crate::gates::loss::TableChange;
+use crate::gates::verdicts::{TableAge, Verdict};
+use crate::ingest::check::findings::Findings;
 use crate::job::Job;
-use crate::publish::gates::{Counts, TableAge, Verdict};
-use crate::publish::scores::{Label, Told};
-use crate::runs::distributions::Distributions;
-use crate::runs::loss::TableChange;
-use crate::runs::manifest::Input;
-use crate::runs::previous::Previous;
+use crate::job::inputs::Input;
+use crate::score::finished::{Finished, Told};
 use crate::score::friends::Friends;
 use crate::score::population::Population;
 use crate::score::rows::NONE;
-use crate::score::stage_data::StageData;
+use crate::stages::opened::StageData;
 use crate::statistics::proportion::rounded;
+use crate::tables::scores::Label;
 
 /// What the audit is made from.
 pub struct Facts<'a> {
@@ -61,7 +61,7 @@ pub struct Facts<'a> {
 
 impl Facts<'_> {
     /// The smallest count of subjects that is shown.
-    pub fn least(&self) -> u64 {
+    pub fn min_cell(&self) -> u64 {
         self.job.pipeline.settings.privacy.min_cell
     }
 
@@ -82,7 +82,7 @@ impl Facts<'_> {
 
     /// How many of all subjects, if that may be shown.
     pub fn part_of_all(&self, count: u64) -> Option<u64> {
-        part(count, self.subjects(), self.least())
+        part(count, self.subjects(), self.min_cell())
     }
 
     /// How many of the scored subjects, if that may be shown.
@@ -93,15 +93,15 @@ impl Facts<'_> {
     /// What is shown of cells that the scored subjects are divided into. Where few subjects are not scored, their number must
     /// not follow from the others'.
     pub fn of_scored(&self, counts: &[u64], known: &[bool]) -> Vec<Option<u64>> {
-        if small(self.population.scored, self.least()) {
+        if small(self.population.scored, self.min_cell()) {
             return vec![None; counts.len()];
         }
         let mut counts = counts.to_vec();
-        counts.extend(Some(self.unscored()).filter(|u| small(*u, self.least())));
+        counts.extend(Some(self.unscored()).filter(|u| small(*u, self.min_cell())));
         let mut known = known.to_vec();
         known.resize(counts.len(), false);
-        let mut shown = cells::shown(&counts, &known, self.least());
-        if small(self.unscored(), self.least()) {
+        let mut shown = cells::shown(&counts, &known, self.min_cell());
+        if small(self.unscored(), self.min_cell()) {
             shown.pop();
         }
         shown
@@ -114,23 +114,26 @@ impl Facts<'_> {
 
     /// The scale of the scores, in cells that may be shown.
     pub fn scale(&self) -> ScoreScale {
-        ScoreScale::new(&self.job.model.card, &self.population.by_score(), self.unscored(), self.least())
+        ScoreScale::new(&self.job.model.card, &self.population.by_score(), self.unscored(), self.min_cell())
     }
 
-    /// A figure over so many scored subjects, or null where they are few or it could tell how few are not scored.
-    pub fn of_many(&self, subjects: u64, figure: Value) -> Value {
-        if subjects < self.least().max(1) || !self.scored_shown() { Value::Null } else { figure }
+    /// A figure over so many scored subjects, or nothing where they are few or it could tell how few are not scored.
+    pub fn of_many<T>(&self, subjects: u64, figure: T) -> Option<T> {
+        (subjects >= self.min_cell().max(1) && self.scored_shown()).then_some(figure)
     }
 
     /// Quantiles of sorted values, where they may be shown.
-    pub fn quantiles(&self, sorted: &[i64]) -> Value {
-        Value::Object(
-            quantiles(sorted, self.least()).into_iter().map(|(name, q)| (name.to_owned(), json!(q))).collect(),
-        )
+    pub fn quantiles(&self, sorted: &[i64]) -> BTreeMap<String, Option<i64>> {
+        quantiles(sorted, self.min_cell()).into_iter().map(|(name, q)| (name.to_owned(), q)).collect()
+    }
+
+    /// The subjects as the rows of the table.
+    pub fn finished(&self) -> Finished<'_> {
+        Finished { population: self.population, card: &self.job.card, model: &self.job.model }
     }
 }
 
 /// A figure to two decimals.
-pub fn hundredths(figure: f64) -> f64 {
+pub(super) fn hundredths(figure: f64) -> f64 {
     rounded(figure, 2)
 }

@@ -1,25 +1,67 @@
 //! Protected groups side by side: shares above each cut-off, and means. A ratio below the pipeline's mark is a signal to look closer,
 //! neither proof of discrimination nor, above it, of its absence.
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::Facts;
 use super::facts::hundredths;
 use super::scale::ScoreScale;
 use crate::disclosure::DECIMALS;
 use crate::disclosure::neighbours::merged;
-use crate::ingest::groups::GroupColumn;
+use crate::ingest::settle::groups::GroupColumn;
 use crate::statistics::proportion::rounded;
 
-/// Every column of groups; null without the table.
-pub fn fairness(facts: &Facts, scale: &ScoreScale) -> Value {
-    if facts.job.export("groups").is_none() {
-        return Value::Null;
-    }
-    let columns: Vec<Value> = facts.data.groups.iter().map(|column| of_column(facts, scale, column)).collect();
-    json!({
-        "columns": columns,
-    })
+/// Protected groups side by side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Fairness {
+    /// Column by column.
+    pub columns: Vec<GroupsOf>,
+}
+
+/// The groups of a column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupsOf {
+    /// The column.
+    pub column: String,
+    /// Its groups.
+    pub groups: Vec<GroupScores>,
+    /// Scored subjects whose group is not told.
+    pub not_told: Option<u64>,
+}
+
+/// The scores of a group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupScores {
+    /// The group.
+    pub group: String,
+    /// Scored subjects.
+    pub subjects: Option<u64>,
+    /// Their mean score.
+    pub mean: Option<f64>,
+    /// The mean less that of the largest group.
+    pub mean_difference: Option<f64>,
+    /// Shares at or above cut-offs.
+    pub approvals: Vec<Approval>,
+}
+
+/// How many of a group reach a score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Approval {
+    /// The score.
+    pub from: i64,
+    /// The share of the group that has it or a higher one.
+    pub share: f64,
+    /// The share by that of the best group.
+    pub ratio: Option<f64>,
+    /// Whether the ratio is below the pipeline's mark.
+    pub signal: bool,
+}
+
+/// Every column of groups; nothing without the table.
+pub(super) fn fairness(facts: &Facts, scale: &ScoreScale) -> Option<Fairness> {
+    facts.job.export("groups")?;
+    Some(Fairness { columns: facts.data.groups.iter().map(|column| of_column(facts, scale, column)).collect() })
 }
 
 struct Group<'a> {
@@ -55,7 +97,7 @@ fn groups<'a>(facts: &Facts, column: &'a GroupColumn) -> (Vec<Group<'a>>, Group<
     (groups, untold)
 }
 
-fn of_column(facts: &Facts, scale: &ScoreScale, column: &GroupColumn) -> Value {
+fn of_column(facts: &Facts, scale: &ScoreScale, column: &GroupColumn) -> GroupsOf {
     let (groups, untold) = groups(facts, column);
     let counts: Vec<u64> = groups.iter().chain([&untold]).map(|g| g.scores.len() as u64).collect();
     let shown = facts.of_scored(&counts, &[]);
@@ -65,28 +107,27 @@ fn of_column(facts: &Facts, scale: &ScoreScale, column: &GroupColumn) -> Value {
     let best = |cutoff: i64| told.iter().map(|g| g.share(cutoff)).fold(0.0, f64::max);
     // Means are held against the largest group's.
     let largest = told.iter().max_by_key(|g| g.scores.len()).map(|g| g.mean());
-    let least = facts.job.pipeline.settings.report.fairness_ratio;
-    let approvals = |group: &Group| -> Vec<Value> {
+    let mark = facts.job.pipeline.settings.report.fairness_ratio;
+    let approvals = |group: &Group| -> Vec<Approval> {
         let one = |cutoff: &i64| {
             let (share, best) = (group.share(*cutoff), best(*cutoff));
             let ratio = (best > 0.0).then(|| rounded(share / best, DECIMALS));
             let share = rounded(share, DECIMALS);
-            json!({ "from": cutoff, "share": share, "ratio": ratio, "signal": ratio.is_some_and(|r| r < least) })
+            Approval { from: *cutoff, share, ratio, signal: ratio.is_some_and(|r| r < mark) }
         };
         cutoffs.iter().map(one).collect()
     };
     let rows = groups.iter().zip(&shown).map(|(group, subjects)| {
         let told = subjects.is_some_and(|s| s > 0);
-        json!({
-            "group": group.name,
-            "subjects": subjects,
-            "mean": told.then(|| hundredths(group.mean())),
-            "mean_difference": largest.filter(|_| told).map(|l| hundredths(group.mean() - l)),
-            "approvals": if told { approvals(group) } else { Vec::new() },
-        })
+        GroupScores {
+            group: group.name.to_owned(),
+            subjects: *subjects,
+            mean: told.then(|| hundredths(group.mean())),
+            mean_difference: largest.filter(|_| told).map(|l| hundredths(group.mean() - l)),
+            approvals: if told { approvals(group) } else { Vec::new() },
+        }
     });
-    let rows: Vec<Value> = rows.collect();
-    json!({ "column": column.name, "groups": rows, "not_told": shown.last().copied().flatten() })
+    GroupsOf { column: column.name.clone(), groups: rows.collect(), not_told: shown.last().copied().flatten() }
 }
 
 /// The privileges' scores between which no group, nor all that are not shown together, has few subjects.
@@ -104,6 +145,6 @@ fn cutoffs(facts: &Facts, scale: &ScoreScale, groups: &[Group], untold: &Group, 
         told.chain([hidden]).collect()
     };
     let cells: Vec<Vec<u64>> = (0..from.len()).map(cell).collect();
-    let runs = merged(&cells, facts.least());
+    let runs = merged(&cells, facts.min_cell());
     runs.iter().skip(1).map(|run| from[run.start]).collect()
 }

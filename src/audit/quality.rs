@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::Facts;
 use super::scale::ScoreScale;
 use crate::disclosure::neighbours::large;
 use crate::disclosure::{DECIMALS, small};
+use crate::ingest::settle::outcomes::Outcome;
 use crate::pipeline::model::{CATEGORIES, Card};
+use crate::score::points::Fits;
+use crate::score::rows::NONE;
 use crate::statistics::calibration::Calibration;
 use crate::statistics::proportion::{rounded, wilson};
 use crate::statistics::ranking::{Difference, Level, Levels, Ranking, difference};
@@ -48,10 +53,10 @@ impl Segments {
 }
 
 /// Outcomes in a part of the scale.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BadRate {
     /// The bands, where the part is made of bands.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bands: Vec<String>,
     /// Its lowest score.
     pub from: i64,
@@ -72,7 +77,7 @@ pub struct BadRate {
 }
 
 /// How well one segment is ranked. Nothing is told where few of it went bad or stayed good.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SegmentQuality {
     /// The segment.
     pub segment: String,
@@ -86,14 +91,14 @@ pub struct SegmentQuality {
     #[serde(flatten)]
     pub ranking: Option<Ranking>,
     /// Area under the ROC curve of each category's points alone.
-    pub categories: BTreeMap<&'static str, Option<f64>>,
+    pub categories: BTreeMap<String, Option<f64>>,
 }
 
 /// What a category's points do for the ranking.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CategoryQuality {
     /// The category.
-    pub category: &'static str,
+    pub category: String,
     /// How well its points alone rank.
     pub alone: Option<Ranking>,
     /// How well the score ranks without its points.
@@ -105,7 +110,7 @@ pub struct CategoryQuality {
 /// Quality over outcomes of one horizon. Parts of the scale in which few subjects went bad, stayed good or have no outcome are
 /// joined with their neighbours. Where few of all subjects have no outcome, or no score, no count is told, and figures are rounded
 /// so that none follows from them.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Quality {
     /// Days over which outcomes were observed.
     pub horizon_days: i64,
@@ -130,6 +135,41 @@ pub struct Quality {
     pub segments: Vec<SegmentQuality>,
     /// By category.
     pub categories: Vec<CategoryQuality>,
+}
+
+/// Quality by horizon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OfHorizons {
+    /// Over the horizon with most outcomes, of several the longest.
+    #[serde(flatten)]
+    pub main: Quality,
+    /// Over the others.
+    pub other_horizons: Vec<Quality>,
+}
+
+/// Quality by horizon; nothing where few went bad or stayed good.
+pub(super) fn of_horizons(facts: &Facts, scale: &ScoreScale) -> Fits<Option<OfHorizons>> {
+    let rows = &facts.population.rows;
+    let judged = |outcomes: &[Outcome]| -> Fits<Judged> {
+        let mut judged = Judged::default();
+        for outcome in outcomes {
+            let s = outcome.subject as usize;
+            if rows.score[s] != NONE {
+                let points = facts.finished().points(s)?.categories;
+                judged.push(i64::from(rows.score[s]), rows.segment[s], points, outcome.bad);
+            }
+        }
+        Ok(judged)
+    };
+    let horizons = facts.data.outcomes.chunk_by(|a, b| a.horizon_days == b.horizon_days);
+    let mut horizons: Vec<(i64, Judged)> =
+        horizons.map(|group| Ok((group[0].horizon_days, judged(group)?))).collect::<Fits<_>>()?;
+    horizons.sort_by_key(|(days, judged)| (std::cmp::Reverse(judged.len()), std::cmp::Reverse(*days)));
+    let model = &facts.job.model.card;
+    let subjects = rows.segment.iter().copied().zip(rows.score.iter().map(|s| *s != NONE));
+    let who = Segments::of(model.segment.len(), subjects);
+    let mut all = horizons.iter().filter_map(|(days, j)| j.quality(*days, model, scale, &who, facts.min_cell()));
+    Ok(all.next().map(|main| OfHorizons { main, other_horizons: all.collect() }))
 }
 
 impl Judged {
@@ -165,11 +205,11 @@ impl Judged {
         card: &Card,
         scale: &ScoreScale,
         who: &Segments,
-        least: u64,
+        min_cell: u64,
     ) -> Option<Quality> {
         let levels = self.levels(&self.scores);
         let all = levels.all();
-        let fewest = least.max(1);
+        let fewest = min_cell.max(1);
         if all.good < fewest || all.bad < fewest {
             return None;
         }
@@ -179,7 +219,7 @@ impl Judged {
             let (good, bad) = by_score.range(from..below).fold((0, 0), |sum, (_, l)| (sum.0 + l.0, sum.1 + l.1));
             vec![good, bad, scale.scored(from, below).saturating_sub(good + bad)]
         };
-        let breakdown = scale.broken_down(&of, least);
+        let breakdown = scale.broken_down(&of, min_cell);
         let rate = |bands: Vec<String>, from: i64, below: i64, counts: &[u64]| {
             let (subjects, bad) = (counts[0] + counts[1], counts[1]);
             let interval = (subjects > 0).then(|| wilson(bad, subjects));
@@ -200,7 +240,7 @@ impl Judged {
                 nominal_pd: pd,
             }
         };
-        let told = |counts: &[u64]| large(counts, least);
+        let told = |counts: &[u64]| large(counts, min_cell);
         let counted = !scale.hides() && told(&of(i64::MIN, i64::MAX));
         let decimals = if counted { DECIMALS } else { 2 };
         let ranking = levels.ranking()?.rounded(decimals);
@@ -225,12 +265,12 @@ impl Judged {
             cells,
             roc,
             calibration: nominal.filter(|_| counted).and_then(|n| n.calibration(&levels)).map(|c| c.rounded(DECIMALS)),
-            segments: self.segments(card, who, counted, least),
+            segments: self.segments(card, who, counted, min_cell),
             categories: if counted { self.categories() } else { Vec::new() },
         })
     }
 
-    fn segments(&self, card: &Card, who: &Segments, counted: bool, least: u64) -> Vec<SegmentQuality> {
+    fn segments(&self, card: &Card, who: &Segments, counted: bool, min_cell: u64) -> Vec<SegmentQuality> {
         let counts: Vec<[u64; 4]> = (0..card.segment.len())
             .map(|segment| {
                 let of = self.segments.iter().zip(&self.bad).filter(|(s, _)| usize::from(**s) == segment);
@@ -238,7 +278,7 @@ impl Judged {
                 [good, bad, who.scored[segment].saturating_sub(good + bad), who.unscored[segment]]
             })
             .collect();
-        let told = if counted { told_segments(&counts, least) } else { vec![false; counts.len()] };
+        let told = if counted { told_segments(&counts, min_cell) } else { vec![false; counts.len()] };
         let names = card.segment.iter().map(|s| s.get_ref().name.clone());
         names
             .enumerate()
@@ -249,7 +289,7 @@ impl Judged {
                 let ranking = |scores: &[i64]| {
                     Levels::of(rows.iter().map(|n| (scores[*n], self.bad[*n]))).ranking().map(|r| r.rounded(DECIMALS))
                 };
-                let alone = |c: usize| (CATEGORIES[c], ranking(&self.points[c]).map(|r| r.auc));
+                let alone = |c: usize| (CATEGORIES[c].to_owned(), ranking(&self.points[c]).map(|r| r.auc));
                 SegmentQuality {
                     segment: name,
                     subjects: told[segment].then_some(good + bad),
@@ -267,7 +307,7 @@ impl Judged {
             let rest: Vec<i64> =
                 self.scores.iter().zip(&self.points[n]).map(|(score, points)| score - points).collect();
             CategoryQuality {
-                category,
+                category: (*category).to_owned(),
                 alone: self.levels(&self.points[n]).ranking().map(|r| r.rounded(DECIMALS)),
                 without: self.levels(&rest).ranking().map(|r| r.rounded(DECIMALS)),
                 adds: difference(&self.scores, &rest, &self.bad).map(|d| d.rounded(DECIMALS)),
@@ -284,12 +324,12 @@ fn share(part: u64, all: u64) -> Option<f64> {
 
 /// The segments whose good and bad subjects may be told: none of what a segment is divided into is small, and what is not told is
 /// together enough to hide every part.
-fn told_segments<const C: usize>(counts: &[[u64; C]], least: u64) -> Vec<bool> {
-    let mut told: Vec<bool> = counts.iter().map(|c| c.iter().all(|n| !small(*n, least))).collect();
+fn told_segments<const C: usize>(counts: &[[u64; C]], min_cell: u64) -> Vec<bool> {
+    let mut told: Vec<bool> = counts.iter().map(|c| c.iter().all(|n| !small(*n, min_cell))).collect();
     loop {
         let rest: Vec<&[u64; C]> = counts.iter().zip(&told).filter(|(_, told)| !**told).map(|(c, _)| c).collect();
         let sum = |c: usize| rest.iter().map(|r| r[c]).sum::<u64>();
-        let enough = rest.len() > 1 && (0..C).all(|c| sum(c) == 0 || sum(c) >= least + rest.len() as u64 - 1);
+        let enough = rest.len() > 1 && (0..C).all(|c| sum(c) == 0 || sum(c) >= min_cell + rest.len() as u64 - 1);
         if rest.is_empty() || enough {
             return told;
         }

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::disclosure::neighbours::{merged, merged_within, sum};
 use crate::disclosure::small;
@@ -12,7 +13,7 @@ use crate::pipeline::model::Card;
 const CELL: i64 = 10;
 
 /// One band, or several that are shown together because one of them has few subjects.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BandRow {
     /// The bands.
     pub bands: Vec<String>,
@@ -25,7 +26,7 @@ pub struct BandRow {
 }
 
 /// A cell of the histogram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cell {
     /// Its lowest score.
     pub from: i64,
@@ -58,7 +59,7 @@ pub struct ScoreScale {
 impl ScoreScale {
     /// Cuts a model's scale for subjects by score, and those without one.
     #[must_use]
-    pub fn new(card: &Card, by_score: &[u64], unscored: u64, least: u64) -> Self {
+    pub fn new(card: &Card, by_score: &[u64], unscored: u64, min_cell: u64) -> Self {
         let bands: Vec<(i64, String)> =
             card.band.iter().map(|b| (b.get_ref().from, b.get_ref().name.clone())).collect();
         let end = card.scale.high + 1;
@@ -70,8 +71,7 @@ impl ScoreScale {
         edges.sort_unstable();
         edges.dedup();
         let count = |from: i64, below: i64| -> u64 {
-            let place = |score: i64| usize::try_from(score).unwrap_or(0).min(by_score.len());
-            by_score[place(from)..place(below)].iter().sum()
+            (0_i64..).zip(by_score).filter(|(score, _)| (from..below).contains(score)).map(|(_, count)| count).sum()
         };
         let counts: Vec<[u64; 1]> = edges.windows(2).map(|e| [count(e[0], e[1])]).collect();
         let cell_at = |score: i64| edges.partition_point(|e| *e < score).min(counts.len());
@@ -79,16 +79,16 @@ impl ScoreScale {
         let ends = starts.iter().skip(1).copied().chain([counts.len()]);
         let of_bands: Vec<Range<usize>> = starts.iter().copied().zip(ends).map(|(from, to)| from..to).collect();
         let by_band: Vec<Vec<u64>> = of_bands.iter().map(|cells| sum(&counts, cells.clone())).collect();
-        let groups = merged(&by_band, least);
+        let groups = merged(&by_band, min_cell);
         let cells_of = |group: &Range<usize>| of_bands[group.start].start..of_bands[group.end - 1].end;
-        let cells = merged_within(&counts, &groups.iter().map(cells_of).collect::<Vec<_>>(), least);
+        let cells = merged_within(&counts, &groups.iter().map(cells_of).collect::<Vec<_>>(), min_cell);
         let scored: u64 = counts.iter().map(|c| c[0]).sum();
         let of_group = |n: &usize| sum(&by_band, groups[*n].clone())[0];
-        let hidden = small(unscored, least)
+        let hidden = small(unscored, min_cell)
             .then(|| (0..groups.len()).filter(|n| of_group(n) > 0).min_by_key(of_group))
             .flatten();
         let names = bands.into_iter().map(|b| b.1).collect();
-        Self { names, edges, counts, bands: of_bands, groups, cells, hidden, all_hidden: small(scored, least) }
+        Self { names, edges, counts, bands: of_bands, groups, cells, hidden, all_hidden: small(scored, min_cell) }
     }
 
     fn group_of(&self, cell: usize) -> usize {
@@ -164,10 +164,10 @@ impl ScoreScale {
     /// Runs of bands in which, by a breakdown of the subjects, nobody is small; and runs of the histogram's cells within them.
     /// `of` is the breakdown of the scores from one to below another.
     #[must_use]
-    pub fn broken_down(&self, of: &dyn Fn(i64, i64) -> Vec<u64>, least: u64) -> Breakdown {
+    pub fn broken_down(&self, of: &dyn Fn(i64, i64) -> Vec<u64>, min_cell: u64) -> Breakdown {
         let of_row = |row: &BandRow| of(row.from, row.below);
         let by_group: Vec<Vec<u64>> = self.groups.iter().map(|g| of_row(&self.band_row(g, None))).collect();
-        let bands: Vec<BandRow> = merged(&by_group, least)
+        let bands: Vec<BandRow> = merged(&by_group, min_cell)
             .iter()
             .map(|run| self.band_row(&(self.groups[run.start].start..self.groups[run.end - 1].end), None))
             .collect();
@@ -177,7 +177,7 @@ impl ScoreScale {
             let place = |score: i64| self.cells.partition_point(|run| ends(run).0 < score);
             place(row.from)..place(row.below)
         };
-        let cells = merged_within(&by_cell, &bands.iter().map(within).collect::<Vec<_>>(), least);
+        let cells = merged_within(&by_cell, &bands.iter().map(within).collect::<Vec<_>>(), min_cell);
         let cell = |run: &Range<usize>| {
             let (from, below) = (ends(&self.cells[run.start]).0, ends(&self.cells[run.end - 1]).1);
             (from, below, sum(&by_cell, run.clone()))

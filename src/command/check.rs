@@ -2,20 +2,31 @@
 
 use anyhow::Result;
 
-use crate::cli::CheckArgs;
+use super::flags::{AsOfArgs, PipelineArgs};
 use crate::exit::ExitStatus;
-use crate::job;
+use crate::job::load::load;
 use crate::output::{Output, thousands};
 use crate::runs::output_folder;
+
+/// Flags of `check`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The pipeline.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+    /// The as-of date.
+    #[command(flatten)]
+    pub as_of: AsOfArgs,
+}
 
 /// Checks configuration, model and inputs.
 ///
 /// # Errors
 /// All findings at once.
-pub fn run(args: &CheckArgs, output: &Output) -> Result<ExitStatus> {
-    let job = job::load(&args.pipeline, output)?;
+pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
+    let job = load(&args.pipeline.load()?, &args.pipeline.request(Some(&args.as_of)), output)?;
     for export in job.exports.iter() {
-        let rows: u64 = export.files.iter().map(crate::ingest::export::OpenFile::rows).sum();
+        let rows: u64 = export.files.iter().map(|f| f.rows).sum();
         output.line(&format!(
             "{:<18} {:>13} rows in {} file(s)",
             export.table.name,

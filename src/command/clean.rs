@@ -5,15 +5,33 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
-use crate::cli::CleanArgs;
 use crate::exit::ExitStatus;
 use crate::output::{Output, thousands};
 use crate::pipeline::Pipeline;
 use crate::runs::folder::{RunFolder, STATE};
 use crate::runs::ledger::Ledger;
 use crate::runs::output_folder::{OutputFolder, key_of, output_of};
-use crate::runs::removal;
+use crate::runs::publication::removal;
 use crate::stages::store::StageStore;
+
+/// Flags of `clean`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The pipeline file.
+    pub pipeline: PathBuf,
+    /// Set a key of the pipeline file to a TOML value; repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Stages that were not used for so many days.
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    pub stages_older_than: u32,
+    /// Runs that ended so many days ago and whose table is not the published one; none when not given.
+    #[arg(long, value_name = "DAYS")]
+    pub runs_older_than: Option<u32>,
+    /// Remove them.
+    #[arg(long)]
+    pub yes: bool,
+}
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -29,7 +47,7 @@ struct Old {
 ///
 /// # Errors
 /// When the output is locked, the ledger does not hold, or a folder cannot be removed.
-pub fn run(args: &CleanArgs, output: &Output) -> Result<ExitStatus> {
+pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     let pipeline = Pipeline::load(&args.pipeline, &args.overrides)?;
     let folder = output_of(&pipeline);
     let locked = match args.yes {
@@ -61,7 +79,7 @@ pub fn run(args: &CleanArgs, output: &Output) -> Result<ExitStatus> {
 }
 
 /// What may go: stages not used for so long, and runs that ended so long ago, except those whose table is published.
-fn old(args: &CleanArgs, output: &Path, stages: &StageStore, ledger: &Ledger) -> Result<Vec<Old>> {
+fn old(args: &Args, output: &Path, stages: &StageStore, ledger: &Ledger) -> Result<Vec<Old>> {
     let mut old = Vec::new();
     for stage in stages.all()? {
         if age(&stage.label_path()) >= DAY * args.stages_older_than {

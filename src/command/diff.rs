@@ -4,12 +4,27 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
-use crate::cli::{DiffArgs, DiffFormat};
+use super::flags::{Format, RunsArgs};
+use crate::diff::compare::{Comparison, Contribution, compare};
 use crate::disclosure::crosstab::Crosstab;
 use crate::exit::ExitStatus;
 use crate::output::{Output, thousands};
-use crate::runs::compare::{Comparison, Contribution, compare};
 use crate::runs::kept::{KeptRun, find};
+
+/// Flags of `diff`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The earlier run, or the one with the old model: its folder, its id, or `latest`.
+    pub a: String,
+    /// The other one.
+    pub b: String,
+    /// Where runs are.
+    #[command(flatten)]
+    pub runs: RunsArgs,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
 
 /// Features and reasons shown to people; the JSON has all.
 const SHOWN: usize = 12;
@@ -20,13 +35,13 @@ const BAR: u64 = 40;
 ///
 /// # Errors
 /// When a run is not there or lacks a part.
-pub fn run(args: &DiffArgs, output: &Output) -> Result<ExitStatus> {
+pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     let open = |name: &str| KeptRun::open(find(name, &args.runs.output)?);
     let (a, b) = (open(&args.a)?, open(&args.b)?);
     let comparison = compare(&a, &b)?;
     output.data(&match args.format {
-        DiffFormat::Text => text(&a, &b, &comparison),
-        DiffFormat::Json => serde_json::to_string_pretty(&comparison)? + "\n",
+        Format::Text => text(&a, &b, &comparison),
+        Format::Json => serde_json::to_string_pretty(&comparison)? + "\n",
     })?;
     Ok(ExitStatus::Success)
 }
@@ -79,8 +94,8 @@ fn histogram(t: &mut String, c: &Comparison) {
     }
     let _ = writeln!(t, "\nmove in points       subjects");
     for m in &c.histogram {
-        let bar = usize::try_from(m.subjects.unwrap_or(0) * BAR / most).unwrap_or(0);
-        let _ = writeln!(t, "  {:>+5} to {:>+5} {:>12} {}", m.from, m.to, count(m.subjects), "█".repeat(bar));
+        let bar: String = (0..m.subjects.unwrap_or(0) * BAR / most).map(|_| '█').collect();
+        let _ = writeln!(t, "  {:>+5} to {:>+5} {:>12} {bar}", m.from, m.to, count(m.subjects));
     }
 }
 

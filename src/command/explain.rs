@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::cli::{ExplainArgs, ExplainFormat};
+use super::flags::RunsArgs;
 use crate::exit::ExitStatus;
 use crate::explain::explanation::explain;
 use crate::explain::notice::notice;
@@ -11,18 +11,51 @@ use crate::output::{Output, printable};
 use crate::report::page;
 use crate::runs::kept::{KeptRun, find};
 
+/// How `explain` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// For a terminal.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// A page.
+    Html,
+    /// What can be sent to the person, in the model's words.
+    Notice,
+}
+
+/// Flags of `explain`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The run: its folder, its id, or `latest`.
+    pub run: String,
+    /// The subject's id, as the exports write it.
+    #[arg(allow_negative_numbers = true)]
+    pub subject: String,
+    /// Where runs are.
+    #[command(flatten)]
+    pub runs: RunsArgs,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// The language of reasons and notice, one of the model's.
+    #[arg(long, value_name = "LANGUAGE", default_value = "en")]
+    pub language: String,
+}
+
 /// Explains a subject's score in a kept run.
 ///
 /// # Errors
 /// When the run or the subject is not there, or the run's parts do not fit together.
-pub fn run(args: &ExplainArgs, output: &Output) -> Result<ExitStatus> {
+pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     let run = KeptRun::open(find(&args.run, &args.runs.output)?)?;
     let explanation = explain(&run, &args.subject)?;
     output.data(&match args.format {
-        ExplainFormat::Text => printable(&text(&explanation, &args.language)),
-        ExplainFormat::Json => serde_json::to_string_pretty(&explanation)? + "\n",
-        ExplainFormat::Html => page::explanation(&explanation, &args.language)?,
-        ExplainFormat::Notice => printable(&notice(&run.model, &explanation, &args.language)?),
+        Format::Text => printable(&text(&explanation, &args.language)),
+        Format::Json => serde_json::to_string_pretty(&explanation)? + "\n",
+        Format::Html => page::explanation(&explanation, &args.language)?,
+        Format::Notice => printable(&notice(&run.model, &explanation, &args.language)?),
     })?;
     Ok(ExitStatus::Success)
 }

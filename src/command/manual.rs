@@ -1,19 +1,25 @@
 //! `sesame completions` and `sesame man`: what a packager installs beside the program.
 
 use anyhow::Result;
-use clap::CommandFactory;
+use clap::Command;
 
-use crate::cli::{Cli, CompletionsArgs};
 use crate::exit::ExitStatus;
 use crate::output::Output;
+
+/// Flags of `completions`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
 
 /// Prints the completions for a shell.
 ///
 /// # Errors
 /// When they cannot be printed.
-pub fn completions(args: &CompletionsArgs, output: &Output) -> Result<ExitStatus> {
+pub fn completions(args: &CompletionsArgs, mut program: Command, output: &Output) -> Result<ExitStatus> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "sesame", &mut text);
+    clap_complete::generate(args.shell, &mut program, "sesame", &mut text);
     output.data(&String::from_utf8_lossy(&text))?;
     Ok(ExitStatus::Success)
 }
@@ -22,9 +28,8 @@ pub fn completions(args: &CompletionsArgs, output: &Output) -> Result<ExitStatus
 ///
 /// # Errors
 /// When it cannot be printed.
-pub fn page(output: &Output) -> Result<ExitStatus> {
+pub fn page(mut command: Command, output: &Output) -> Result<ExitStatus> {
     let mut text = Vec::new();
-    let mut command = Cli::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(&mut text)?;
     for sub in command.get_subcommands().filter(|c| c.get_name() != "help") {

@@ -1,10 +1,12 @@
-//! The commands, one thin file each.
+//! The commands, one thin file each: its flags, and what it prints.
 
 pub mod backfill;
 pub mod check;
 pub mod clean;
+pub mod compare;
 pub mod diff;
 pub mod explain;
+pub mod flags;
 pub mod generate;
 pub mod manual;
 pub mod plan;
@@ -13,3 +15,131 @@ pub mod run;
 pub mod schema;
 pub mod validate;
 pub mod verify;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::exit::ExitStatus;
+use crate::output::{LogFormat, Output};
+
+const EXIT_CODES: &str = "Exit codes: 0 published, or nothing to do; 1 a gate failed, nothing published; 2 usage, configuration, \
+contract or unexpected error; 3 locked by another run; 4 backfill partly done; 130 interrupted, resumable.";
+
+/// Batch credit scoring of anonymised Parquet exports.
+#[derive(Debug, Parser)]
+#[command(name = "sesame", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say nothing but warnings and errors.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// How log lines on standard error are written.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Score a population: check, read, features, score, gates, publish, audit.
+    #[command(
+        after_help = "Examples:\n  sesame run pipelines/nightly.toml\n  sesame run pipelines/nightly.toml --as-of 2025-06-30\n  \
+        sesame run pipelines/nightly.toml --set 'inputs.repayments=\"/exports/2026-11/*.parquet\"' --set 'output=\"/srv/scores\"'\n\n\
+        A row counts when its event lies before the as-of date's end (the next day 00:00 UTC, exclusive) and it was known by then."
+    )]
+    Run(run::Args),
+    /// Show what a run would do, or the features' SQL; writes nothing.
+    #[command(
+        after_help = "Examples:\n  sesame plan pipelines/nightly.toml\n  sesame plan pipelines/nightly.toml --sql > features.sql"
+    )]
+    Plan(plan::Args),
+    /// Score many as-of dates; goes on where it stopped, and one failing date does not stop the others.
+    #[command(
+        after_help = "Examples:\n  sesame backfill pipelines/backfill.toml --from 2024-11-30 --to 2025-10-31 --every month\n  \
+        sesame backfill pipelines/backfill.toml --from 2024-11-30 --to 2025-10-31 --every month --only failed\n\n\
+        Each date is scored as it would have been then: the knowledge cut-off is its end, unless --known-by gives one for all."
+    )]
+    Backfill(backfill::Args),
+    /// Why a subject's score is what it is: features, bins, points, reasons, and the records that hurt.
+    #[command(
+        after_help = "Examples:\n  sesame explain latest 2f4c19d0a1b2c3d4e5f6\n  sesame explain latest 2f4c19d0a1b2c3d4e5f6 --format html > why.html\n  \
+        sesame explain latest 2f4c19d0a1b2c3d4e5f6 --format notice --language zh\n\nThe points on the page add up to the score."
+    )]
+    Explain(explain::Args),
+    /// Build a run's audit.html anew from its audit.json.
+    #[command(after_help = "Examples:\n  sesame report latest\n  sesame report latest --out tonight.html")]
+    Report(report::Args),
+    /// Measure how well a run's scores rank outcomes: by band, segment and category.
+    #[command(
+        after_help = "Examples:\n  sesame validate latest --outcomes outcomes.parquet\n  sesame validate latest --outcomes 'outcomes/*.parquet' --format json\n\n\
+        The file holds the contract's table `outcomes`; rows that follow another as-of date are left out."
+    )]
+    Validate(validate::Args),
+    /// Measure which of two runs, or models, ranks the same outcomes better.
+    #[command(
+        after_help = "Example:\n  sesame compare 2025-10-31-standard-1-0123456789ab latest --outcomes outcomes.parquet\n\n\
+        The interval and the test of the difference are DeLong's, for two scores of the same subjects."
+    )]
+    Compare(compare::Args),
+    /// Compare two runs: who moved, by how much, and what moved them; two models on one date, or two dates of one model.
+    #[command(
+        after_help = "Examples:\n  sesame diff 2025-09-30-standard-1-0123456789ab latest\n  sesame diff out/runs/A out/runs/B --format json"
+    )]
+    Diff(diff::Args),
+    /// Prove that a run, or everything, is still what the ledger says: inputs, configuration, outputs, published tables.
+    #[command(
+        after_help = "Examples:\n  sesame verify latest\n  sesame verify --all --output /srv/scores --outputs-only\n  sesame verify latest --replay\n\n\
+        Offline; the first thing that does not hold is named, and the exit code is 1."
+    )]
+    Verify(verify::Args),
+    /// Show what could be removed to make room, and remove it.
+    #[command(
+        after_help = "Examples:\n  sesame clean pipelines/nightly.toml\n  sesame clean pipelines/nightly.toml --stages-older-than 7 --runs-older-than 400 --yes"
+    )]
+    Clean(clean::Args),
+    /// Check configuration, model and inputs against the contract; all findings at once, nothing is scored.
+    #[command(after_help = "Example:\n  sesame check pipelines/nightly.toml")]
+    Check(check::Args),
+    /// Write a synthetic population in the contract's tables.
+    #[command(after_help = "Examples:\n  sesame generate /tmp/population --subjects 100000 --seed 7\n  \
+        sesame generate /tmp/population --subjects 1000 --seed 7 --as-of 2025-06-30 --months 12")]
+    Generate(generate::Args),
+    /// Print the data contract, or the JSON Schema of pipeline, model or feature files.
+    #[command(
+        after_help = "Examples:\n  sesame schema\n  sesame schema --format json\n  sesame schema pipeline > pipeline.json"
+    )]
+    Schema(schema::Args),
+    /// Print completions for a shell.
+    #[command(after_help = "Example:\n  sesame completions bash > /etc/bash_completion.d/sesame")]
+    Completions(manual::CompletionsArgs),
+    /// Print the man page.
+    #[command(after_help = "Example:\n  sesame man > /usr/local/share/man/man1/sesame.1")]
+    Man,
+}
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Whatever stops the command.
+    pub fn run(&self, output: &Output) -> anyhow::Result<ExitStatus> {
+        match self {
+            Self::Run(args) => run::run(args, output),
+            Self::Backfill(args) => backfill::run(args, output),
+            Self::Explain(args) => explain::run(args, output),
+            Self::Report(args) => report::run(args, output),
+            Self::Validate(args) => validate::run(args, output),
+            Self::Compare(args) => compare::run(args, output),
+            Self::Diff(args) => diff::run(args, output),
+            Self::Verify(args) => verify::run(args, output),
+            Self::Clean(args) => clean::run(args, output),
+            Self::Plan(args) => plan::run(args, output),
+            Self::Check(args) => check::run(args, output),
+            Self::Generate(args) => generate::run(args, output),
+            Self::Schema(args) => schema::run(args, output),
+            Self::Completions(args) => manual::completions(args, Cli::command(), output),
+            Self::Man => manual::page(Cli::command(), output),
+        }
+    }
+}

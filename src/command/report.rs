@@ -1,19 +1,31 @@
 //! `sesame report`: the page of a kept run, built from its `audit.json`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
-use crate::cli::ReportArgs;
+use super::flags::RunsArgs;
+use crate::audit::{AUDIT, Audit};
 use crate::exit::ExitStatus;
 use crate::output::Output;
 use crate::report::page;
-use crate::runs::folder::{AUDIT, PAGE};
+use crate::runs::folder::PAGE;
 use crate::runs::kept::{KeptRun, find};
 use crate::runs::output_folder::keep_private;
-use crate::storage::durable;
-use crate::storage::read;
+use crate::storage::{durable, read};
+
+/// Flags of `report`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The run: its folder, its id, or `latest`.
+    pub run: String,
+    /// Where runs are.
+    #[command(flatten)]
+    pub runs: RunsArgs,
+    /// Where to write the page; audit.html in the run's folder when not given.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
 
 /// Whether a file that may not be there yet would lie in a folder.
 fn within(file: &Path, folder: &Path) -> Result<bool> {
@@ -26,12 +38,10 @@ fn within(file: &Path, folder: &Path) -> Result<bool> {
 ///
 /// # Errors
 /// When the run or its audit is not there, or the page would differ from the recorded one.
-pub fn run(args: &ReportArgs, output: &Output) -> Result<ExitStatus> {
+pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     let run = find(&args.run, &args.runs.output)?;
     let path = run.path(AUDIT);
-    let audit: Value =
-        serde_json::from_str(&read::text(&path)?).with_context(|| format!("{} is damaged", path.display()))?;
-    let built = page::audit(&audit).with_context(|| format!("{}", path.display()))?;
+    let built = page::audit(&Audit::read(&path)?).with_context(|| format!("{}", path.display()))?;
     let target = match &args.out {
         Some(out) => std::path::absolute(out)?,
         None => run.path(PAGE),

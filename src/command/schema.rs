@@ -4,24 +4,64 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
-use crate::cli::{SchemaArgs, SchemaFormat, SchemaOf};
+use crate::audit::Audit;
 use crate::contract::{CONTRACT_TOML, Contract};
 use crate::exit::ExitStatus;
 use crate::output::Output;
 use crate::pipeline::catalogue::CatalogueFile;
-use crate::pipeline::file::Settings;
 use crate::pipeline::model::Card;
+use crate::pipeline::settings::Settings;
 
-/// Prints the data contract, or the JSON Schema of a file that users write.
+/// How `schema` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum SchemaFormat {
+    /// A table for people.
+    #[default]
+    Text,
+    /// The contract file itself.
+    Toml,
+    /// JSON for programs.
+    Json,
+}
+
+/// What `schema` describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum SchemaOf {
+    /// The exports: tables, columns, rules.
+    #[default]
+    Contract,
+    /// The pipeline file, as JSON Schema.
+    Pipeline,
+    /// The model file, as JSON Schema.
+    Model,
+    /// A file of the feature catalogue, as JSON Schema.
+    Features,
+    /// A run's `audit.json`, as JSON Schema.
+    Audit,
+}
+
+/// Flags of `schema`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Of what.
+    #[arg(value_enum, default_value_t)]
+    pub of: SchemaOf,
+    /// How to print the contract.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: SchemaFormat,
+}
+
+/// Prints the data contract, or the JSON Schema of a file that users write or read.
 ///
 /// # Errors
 /// When the embedded contract is faulty.
-pub fn run(args: &SchemaArgs, output: &Output) -> Result<ExitStatus> {
+pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     let schema = match args.of {
         SchemaOf::Contract => None,
         SchemaOf::Pipeline => Some(schemars::schema_for!(Settings)),
         SchemaOf::Model => Some(schemars::schema_for!(Card)),
         SchemaOf::Features => Some(schemars::schema_for!(CatalogueFile)),
+        SchemaOf::Audit => Some(schemars::schema_for!(Audit)),
     };
     if let Some(schema) = schema {
         output.data(&(serde_json::to_string_pretty(&schema)? + "\n"))?;

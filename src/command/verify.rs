@@ -1,31 +1,49 @@
 //! `sesame verify`: does everything still hold, and does running again give the same bytes?
 
 use std::cell::RefCell;
-use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
-use crate::cli::{DiffFormat, PipelineArgs, VerifyArgs};
+use super::flags::Format;
 use crate::exit::{ExitStatus, stop_on_signals};
-use crate::job::load_dates;
-use crate::machine::{Limits, USUAL_MEMORY};
 use crate::output::Output;
 use crate::runs::folder::RunFolder;
-use crate::runs::identity::identify;
-use crate::runs::inputs::Memory;
-use crate::runs::kept::{KeptRun, find, key_of};
+use crate::runs::folder::manifest::Manifest;
+use crate::runs::kept::{find, key_of};
 use crate::runs::ledger::Key;
-use crate::runs::manifest::Manifest;
-use crate::runs::output_folder::OutputFolder;
-use crate::runs::prepare::{RunContext, stages};
-use crate::runs::publication::SCORES;
-use crate::runs::run::{Ended, Run};
 use crate::runs::verify::{self, Mismatch, Scope};
-use crate::stages::key::BUILD;
-use crate::storage::hashes;
+use crate::session::replay::replay;
+
+/// Flags of `verify`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The run: its folder, its id, or `latest`.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub run: Option<String>,
+    /// Every run of the output folder, and that nothing else is published there.
+    #[arg(long)]
+    pub all: bool,
+    /// The output folder, for ids, `latest` and --all.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub output: PathBuf,
+    /// Leave the inputs out, as when each night's export replaces the one before.
+    #[arg(long)]
+    pub outputs_only: bool,
+    /// The ledger's key, env:NAME or file:PATH; without it the one that the run's pipeline names.
+    #[arg(long, value_name = "KEY")]
+    pub ledger_key: Option<String>,
+    /// Run it again from what its manifest says, and compare the bytes.
+    #[arg(long, conflicts_with = "all")]
+    pub replay: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where to replay; the system's temporary folder when not given.
+    #[arg(long, value_name = "DIR", requires = "replay")]
+    pub scratch: Option<PathBuf>,
+}
 
 /// What was looked at, for programs.
 #[derive(Serialize)]
@@ -39,11 +57,11 @@ struct Verified {
 ///
 /// # Errors
 /// When a file cannot be read, or the work is interrupted. What does not hold is reported and ends with status 1.
-pub fn run(args: &VerifyArgs, output: &Output) -> Result<ExitStatus> {
+pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     let lines = RefCell::new(Vec::new());
     let say = |text: &str| match args.format {
-        DiffFormat::Text => output.line(text),
-        DiffFormat::Json => lines.borrow_mut().push(text.to_owned()),
+        Format::Text => output.line(text),
+        Format::Json => lines.borrow_mut().push(text.to_owned()),
     };
     let mismatch = match checked(args, &say, output) {
         Ok(()) => None,
@@ -52,17 +70,17 @@ pub fn run(args: &VerifyArgs, output: &Output) -> Result<ExitStatus> {
     };
     let holds = mismatch.is_none();
     match (args.format, &mismatch) {
-        (DiffFormat::Json, _) => {
+        (Format::Json, _) => {
             let verified = Verified { holds, mismatch, checked: lines.into_inner() };
             output.data(&(serde_json::to_string_pretty(&verified)? + "\n"))?;
         }
-        (DiffFormat::Text, None) => output.line("everything holds"),
-        (DiffFormat::Text, Some(mismatch)) => output.error(mismatch),
+        (Format::Text, None) => output.line("everything holds"),
+        (Format::Text, Some(mismatch)) => output.error(mismatch),
     }
     Ok(if holds { ExitStatus::Success } else { ExitStatus::Gate })
 }
 
-fn checked(args: &VerifyArgs, say: &verify::Say, output: &Output) -> Result<()> {
+fn checked(args: &Args, say: &verify::Say, output: &Output) -> Result<()> {
     let stop = stop_on_signals()?;
     let scope = Scope { inputs: !args.outputs_only, stop: &stop };
     let run = args.run.as_ref().map(|name| locate(name, &args.output)).transpose()?;
@@ -82,9 +100,13 @@ fn checked(args: &VerifyArgs, say: &verify::Say, output: &Output) -> Result<()> 
         None => verify::all(folder, &ledger, scope, say)?,
     }
     match &run {
-        Some(run) if args.replay => replay(run, args, say, output, &stop),
-        _ => Ok(()),
+        Some(run) if args.replay => {
+            replay(run, args.scratch.as_deref(), &stop, output)?;
+            say(&format!("run {}: running it again gives the same bytes", run.id));
+        }
+        _ => {}
     }
+    Ok(())
 }
 
 /// The folder of a run that a user names, whatever is left of it.
@@ -97,51 +119,4 @@ fn locate(name: &str, output: &Path) -> Result<RunFolder> {
 /// The newest run whose manifest is kept: it says which key the ledger has.
 fn newest(folder: &Path) -> Result<Option<RunFolder>> {
     Ok(RunFolder::all(folder)?.into_iter().rev().find(|run| Manifest::read(run).is_ok()))
-}
-
-/// Runs a kept run again from its configuration and inputs, elsewhere and with nothing reused, and compares the tables.
-fn replay(run: &RunFolder, args: &VerifyArgs, say: &verify::Say, output: &Output, stop: &AtomicBool) -> Result<()> {
-    let kept = KeptRun::open(run.clone())?;
-    verify::replayable(run, &kept.manifest, stop)?;
-    if kept.manifest.build() != Some(BUILD) {
-        output.warn(&format!("run {} was made by another build ({})", run.id, kept.manifest.program()));
-    }
-    let place = match &args.scratch {
-        Some(folder) => tempfile::tempdir_in(folder),
-        None => tempfile::tempdir(),
-    }
-    .context("a folder to replay in; see --scratch")?;
-    let mut pipeline = kept.pipeline.clone();
-    pipeline.settings.output = place.path().to_owned();
-    // The replay has a ledger of its own, which ends with it.
-    pipeline.settings.privacy.ledger_key = None;
-    let parameters = kept.manifest.parameters();
-    let given = PipelineArgs {
-        pipeline: parameters.pipeline_file.clone(),
-        as_of: None,
-        known_by: Some(parameters.known_by.clone()),
-        allow_future: true,
-        model: Some(run.path(&parameters.model_file)),
-        overrides: Vec::new(),
-    };
-    let job =
-        load_dates(pipeline, &given, &[crate::contract::parse_day(&parameters.as_of)?])?.pop().context("no date")?;
-    let limits = Limits { memory: USUAL_MEMORY, scratch: Some(place.path().to_owned()) };
-    let folder = OutputFolder::open(&job.pipeline, "verify --replay", output)?;
-    let context = RunContext { folder: &folder, limits: &limits, fresh: true, stop, log: output };
-    let hashes = Memory::default().hashes(&job.exports, output, stop)?;
-    let stages = stages(&[&job], &hashes, &context)?.pop().context("no stages")?;
-    let identity = identify(&job, &hashes);
-    let differ = kept.manifest.dependencies().differences(&identity.dependencies);
-    if !kept.manifest.dependencies().is_empty() && differ.iter().any(|part| part != "the program") {
-        return Err(Mismatch(format!("run {}: {} changed since it was made", run.id, differ.join(", "))).into());
-    }
-    let (job, identity, hashes, stages, context) = (&job, &identity, &hashes, &stages, &context);
-    let ended = Run { job, identity, hashes, stages, accept: &[], context, started: Instant::now() }.make()?;
-    let (Ended::Published { run: again } | Ended::Refused { run: again, .. }) = ended;
-    if hashes::file_until(&again.path(SCORES), stop)? != hashes::file_until(&run.path(SCORES), stop)? {
-        return Err(Mismatch(format!("run {}: running it again gives another {SCORES}", run.id)).into());
-    }
-    say(&format!("run {}: running it again gives the same bytes", run.id));
-    Ok(())
 }

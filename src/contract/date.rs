@@ -32,12 +32,6 @@ pub fn day_text(day: i64) -> String {
     EPOCH.checked_add(day.days()).map_or_else(|_| format!("day {day}"), |d| d.to_string())
 }
 
-/// Microseconds since 1970 as an RFC 3339 instant.
-#[must_use]
-pub fn instant_text(micros: i64) -> String {
-    jiff::Timestamp::from_microsecond(micros).map_or_else(|_| format!("{micros} us"), |t| t.to_string())
-}
-
 /// Months back from an as-of date, for every day a row may carry.
 ///
 /// Month 0 is the month that ends with the as-of date D: the days `[E - 1 month, E)` with `E = D + 1`;

@@ -3,10 +3,12 @@
 //! The contract itself is data, in `contract.toml` beside this file; here is only its shape.
 
 mod date;
+mod dates;
 mod scope;
 mod snapshot;
 
-pub use date::{Calendar, DAY_MICROS, day_number, day_text, instant_text, parse_day};
+pub use date::{Calendar, DAY_MICROS, day_number, day_text, parse_day};
+pub use dates::DateSet;
 pub use scope::{EventColumns, event_columns, subject_scope, table_scope};
 pub use snapshot::Snapshot;
 

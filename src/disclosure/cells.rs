@@ -5,15 +5,15 @@ use super::small;
 /// What is shown of the cells of a list whose total is known; nothing where a cell is hidden.
 ///
 /// Cells marked `known` are shown elsewhere and cannot hide others. With k hidden cells of which none is empty, each is at
-/// most their sum less k − 1; hidden cells are added until that is `least`.
+/// most their sum less k − 1; hidden cells are added until that is `min_cell`.
 #[must_use]
-pub fn shown(counts: &[u64], known: &[bool], least: u64) -> Vec<Option<u64>> {
-    let mut hidden: Vec<bool> = counts.iter().map(|c| small(*c, least)).collect();
+pub fn shown(counts: &[u64], known: &[bool], min_cell: u64) -> Vec<Option<u64>> {
+    let mut hidden: Vec<bool> = counts.iter().map(|c| small(*c, min_cell)).collect();
     loop {
         let of =
             |hidden: &[bool]| counts.iter().zip(hidden).filter(|(_, h)| **h).map(|(c, _)| *c).collect::<Vec<u64>>();
         let few = of(&hidden);
-        if few.is_empty() || few.iter().sum::<u64>() >= least + few.len() as u64 - 1 {
+        if few.is_empty() || few.iter().sum::<u64>() >= min_cell + few.len() as u64 - 1 {
             break;
         }
         let free = |at: &usize| !hidden[*at] && counts[*at] > 0 && !known.get(*at).copied().unwrap_or(false);
@@ -48,9 +48,9 @@ mod tests {
     proptest! {
         /// Counted out: every way to fill the hidden cells that fits the total.
         #[test]
-        fn no_hidden_cell_can_be_solved(counts in proptest::collection::vec(0_u64..14, 2..6), least in 2_u64..6) {
-            let shown = shown(&counts, &[], least);
-            prop_assert!(counts.iter().zip(&shown).all(|(c, s)| s.is_none_or(|s| s == *c && !small(s, least))));
+        fn no_hidden_cell_can_be_solved(counts in proptest::collection::vec(0_u64..14, 2..6), min_cell in 2_u64..6) {
+            let shown = shown(&counts, &[], min_cell);
+            prop_assert!(counts.iter().zip(&shown).all(|(c, s)| s.is_none_or(|s| s == *c && !small(s, min_cell))));
             let hidden: Vec<usize> = (0..counts.len()).filter(|at| shown[*at].is_none()).collect();
             let total: u64 = hidden.iter().map(|at| counts[*at]).sum();
             // Empty cells are shown, unless everything is hidden.
@@ -59,7 +59,7 @@ mod tests {
                 let mut possible = Vec::new();
                 fill(hidden.len(), total, lowest, &mut Vec::new(), &mut |cells| possible.push(cells[n]));
                 let (least_seen, most_seen) = (possible.iter().min().unwrap(), possible.iter().max().unwrap());
-                prop_assert!(*most_seen >= least.min(total) && least_seen < most_seen);
+                prop_assert!(*most_seen >= min_cell.min(total) && least_seen < most_seen);
             }
         }
     }

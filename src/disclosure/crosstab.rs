@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::neighbours::merged;
 use super::{small, table};
 
 /// Subjects by what they were and what they are. Names in one row, or one column, are shown together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Crosstab {
     /// What they were, row by row.
     pub before: Vec<Vec<String>>,
@@ -21,19 +22,23 @@ pub struct Crosstab {
 /// A table that may be shown; nothing when even all of it together is small. `counts` have a row for each name in `before` and
 /// a column for each in `now`. Small margins join their neighbours.
 #[must_use]
-pub fn crosstab(before: &[String], now: &[String], counts: &[Vec<u64>], least: u64) -> Option<Crosstab> {
-    let rows = merged(&counts.iter().map(|row| [row.iter().sum()]).collect::<Vec<[u64; 1]>>(), least);
+pub fn crosstab(before: &[String], now: &[String], counts: &[Vec<u64>], min_cell: u64) -> Option<Crosstab> {
+    let rows = merged(&counts.iter().map(|row| [row.iter().sum()]).collect::<Vec<[u64; 1]>>(), min_cell);
     let column = |c: usize| [counts.iter().map(|row| row[c]).sum()];
-    let columns = merged(&(0..now.len()).map(column).collect::<Vec<[u64; 1]>>(), least);
+    let columns = merged(&(0..now.len()).map(column).collect::<Vec<[u64; 1]>>(), min_cell);
     let cell = |r: &Range<usize>, c: &Range<usize>| -> u64 {
         counts[r.clone()].iter().map(|row| row[c.clone()].iter().sum::<u64>()).sum()
     };
     let joined: Vec<Vec<u64>> = rows.iter().map(|r| columns.iter().map(|c| cell(r, c)).collect()).collect();
-    if small(joined.iter().flatten().sum(), least) {
+    if small(joined.iter().flatten().sum(), min_cell) {
         return None;
     }
     let names = |runs: &[Range<usize>], of: &[String]| runs.iter().map(|run| of[run.clone()].to_vec()).collect();
-    Some(Crosstab { before: names(&rows, before), now: names(&columns, now), subjects: table::shown(&joined, least) })
+    Some(Crosstab {
+        before: names(&rows, before),
+        now: names(&columns, now),
+        subjects: table::shown(&joined, min_cell),
+    })
 }
 
 #[cfg(test)]

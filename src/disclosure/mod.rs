@@ -15,19 +15,19 @@ pub mod cells;
 pub mod crosstab;
 pub mod neighbours;
 pub mod quantiles;
-pub mod table;
+mod table;
 
 /// Decimals that a figure is shown to at most: an exact one is a fraction, which tells what it is of.
 pub const DECIMALS: i32 = 4;
 
 /// Whether a count is small enough to point at someone. Nobody is in an empty cell.
 #[must_use]
-pub const fn small(count: u64, least: u64) -> bool {
-    count > 0 && count < least
+pub const fn small(count: u64, min_cell: u64) -> bool {
+    count > 0 && count < min_cell
 }
 
 /// How many of some subjects have a property, if neither they nor the others are few.
 #[must_use]
-pub fn part(count: u64, all: u64, least: u64) -> Option<u64> {
-    (!small(count, least) && !small(all.saturating_sub(count), least)).then_some(count)
+pub fn part(count: u64, all: u64, min_cell: u64) -> Option<u64> {
+    (!small(count, min_cell) && !small(all.saturating_sub(count), min_cell)).then_some(count)
 }

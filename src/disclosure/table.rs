@@ -10,11 +10,11 @@ use super::small;
 
 /// What is shown of a table whose margins are known; nothing where a cell is hidden. Margins must not be small.
 #[must_use]
-pub fn shown(counts: &[Vec<u64>], least: u64) -> Vec<Vec<Option<u64>>> {
-    let mut hidden: Vec<Vec<bool>> = counts.iter().map(|r| r.iter().map(|c| small(*c, least)).collect()).collect();
+pub(super) fn shown(counts: &[Vec<u64>], min_cell: u64) -> Vec<Vec<Option<u64>>> {
+    let mut hidden: Vec<Vec<bool>> = counts.iter().map(|r| r.iter().map(|c| small(*c, min_cell)).collect()).collect();
     let mut lowest = 1;
-    while let Some(at) = solved(counts, &hidden, lowest, least) {
-        match beside(counts, &hidden, at, least) {
+    while let Some(at) = solved(counts, &hidden, lowest, min_cell) {
+        match beside(counts, &hidden, at, min_cell) {
             Some((r, c)) => hidden[r][c] = true,
             None if lowest == 1 => {
                 // Not even all of them are enough: then neither are empty cells told from others.
@@ -33,9 +33,9 @@ fn places(counts: &[Vec<u64>]) -> impl Iterator<Item = (usize, usize)> + use<'_>
 }
 
 /// A hidden cell that is not in doubt.
-fn solved(counts: &[Vec<u64>], hidden: &[Vec<bool>], lowest: u64, least: u64) -> Option<(usize, usize)> {
+fn solved(counts: &[Vec<u64>], hidden: &[Vec<bool>], lowest: u64, min_cell: u64) -> Option<(usize, usize)> {
     let solver = Solver { counts, hidden, lowest };
-    places(counts).filter(|(r, c)| hidden[*r][*c]).find(|(r, c)| !solver.in_doubt(*r, *c, least))
+    places(counts).filter(|(r, c)| hidden[*r][*c]).find(|(r, c)| !solver.in_doubt(*r, *c, min_cell))
 }
 
 /// The cell to hide for the sake of another: the smallest that leaves it in doubt, or one on the way there.
@@ -43,14 +43,14 @@ fn beside(
     counts: &[Vec<u64>],
     hidden: &[Vec<bool>],
     (row, column): (usize, usize),
-    least: u64,
+    min_cell: u64,
 ) -> Option<(usize, usize)> {
     let mut free: Vec<(usize, usize)> = places(counts).filter(|(r, c)| !hidden[*r][*c] && counts[*r][*c] > 0).collect();
     free.sort_by_key(|(r, c)| counts[*r][*c]);
     let enough = |(r, c): &&(usize, usize)| {
         let mut hidden = hidden.to_vec();
         hidden[*r][*c] = true;
-        Solver { counts, hidden: &hidden, lowest: 1 }.in_doubt(row, column, least)
+        Solver { counts, hidden: &hidden, lowest: 1 }.in_doubt(row, column, min_cell)
     };
     let alone_in_row = hidden[row].iter().filter(|h| **h).count() == 1;
     let on_the_way = |(r, c): &&(usize, usize)| if alone_in_row { *r == row } else { *c == column };
@@ -67,10 +67,10 @@ struct Solver<'a> {
 
 impl Solver<'_> {
     /// Whether a hidden cell may be large as well as something else.
-    fn in_doubt(&self, row: usize, column: usize, least: u64) -> bool {
+    fn in_doubt(&self, row: usize, column: usize, min_cell: u64) -> bool {
         let count = self.counts[row][column];
-        let up = self.flow(row, column, least, true);
-        if count + up < least {
+        let up = self.flow(row, column, min_cell, true);
+        if count + up < min_cell {
             return false;
         }
         up > 0 || (count > self.lowest && self.flow(row, column, 1, false) > 0)
@@ -143,21 +143,21 @@ mod tests {
     proptest! {
         /// Counted out: every way to fill the hidden cells that fits the margins.
         #[test]
-        fn no_hidden_cell_can_be_solved(cells in proptest::collection::vec(0_u64..7, 9), rows in 2_usize..4, least in 2_u64..5) {
+        fn no_hidden_cell_can_be_solved(cells in proptest::collection::vec(0_u64..7, 9), rows in 2_usize..4, min_cell in 2_u64..5) {
             let counts: Vec<Vec<u64>> = cells.chunks(3).take(rows).map(<[u64]>::to_vec).collect();
             let margin = |c: usize| counts.iter().map(|r| r[c]).sum::<u64>();
-            let small_margin = counts.iter().any(|r| small(r.iter().sum(), least)) || (0..3).any(|c| small(margin(c), least));
+            let small_margin = counts.iter().any(|r| small(r.iter().sum(), min_cell)) || (0..3).any(|c| small(margin(c), min_cell));
             let rows_used = counts.iter().filter(|r| r.iter().any(|c| *c > 0)).count();
             let columns_used = (0..3).filter(|c| margin(*c) > 0).count();
             // A single row or column is its own margin.
             prop_assume!(!small_margin && rows_used > 1 && columns_used > 1);
-            let shown = shown(&counts, least);
+            let shown = shown(&counts, min_cell);
             // Empty cells are shown, unless everything is hidden.
             let lowest = u64::from(shown.iter().flatten().any(Option::is_some));
             let hidden: Vec<(usize, usize)> = (0..rows).flat_map(|r| (0..3).map(move |c| (r, c))).filter(|(r, c)| shown[*r][*c].is_none()).collect();
             for (r, row) in counts.iter().enumerate() {
                 for (c, count) in row.iter().enumerate() {
-                    prop_assert!(shown[r][c].is_none_or(|s| s == *count && !small(s, least)));
+                    prop_assert!(shown[r][c].is_none_or(|s| s == *count && !small(s, min_cell)));
                 }
             }
             let row_left: Vec<u64> = (0..rows).map(|r| hidden.iter().filter(|h| h.0 == r).map(|h| counts[h.0][h.1]).sum()).collect();
@@ -171,7 +171,7 @@ mod tests {
             // Where a margin is empty, so is the cell: nobody is in it.
             let empty = |(r, c): (usize, usize)| margin(c) == 0 || counts[r].iter().all(|cell| *cell == 0);
             for ((low, high), at) in range.iter().zip(&hidden).filter(|(_, at)| !empty(**at)) {
-                prop_assert!(low < high && *high >= least, "{at:?} is {low} to {high} of {counts:?}, shown {shown:?}");
+                prop_assert!(low < high && *high >= min_cell, "{at:?} is {low} to {high} of {counts:?}, shown {shown:?}");
             }
         }
     }

@@ -6,18 +6,18 @@ use polars::prelude::{
 };
 
 /// The quotient of two 64-bit integers without its fraction.
-pub fn whole(left: Expr, right: Expr) -> Expr {
+pub(super) fn whole(left: Expr, right: Expr) -> Expr {
     of_integers(left, right, i64::checked_div)
 }
 
 /// What is left of a 64-bit integer after the division by another.
-pub fn rest(left: Expr, right: Expr) -> Expr {
+pub(super) fn rest(left: Expr, right: Expr) -> Expr {
     // The only rest that 64 bits make trouble for is that of -2^63 by -1, which is 0.
     of_integers(left, right, |a, b| Some(a.wrapping_rem(b)))
 }
 
 /// A quotient with its fraction.
-pub fn exact(left: Expr, right: Expr) -> Expr {
+pub(super) fn exact(left: Expr, right: Expr) -> Expr {
     let double = |e: Expr| e.cast(DataType::Float64);
     let divisor = when(double(right.clone()).neq(lit(0.0))).then(double(right)).otherwise(lit(Null {}));
     double(left) / divisor

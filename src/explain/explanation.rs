@@ -1,35 +1,33 @@
 //! One subject's score, taken apart and added up again.
 
 use anyhow::{Context, Result, bail, ensure};
-use arrow::array::{Array, AsArray, BooleanArray, Float64Array, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 
-use super::locate::{SubjectId, Table};
 use super::parts::{CategoryLine, Explanation, FeatureLine, NextBin, Override, ReasonLine, Relationships, Scored};
 use super::records;
-use crate::features::plan::none_column;
+use crate::audit::distributions::{DISTRIBUTIONS, Distributions};
 use crate::pipeline::catalogue::Unit;
 use crate::pipeline::model::{Baseline, CATEGORIES, RELATIONSHIPS};
-use crate::runs::distributions::Distributions;
 use crate::runs::kept::KeptRun;
-use crate::score::card::{CardFeature, Origin};
-use crate::score::reasons::{REASONS, Shortfalls};
+use crate::score::reasons::Shortfalls;
+use crate::scorecard::card::{CardFeature, Origin};
+use crate::tables::find::{SubjectId, SubjectTable};
+use crate::tables::scores::{self, REASONS};
+use crate::tables::{columns, features, relationships};
 
 /// A row of the scored table.
 struct Row(RecordBatch);
 
 impl Row {
     fn text(&self, column: &str) -> Result<Option<String>> {
-        let texts =
-            cast(self.0.column_by_name(column).with_context(|| format!("no column {column}"))?, &DataType::Utf8)?;
-        let texts = texts.as_string::<i32>();
+        let texts = columns::texts(&self.0, column)?;
         Ok(texts.is_valid(0).then(|| texts.value(0).to_owned()))
     }
 
     fn number(&self, column: &str) -> Result<Option<i64>> {
-        let numbers =
-            cast(self.0.column_by_name(column).with_context(|| format!("no column {column}"))?, &DataType::Int64)?;
+        let numbers = cast(columns::named(&self.0, column)?, &DataType::Int64)?;
         let numbers = numbers.as_primitive::<Int64Type>();
         Ok(numbers.is_valid(0).then(|| numbers.value(0)))
     }
@@ -44,7 +42,7 @@ impl Row {
 /// # Errors
 /// When the run has no such subject or lacks a part, or its parts do not fit together.
 pub fn explain(run: &KeptRun, subject: &str) -> Result<Explanation> {
-    let table = Table::open(&run.scores())?;
+    let table = SubjectTable::open(&run.scores())?;
     let id = table.id(subject)?;
     let Some(rows) = table.find(&id)?.first().copied() else {
         bail!("the run {} has no subject {subject}; ids are written as in the exports", run.run.id)
@@ -52,11 +50,10 @@ pub fn explain(run: &KeptRun, subject: &str) -> Result<Explanation> {
     let row = Row(table.read(rows, None)?);
     let card = &run.model.card;
     let text = |column: &str| row.text(column)?.with_context(|| format!("the row has no {column}"));
-    let (segment, status) = (text("segment")?, text("status")?);
-    let confidence = row.0.column_by_name("confidence").and_then(|c| c.as_any().downcast_ref::<Float64Array>());
+    let (segment, status) = (text(scores::SEGMENT)?, text(scores::STATUS)?);
     let at =
         card.segment.iter().position(|s| s.get_ref().name == segment).context("a segment the model does not have")?;
-    let taken_apart = match row.number("score")? {
+    let taken_apart = match row.number(scores::SCORE)? {
         Some(score) => Some(Subject { run, row: &row, segment: at, place: rows.place }.scored(score, &id)?),
         None => None,
     };
@@ -65,14 +62,14 @@ pub fn explain(run: &KeptRun, subject: &str) -> Result<Explanation> {
     Ok(Explanation {
         run: run.run.id.clone(),
         pipeline: parameters.pipeline.clone(),
-        as_of: parameters.as_of.clone(),
+        as_of: parameters.as_of,
         known_by: parameters.known_by.clone(),
         model: parameters.model.clone(),
         currency: run.pipeline.settings.currency.clone(),
         subject: subject.to_owned(),
         segment,
         status,
-        confidence: confidence.map_or(0.0, |c| c.value(0)),
+        confidence: columns::doubles(&row.0, scores::CONFIDENCE)?[0],
         low: card.scale.low,
         high: card.scale.high,
         baseline: match card.reasons.baseline {
@@ -83,15 +80,15 @@ pub fn explain(run: &KeptRun, subject: &str) -> Result<Explanation> {
         },
         scored,
         reasons: reasons(run, &row, &missing)?,
-        disputed_records: row.number("disputed_records")?.unwrap_or(0),
+        disputed_records: row.required(scores::DISPUTED_RECORDS)?,
         records: records::of(run, &id)?,
     })
 }
 
 /// The reasons of a row in the model's words; `missing` are the codes that only cost points for want of records.
 fn reasons(run: &KeptRun, row: &Row, missing: &[String]) -> Result<Vec<ReasonLine>> {
-    let mut columns: Vec<String> = (1..=REASONS).map(|n| format!("reason_{n}")).collect();
-    columns.push("reason_relationship".to_owned());
+    let mut columns: Vec<String> = (1..=REASONS).map(scores::reason).collect();
+    columns.push(scores::REASON_RELATIONSHIP.to_owned());
     let codes = columns.iter().map(|c| row.text(c)).collect::<Result<Vec<_>>>()?;
     let line = |code: String| {
         let reason = run.model.card.reason.iter().map(toml::Spanned::get_ref).find(|r| r.code == code);
@@ -117,13 +114,14 @@ impl Subject<'_> {
     fn scored(&self, score: i64, id: &SubjectId) -> Result<(Scored, Vec<String>)> {
         let (run, row, card) = (self.run, self.row, &self.run.model.card);
         let (values, bins) = self.features()?;
-        let distributions = Distributions::read(&run.run)?.context("the run kept no distributions.json")?;
+        let distributions =
+            Distributions::read(&run.run.path(DISTRIBUTIONS))?.context("the run kept no distributions.json")?;
         let shortfalls = Shortfalls::new(&run.card, card.reasons.baseline, &distributions.baselines);
         let own: Vec<&str> =
             shortfalls.top(self.segment, &bins).into_iter().map(|c| run.card.reasons[c].as_str()).collect();
         let mut categories = Vec::with_capacity(CATEGORIES.len());
         for (n, category) in CATEGORIES.iter().enumerate() {
-            let points = row.required(&format!("points_{category}"))?;
+            let points = row.required(&scores::points(category))?;
             let title = card.category.iter().map(toml::Spanned::get_ref).find(|c| c.name == *category);
             let features = match n {
                 RELATIONSHIPS => Vec::new(),
@@ -132,18 +130,18 @@ impl Subject<'_> {
             categories.push(CategoryLine {
                 category,
                 title: title.map_or_else(|| (*category).to_owned(), |c| c.title.clone()),
-                weight: run.card.weights[self.segment][n] as f64 / crate::score::card::WEIGHTS_ONE as f64,
+                weight: run.card.weights[self.segment][n] as f64 / crate::scorecard::card::WEIGHTS_ONE as f64,
                 points,
-                max: row.required(&format!("max_{category}"))?,
+                max: row.required(&scores::most(category))?,
                 features,
             });
         }
         let sum = card.scale.low + categories.iter().map(|c| c.points).sum::<i64>();
-        let policy = row.text("override")?.map(|code| self.policy(code)).transpose()?;
+        let policy = row.text(scores::OVERRIDE)?.map(|code| self.policy(code)).transpose()?;
         let before = policy.as_ref().map_or(score, |p| p.before);
         ensure!(sum == before, "defect: the points add up to {sum}, and the score before any override is {before}");
         let told: Vec<String> =
-            (1..=REASONS).filter_map(|n| row.text(&format!("reason_{n}")).transpose()).collect::<Result<_>>()?;
+            (1..=REASONS).filter_map(|n| row.text(&scores::reason(n)).transpose()).collect::<Result<_>>()?;
         let first = policy.as_ref().and_then(|p| card.policy.iter().find(|r| r.get_ref().code == p.code));
         let first = first.map(|r| r.get_ref().reason.as_str());
         let expected: Vec<&str> =
@@ -151,16 +149,16 @@ impl Subject<'_> {
         ensure!(told == expected, "defect: the features give the reasons {expected:?}, and the table has {told:?}");
         let bands: Vec<_> = card.band.iter().map(toml::Spanned::get_ref).collect();
         let next = bands.iter().find(|b| b.from > score).map(|b| (b.name.clone(), b.from - score));
-        let band = row.text("band")?.unwrap_or_default();
+        let band = row.text(scores::BAND)?.unwrap_or_default();
         let scored = Scored {
             score,
             next_band: next,
-            rank: row.required("rank")?,
-            percentile: row.required("percentile")?,
+            rank: u64::try_from(row.required(scores::RANK)?)?,
+            percentile: row.required(scores::PERCENTILE)?,
             relationships: self.relationships(id)?,
             sum,
             policy,
-            with_disputed: row.number("score_with_disputed")?,
+            with_disputed: row.number(scores::SCORE_WITH_DISPUTED)?,
             band_title: bands.iter().find(|b| b.name == band).map(|b| b.title.clone()).unwrap_or_default(),
             band,
             categories,
@@ -184,19 +182,15 @@ impl Subject<'_> {
             }
             let path = run.features(category);
             let names = wanted.iter().map(|f| &run.card.features[*f].name);
-            let columns: Vec<String> = names.flat_map(|name| [name.clone(), none_column(name)]).collect();
-            let table = Table::open(&path)?;
+            let columns: Vec<String> = names.flat_map(|name| [name.clone(), features::none_column(name)]).collect();
+            let table = SubjectTable::open(&path)?;
             let batch = table.row(self.place, Some(&columns))?;
             let batch = batch.with_context(|| format!("{} has no row {}", path.display(), self.place))?;
             for f in wanted {
                 let feature = &run.card.features[f];
-                let column = |name: &str| batch.column_by_name(name).with_context(|| format!("no feature {name}"));
-                let value =
-                    column(&feature.name)?.as_any().downcast_ref::<Float64Array>().context("features are doubles")?;
-                let none = column(&none_column(&feature.name))?;
-                let none = none.as_any().downcast_ref::<BooleanArray>().context("flags are Boolean")?;
-                values[f] = value.is_valid(0).then(|| value.value(0)).filter(|v| !v.is_nan());
-                bins[f] = feature.bin(values[f].unwrap_or(f64::NAN), none.value(0));
+                let (value, none) = features::values(&batch, &feature.name)?;
+                values[f] = Some(value[0]).filter(|v| !v.is_nan());
+                bins[f] = feature.bin(value[0], none[0] == 1);
             }
         }
         Ok((values, bins))
@@ -212,6 +206,8 @@ impl Subject<'_> {
     ) -> Result<Vec<FeatureLine>> {
         let card = &self.run.card;
         let parts = card.feature_parts(self.segment, category, points, bins);
+        let parts = parts
+            .with_context(|| format!("defect: the features of {} are not {points} points", CATEGORIES[category]))?;
         let sum: i64 = parts.iter().map(|p| p.1).sum();
         ensure!(
             parts.is_empty() || sum == points,
@@ -238,7 +234,7 @@ impl Subject<'_> {
                 short: (shortfalls.points(self.segment, f, bins[f]) * 10.0).round() / 10.0 + 0.0,
                 next: next_better(feature, bins[f])
                     .map(|bin| NextBin { bin: feature.label(usize::from(bin)), points: worth(bin) - worth(bins[f]) }),
-                reason: card.reasons.get(feature.reason).cloned(),
+                reason: feature.reason.map(|at| card.reasons[at].clone()),
             }
         });
         Ok(lines.collect())
@@ -263,7 +259,7 @@ impl Subject<'_> {
     fn only_missing(&self, bins: &[u8], shortfalls: &Shortfalls) -> Vec<String> {
         let card = &self.run.card;
         let costly = |code: usize| {
-            let of_code = card.features.iter().zip(bins).enumerate().filter(move |(_, (f, _))| f.reason == code);
+            let of_code = card.features.iter().zip(bins).enumerate().filter(move |(_, (f, _))| f.reason == Some(code));
             of_code.filter(|(f, (_, bin))| shortfalls.costs(self.segment, *f, **bin))
         };
         let missing = |code: &usize| {
@@ -276,7 +272,7 @@ impl Subject<'_> {
         let rules = self.run.model.card.policy.iter().map(toml::Spanned::get_ref);
         let rule =
             rules.into_iter().find(|r| r.code == code).with_context(|| format!("the model has no rule {code}"))?;
-        Ok(Override { about: rule.about.clone(), before: self.row.required("score_before_override")?, code })
+        Ok(Override { about: rule.about.clone(), before: self.row.required(scores::SCORE_BEFORE_OVERRIDE)?, code })
     }
 
     fn relationships(&self, id: &SubjectId) -> Result<Option<Relationships>> {
@@ -284,13 +280,13 @@ impl Subject<'_> {
         if !path.exists() {
             return Ok(None);
         }
-        let table = Table::open(&path)?;
+        let table = SubjectTable::open(&path)?;
         let Some(rows) = table.find(id)?.first().copied() else { return Ok(None) };
-        let row = Row(table.read(rows, None)?);
+        let row = relationships::first(&table.read(rows, None)?)?;
         Ok(Some(Relationships {
-            friends: row.text("friends")?.unwrap_or_default(),
-            lift_points: row.required("lift_points")?,
-            anchor_tenths: row.required("anchor_tenths")?,
+            friends: row.friends,
+            lift_points: i64::from(row.lift_points),
+            anchor_tenths: i64::from(row.anchor_tenths),
         }))
     }
 }

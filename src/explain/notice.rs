@@ -23,7 +23,7 @@ pub fn notice(model: &Model, explanation: &Explanation, language: &str) -> Resul
     let number = |of: Option<i64>| of.map_or_else(String::new, |n| n.to_string());
     let band = scored.map_or_else(String::new, |s| in_language(&s.band_title, language).unwrap_or(&s.band).to_owned());
     let places = [
-        ("{as_of}", explanation.as_of.clone()),
+        ("{as_of}", explanation.as_of.to_string()),
         ("{score}", number(scored.map(|s| s.score))),
         ("{low}", explanation.low.to_string()),
         ("{high}", explanation.high.to_string()),

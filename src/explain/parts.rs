@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::records::Record;
+use crate::tables::evidence::Record;
+use jiff::civil::Date;
 
 /// A feature with what it gives.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -108,7 +109,7 @@ pub struct Scored {
     /// The next better band and how many points away it is.
     pub next_band: Option<(String, i64)>,
     /// One more than the number of subjects with a higher score.
-    pub rank: i64,
+    pub rank: u64,
     /// Of a hundred scored subjects, how many have a lower score.
     pub percentile: i64,
     /// The categories; their points and the lowest score add up to the score, or to what it was before an override.
@@ -131,7 +132,7 @@ pub struct Explanation {
     /// Its pipeline.
     pub pipeline: String,
     /// Its as-of date.
-    pub as_of: String,
+    pub as_of: Date,
     /// Its knowledge cut-off.
     pub known_by: String,
     /// Its model.

@@ -39,8 +39,7 @@ fn of_scored(t: &mut String, it: &Explanation, s: &Scored) {
     let next =
         s.next_band.as_ref().map_or_else(String::new, |(band, points)| format!(", {points} points below {band}"));
     let _ = writeln!(t, "score      {} of {} to {}: {}{next}", s.score, it.low, it.high, s.band);
-    let rank = u64::try_from(s.rank).unwrap_or(0);
-    let _ = writeln!(t, "rank       {}, percentile {}", thousands(rank), s.percentile);
+    let _ = writeln!(t, "rank       {}, percentile {}", thousands(s.rank), s.percentile);
     let _ = writeln!(
         t,
         "\n{:<32} {:>22} {:>16} {:>7} {:>6} {:>8}  next better bin",

@@ -8,36 +8,17 @@
 //! division (a feature of the aggregate `ratio` divides), rounding, date functions, string functions, and
 //! aggregates.
 
+mod checked;
+mod checker;
 mod decimal;
+mod functions;
+mod kinds;
 mod parse;
-mod render;
 mod scope;
 
+pub use checked::Expression;
 pub use decimal::{decimal, product};
+pub use kinds::{Numbers, Type};
 pub use parse::{not_too_deep, requires};
-pub use render::Expression;
+
 pub use scope::{ColumnKind, Scope, did_you_mean};
-
-/// Numbers allowed in an expression.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Numbers {
-    /// Row expressions are added up exactly, so they hold integers only.
-    Integer,
-    /// Rules over finished features compare with decimals.
-    Decimal,
-}
-
-/// What an expression yields.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Type {
-    /// A number.
-    Number,
-    /// True, false or null.
-    Boolean,
-    /// One of a column's words.
-    Choice(Vec<String>),
-    /// An id: compared for equality, never with a literal unless the scope allows it.
-    Id,
-    /// The literal NULL.
-    Null,
-}

@@ -70,8 +70,8 @@ pub fn requires(condition: &str, column: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Expression, Numbers, Scope};
     use super::*;
+    use crate::expression::{Expression, Numbers, Scope};
 
     #[test]
     fn a_column_is_required_only_where_the_condition_cannot_hold_without_it() {

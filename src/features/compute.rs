@@ -11,9 +11,9 @@ use super::plan::{Plan, Recency, TablePlan};
 use crate::NULL;
 use crate::contract::Calendar;
 use crate::engine::{Frame, Program};
-use crate::ingest::bucket::Cleaner;
-use crate::ingest::resolve::{Layout, ROW};
-use crate::ingest::store::BucketRows;
+use crate::ingest::rows::cleaner::Cleaner;
+use crate::ingest::rows::layout::{Layout, ROW};
+use crate::ingest::rows::store::BucketRows;
 
 /// Rows evaluated at a time: few enough that their columns stay in the cache.
 pub const RUN_ROWS: usize = 32_768;

@@ -11,7 +11,7 @@ use crate::NULL;
 /// What an accumulator comes to over the rows of one subject. With at most 10^6 rows of values below 2^63 and weights of at most
 /// 10^9 every part stays below 2^125. Nothing for a sum that is null without rows.
 #[must_use]
-pub fn exact(plan: &TablePlan, sum: &Sum, rows: &Evaluated, range: Range<usize>) -> Option<i128> {
+pub(super) fn exact(plan: &TablePlan, sum: &Sum, rows: &Evaluated, range: Range<usize>) -> Option<i128> {
     let holds = |predicate: usize, row: usize| rows.predicates[predicate][row] != 0;
     let value = |value: usize, row: usize| Some(rows.values[value][row]).filter(|v| *v != NULL).map(i128::from);
     let of = |filter: usize| range.clone().filter(move |row| holds(filter, *row));
@@ -31,7 +31,6 @@ pub fn exact(plan: &TablePlan, sum: &Sum, rows: &Evaluated, range: Range<usize>)
     };
     Some(match *sum {
         Sum::Rows { filter } => count(of(filter).count()),
-        Sum::Known { filter, value: v } => count(of(filter).filter(|row| value(v, *row).is_some()).count()),
         Sum::Values { filter, value: v } => of(filter).filter_map(|row| value(v, row)).sum(),
         Sum::Smallest { filter, value: v } => return of(filter).filter_map(|row| value(v, row)).min(),
         Sum::Largest { filter, value: v } => return of(filter).filter_map(|row| value(v, row)).max(),
@@ -76,15 +75,14 @@ const fn count(n: usize) -> i128 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kernel::Kernel;
-    use super::super::plan::{Accumulator, Grouping};
     use super::*;
+    use crate::features::kernel::Kernel;
+    use crate::features::plan::{Accumulator, Grouping};
     use proptest::prelude::*;
 
     fn plan() -> TablePlan {
         let sums = vec![
             Sum::Rows { filter: 0 },
-            Sum::Known { filter: 0, value: 0 },
             Sum::Values { filter: 0, value: 0 },
             Sum::Smallest { filter: 0, value: 0 },
             Sum::Largest { filter: 0, value: 0 },

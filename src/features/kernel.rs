@@ -78,7 +78,7 @@ fn bound(sum: &Sum, rows: usize, largest: &dyn Fn(usize) -> u64) -> i128 {
     let sum_of = |value: usize| i128::from(largest(value)) * rows;
     let weight = i128::from(RECENCY_ONE) * i128::from(RELIABILITY_ONE);
     match *sum {
-        Sum::Rows { .. } | Sum::Known { .. } | Sum::Groups { .. } => rows,
+        Sum::Rows { .. } | Sum::Groups { .. } => rows,
         Sum::ZeroGroups { value, .. } => sum_of(value),
         Sum::Smallest { .. } | Sum::Largest { .. } => 0,
         Sum::Values { value, .. } => sum_of(value),
@@ -246,12 +246,6 @@ fn plain(sum: &Sum, rows: &Evaluated, ranges: &[Range<usize>], out: &mut [i64]) 
         Sum::Rows { filter } => {
             let filter = &rows.predicates[filter];
             each(out, &|r| filter[r].iter().map(|f| i64::from(*f)).sum());
-        }
-        Sum::Known { filter, value } => {
-            let (filter, values) = (&rows.predicates[filter], &rows.values[value]);
-            each(out, &|r| {
-                filter[r.clone()].iter().zip(&values[r]).map(|(f, v)| i64::from(*f != 0 && *v != NULL)).sum()
-            });
         }
         Sum::Values { filter, value } => {
             let (filter, values) = (&rows.predicates[filter], &rows.values[value]);

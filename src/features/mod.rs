@@ -1,6 +1,8 @@
 //! Features: the declarative catalogue, compiled to exact integer accumulators and formulas over them.
 
 pub mod compile;
+mod formula;
+mod grouped;
 pub mod compute;
 mod exact;
 pub mod kernel;
@@ -8,7 +10,7 @@ pub mod plan;
 mod reads;
 
 pub mod sql;
-pub mod visible;
+pub mod comparable;
 
 pub use compile::compile;
 pub use plan::Plan;

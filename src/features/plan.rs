@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 pub use crate::contract::RELIABILITY_ONE;
 use crate::expression::Expression;
 
@@ -11,7 +13,7 @@ pub const RECENCY_ONE: i64 = 1_000_000;
 pub const WEIGHT_ONE: f64 = 1e9;
 
 /// The compiled catalogue.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Plan {
     /// Event tables that at least one feature reads, in order of the contract.
     pub tables: Vec<TablePlan>,
@@ -22,7 +24,7 @@ pub struct Plan {
 }
 
 /// What one event table contributes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct TablePlan {
     /// The table's name.
     pub table: String,
@@ -41,7 +43,7 @@ pub struct TablePlan {
 }
 
 /// Weights by whole months back, in millionths.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Recency {
     /// The column that holds months back.
     pub months_ago: String,
@@ -50,7 +52,7 @@ pub struct Recency {
 }
 
 /// Rows of a subject grouped by a column first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Grouping {
     /// The column whose values make the groups.
     pub key: String,
@@ -59,7 +61,7 @@ pub struct Grouping {
 }
 
 /// One integer per subject.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Accumulator {
     /// The name of its column.
     pub name: String,
@@ -68,13 +70,11 @@ pub struct Accumulator {
 }
 
 /// What an accumulator adds up. Positions refer to the table's predicates, values, weights and groupings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "the fields are the positions the enum's own text speaks of")]
 pub enum Sum {
     /// Rows.
     Rows { filter: usize },
-    /// Rows whose value is not null.
-    Known { filter: usize, value: usize },
     /// Values.
     Values { filter: usize, value: usize },
     /// The smallest value, or null.
@@ -108,7 +108,7 @@ impl Sum {
 }
 
 /// A feature over one row of accumulators and the subject's own columns.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct CompiledFeature {
     /// Its name.
     pub name: String,
@@ -128,16 +128,10 @@ impl Plan {
     }
 }
 
-/// The name of the column that tells `none` from `unknown`.
-#[must_use]
-pub fn none_column(feature: &str) -> String {
-    format!("{feature}__none")
-}
-
 impl CompiledFeature {
     /// The name of the column that tells `none` from `unknown`.
     #[must_use]
     pub fn none_column(&self) -> String {
-        none_column(&self.name)
+        crate::tables::features::none_column(&self.name)
     }
 }

@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::plan::{Accumulator, Grouping, RECENCY_ONE, Recency, Sum, TablePlan};
 use crate::contract::{Calendar, Contract, EventColumns, event_columns, table_scope};
 use crate::expression::{ColumnKind, Expression, Numbers, Scope, Type, did_you_mean, requires};
-use crate::ingest::decode::text_key;
+use crate::ingest::read::decode::text_key;
 use crate::pipeline::catalogue::Declaration;
 
 /// A mistake and where it stands.

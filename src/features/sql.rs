@@ -92,7 +92,6 @@ fn plain(table: &TablePlan, sum: &Sum) -> String {
         // Polars SQL does not repeat a constant over the rows of a group, so that SUM(1) would be 1.
         Sum::Rows { filter } if table.predicates[filter].portable == "TRUE" => "CAST(COUNT(*) AS BIGINT)".to_owned(),
         Sum::Rows { filter } => total(filter, "1"),
-        Sum::Known { filter, value: v } => total(filter, &format!("CASE WHEN {} IS NULL THEN 0 ELSE 1 END", value(v))),
         Sum::Values { filter, value: v } => total(filter, value(v)),
         Sum::Smallest { filter, value: v } => format!("MIN(CAST({} AS BIGINT))", when(filter, value(v))),
         Sum::Largest { filter, value: v } => format!("MAX(CAST({} AS BIGINT))", when(filter, value(v))),

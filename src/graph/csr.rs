@@ -18,9 +18,9 @@ use super::links::{HOT, Links, Open, Shelf};
 use super::order::Order;
 use super::parameters::Parameters;
 use crate::exit;
-use crate::ingest::store::Budget;
-use crate::ingest::tie_store::{Packing, Ties};
-use crate::memory::LargeArray;
+use crate::ingest::links::tie_store::{Packing, Ties};
+use crate::machine::budget::Budget;
+use crate::machine::large_array::LargeArray;
 use crate::output::Progress;
 
 /// A mark of a subject that friends are told of.
@@ -354,11 +354,11 @@ impl Graph<'_> {
     /// One value per subject, moved to hub-first order.
     ///
     /// # Errors
-    /// When there is not enough memory.
-    pub fn hub_first<T: Pod>(&self, of: impl Fn(usize) -> T) -> Result<LargeArray<T>> {
+    /// When there is not enough memory; the first error of `of`.
+    pub fn hub_first<T: Pod>(&self, of: impl Fn(usize) -> Result<T>) -> Result<LargeArray<T>> {
         let mut out = LargeArray::zeroed(self.len())?;
         for (subject, place) in self.order.places().enumerate() {
-            out[place as usize] = of(subject);
+            out[place as usize] = of(subject)?;
         }
         Ok(out)
     }

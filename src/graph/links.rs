@@ -13,17 +13,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
-use crate::ingest::store::Budget;
+use crate::machine::budget::Budget;
 
 /// Places that a link of two bytes can name.
-pub const HOT: u32 = 1 << 16;
+pub(super) const HOT: u32 = 1 << 16;
 /// Places whose values fit the second-level cache.
-pub const WARM: u32 = 3 << 17;
+pub(super) const WARM: u32 = 3 << 17;
 /// Links after which a block ends, unless one subject has more: work is cut by links, not by subjects.
 const BLOCK_LINKS: usize = 1 << 17;
 
 /// The name of a neighbour, as it is stored.
-pub trait Neighbour: Copy + Send + Sync {
+pub(super) trait Neighbour: Copy + Send + Sync {
     /// Bytes of a name.
     const WIDTH: usize;
     /// The name of a place that it can name.
@@ -71,7 +71,7 @@ impl Neighbour for u32 {
 
 /// Links of one kind, block by block.
 #[derive(Debug)]
-pub struct Links<N> {
+pub(super) struct Links<N> {
     blocks: Vec<Block<N>>,
 }
 
@@ -100,7 +100,7 @@ enum Place<N> {
 
 /// Memory for links, and where those beyond it go.
 #[derive(Debug)]
-pub struct Shelf<'a> {
+pub(super) struct Shelf<'a> {
     /// The memory.
     pub budget: &'a Budget,
     /// An unnamed file.
@@ -111,14 +111,14 @@ pub struct Shelf<'a> {
 impl<'a> Shelf<'a> {
     /// An empty shelf.
     #[must_use]
-    pub const fn new(budget: &'a Budget, scratch: File) -> Self {
+    pub(super) const fn new(budget: &'a Budget, scratch: File) -> Self {
         Self { budget, scratch, end: AtomicU64::new(0) }
     }
 }
 
 /// A block under way: places of neighbours and strengths of consecutive subjects.
 #[derive(Debug)]
-pub struct Open {
+pub(super) struct Open {
     first: usize,
     starts: Vec<u32>,
     neighbours: Vec<u32>,
@@ -128,13 +128,13 @@ pub struct Open {
 impl Open {
     /// Links from a first subject on.
     #[must_use]
-    pub fn new(first: usize) -> Self {
+    pub(super) fn new(first: usize) -> Self {
         Self { first, starts: vec![0], neighbours: Vec::new(), strengths: Vec::new() }
     }
 
     /// Adds a link of the subject at hand.
     #[inline]
-    pub fn push(&mut self, neighbour: u32, strength: u8) {
+    pub(super) fn push(&mut self, neighbour: u32, strength: u8) {
         self.neighbours.push(neighbour);
         self.strengths.push(strength);
     }
@@ -143,7 +143,7 @@ impl Open {
     ///
     /// # Errors
     /// When it holds more links than 32 bits count.
-    pub fn end_subject(&mut self) -> Result<bool> {
+    pub(super) fn end_subject(&mut self) -> Result<bool> {
         self.starts.push(u32::try_from(self.neighbours.len())?);
         Ok(self.neighbours.len() >= BLOCK_LINKS)
     }
@@ -188,7 +188,7 @@ impl<N: Neighbour> Links<N> {
     ///
     /// # Errors
     /// When links cannot be spilled.
-    pub fn take(&mut self, open: &mut Open, shelf: &Shelf) -> Result<()> {
+    pub(super) fn take(&mut self, open: &mut Open, shelf: &Shelf) -> Result<()> {
         if open.starts.len() > 1 {
             self.blocks.push(open.close(shelf)?);
         }
@@ -196,7 +196,7 @@ impl<N: Neighbour> Links<N> {
     }
 
     /// Adds the links of the subjects that follow.
-    pub fn append(&mut self, other: &mut Self) {
+    pub(super) fn append(&mut self, other: &mut Self) {
         self.blocks.append(&mut other.blocks);
     }
 
@@ -204,7 +204,7 @@ impl<N: Neighbour> Links<N> {
     ///
     /// # Errors
     /// When spilled links cannot be read.
-    pub fn weigh<V: Copy + Into<u64> + Sync>(&self, shelf: &Shelf, values: &[V], out: &mut [u64]) -> Result<()> {
+    pub(super) fn weigh<V: Copy + Into<u64> + Sync>(&self, shelf: &Shelf, values: &[V], out: &mut [u64]) -> Result<()> {
         let mut work = Vec::with_capacity(self.blocks.len());
         let mut rest = out;
         for block in &self.blocks {
@@ -230,7 +230,7 @@ impl<N: Neighbour> Links<N> {
 
     /// Memory taken from the budget.
     #[must_use]
-    pub fn kept(&self) -> u64 {
+    pub(super) fn kept(&self) -> u64 {
         let size = |b: &Block<N>| match &b.place {
             Place::Kept { strengths, .. } => (strengths.len() * (N::WIDTH + 1)) as u64,
             Place::Spilled { .. } => 0,

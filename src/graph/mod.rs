@@ -5,11 +5,10 @@
 //! in integer fixed point; [`trust`] can weigh down subjects that verified ones hardly reach.
 
 pub mod csr;
-pub mod links;
-pub mod order;
+mod links;
+mod order;
 pub mod parameters;
 pub mod propagate;
-pub mod trust;
+mod trust;
 
-pub use csr::Graph;
 pub use parameters::Parameters;

@@ -7,7 +7,7 @@ use super::links::{HOT, WARM};
 
 /// The order of all subjects.
 #[derive(Debug)]
-pub struct Order {
+pub(super) struct Order {
     subjects: usize,
     words: Vec<Word>,
 }
@@ -24,7 +24,7 @@ struct Word {
 impl Order {
     /// The order by degrees, which may be rough.
     #[must_use]
-    pub fn new(degree: &[u32]) -> Self {
+    pub(super) fn new(degree: &[u32]) -> Self {
         let subjects = degree.len();
         let mut by_degree: Vec<u32> = (0_u32..).take(subjects).collect();
         let key = |s: &u32| (std::cmp::Reverse(degree[*s as usize]), *s);
@@ -53,7 +53,7 @@ impl Order {
     /// The class of a subject, 0 hot, 1 warm or 2, and its place. Without a branch, for classes come in no order.
     #[must_use]
     #[inline]
-    pub fn place(&self, subject: u32) -> (usize, u32) {
+    pub(super) fn place(&self, subject: u32) -> (usize, u32) {
         let word = &self.words[subject as usize / 64];
         let bit = 1_u64 << (subject % 64);
         let hot = word.hot_before + (word.hot & (bit - 1)).count_ones();
@@ -64,24 +64,24 @@ impl Order {
 
     /// Number of subjects.
     #[must_use]
-    pub const fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.subjects
     }
 
     /// Whether there is no subject.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.subjects == 0
     }
 
     /// The place of each subject.
-    pub fn places(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn places(&self) -> impl Iterator<Item = u32> {
         (0_u32..).take(self.subjects).map(|s| self.place(s).1)
     }
 
     /// The subject at each place.
     #[must_use]
-    pub fn subjects(&self) -> Vec<u32> {
+    pub(super) fn subjects(&self) -> Vec<u32> {
         let mut subjects = vec![0; self.subjects];
         for (subject, place) in (0_u32..).zip(self.places()) {
             subjects[place as usize] = subject;

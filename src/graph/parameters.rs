@@ -9,8 +9,10 @@
 //! - the trust sum Σ o·τ ≤ 10^6 · 255 · 2^36 < 2^64, because τ is capped at 2^36;
 //! - Σ c·p over the population is taken in 128 bits.
 
-use crate::ingest::tie_store::MOST_INTERACTIONS;
-use crate::pipeline::model::Propagation;
+use std::num::TryFromIntError;
+
+use crate::ingest::links::tie_store::MOST_INTERACTIONS;
+use crate::pipeline::propagation::Propagation;
 
 /// Millionths in a share of 1.
 pub const SHARE_ONE: u64 = 1_000_000;
@@ -23,7 +25,7 @@ pub const STRENGTH_ONE: u64 = 255;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameters {
     /// Strength by interactions; the last entry holds for all above.
-    pub strengths: [u8; 1 + MOST_INTERACTIONS],
+    pub strengths: [u8; 1 + MOST_INTERACTIONS as usize],
     /// Strength of a tie whose interactions are not told.
     pub untold: u8,
     /// Most ties that count per subject, strongest first.
@@ -44,25 +46,31 @@ pub struct Parameters {
 
 impl Parameters {
     /// The parameters a checked model asks for.
-    #[must_use]
-    pub fn new(model: &Propagation) -> Self {
+    ///
+    /// # Errors
+    /// When one is out of its range, which the checks of the model exclude.
+    pub fn new(model: &Propagation) -> Result<Self, TryFromIntError> {
         let full = f64::from(model.full_interactions);
-        let strength = |interactions: usize| -> u8 {
+        let strength = |interactions: usize| {
             let part = (1.0 + (interactions as f64).min(full)).ln() / (1.0 + full).ln();
-            to_units(part, STRENGTH_ONE).clamp(1, STRENGTH_ONE).try_into().unwrap_or(u8::MAX)
+            u8::try_from(to_units(part, STRENGTH_ONE).clamp(1, STRENGTH_ONE))
         };
+        let mut strengths = [0; 1 + MOST_INTERACTIONS as usize];
+        for (interactions, to) in strengths.iter_mut().enumerate() {
+            *to = strength(interactions)?;
+        }
         let trust = &model.trust;
-        Self {
-            strengths: std::array::from_fn(strength),
-            untold: strength(1),
+        Ok(Self {
+            strengths,
+            untold: strength(1)?,
             max_ties: model.max_ties,
-            floor: to_units(model.confidence_floor, WEIGHT_ONE).try_into().unwrap_or(u32::MAX),
+            floor: to_units(model.confidence_floor, WEIGHT_ONE).try_into()?,
             budget: u64::from(model.sender_budget),
             anchor: to_units(model.anchor, WEIGHT_ONE) * STRENGTH_ONE,
             influence: to_units(model.influence, WEIGHT_ONE),
             rounds: rounds(model.influence, model.precision),
             trust: trust.enabled.then(|| (to_units(trust.low, SHARE_ONE), to_units(trust.span, SHARE_ONE).max(1))),
-        }
+        })
     }
 
     /// Strength of a tie.

@@ -10,7 +10,7 @@
 //! Why it is sound. R and F are convex combinations of priors and μ, so they never leave the priors' range. In the sup
 //! norm the map contracts by `ρ = max_i l_i E_i / (κ + E_i) ≤ λ < 1`: there is one fixed point whatever the start. The
 //! first step moves no share by more than λ, so after K rounds F is within `λ^(K+1) / (1 − λ)` of it; K is known before
-//! the run ([`super::parameters::rounds`]) and does not depend on the data. Colluders of total weight m·v move `R_i` by
+//! the run ([`crate::graph::parameters::rounds`]) and does not depend on the data. Colluders of total weight m·v move `R_i` by
 //! at most `m v / (κ + E_i + m v)`.
 //!
 //! Rounding. With shares in millionths each round rounds R once and F once, half a unit each; κμ is kept to 1/κ of a
@@ -18,6 +18,7 @@
 //! units for λ = ½, and R by at most half a unit more. Integer addition has no order: the result is the same bits for
 //! any number of threads, any order of rows, and any engine with 64-bit integers.
 
+use std::num::TryFromIntError;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
@@ -28,7 +29,7 @@ use super::csr::Graph;
 use super::parameters::{Parameters, SHARE_ONE, WEIGHT_ONE};
 use super::trust;
 use crate::exit;
-use crate::memory::LargeArray;
+use crate::machine::large_array::LargeArray;
 
 /// Subjects worked on at a time where there are no links to cut by.
 const RUN: usize = 1 << 16;
@@ -43,6 +44,9 @@ pub struct Priors<'a> {
     /// Whether the identity is verified: where trust starts from.
     pub verified: &'a (dyn Fn(usize) -> bool + Sync),
 }
+
+/// What fits, by the bounds that [`parameters`](crate::graph::parameters) works out; anything else is a defect.
+type Fits<T> = std::result::Result<T, TryFromIntError>;
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,12 +95,15 @@ pub fn propagate(
     let senders = graph.hub_first(weight)?;
     let mut evidence = vec![0_u64; graph.len()];
     graph.weigh(&senders, &mut evidence)?;
-    let (mean, anchored) = anchor(priors, parameters);
+    let (mean, anchored) = anchor(priors, parameters)?;
     let own = |s: usize| Own::new(priors.share[s], priors.confidence[s], parameters);
     let contraction = (0..graph.len())
         .into_par_iter()
-        .map(|s| own(s).influence as f64 / 1e6 * evidence[s] as f64 / (parameters.anchor + evidence[s]).max(1) as f64)
-        .reduce(|| 0.0, f64::max);
+        .map(|s| {
+            let evidence = evidence[s];
+            Ok(own(s)?.influence as f64 / 1e6 * evidence as f64 / (parameters.anchor + evidence).max(1) as f64)
+        })
+        .try_reduce(|| 0.0, |a, b| Ok::<f64, anyhow::Error>(a.max(b)))?;
     let own = graph.hub_first(own)?;
     let mut current: Vec<u32> = own.iter().map(|o| o.share).collect();
     let mut sent = LargeArray::<u32>::zeroed(graph.len())?;
@@ -110,10 +117,11 @@ pub fn propagate(
     for _ in 0..parameters.rounds {
         exit::check(stop)?;
         graph.weigh(&sent, &mut sums)?;
-        friends.par_iter_mut().zip(&sums).zip(&evidence).for_each(|((r, sum), e)| {
-            *r = rounded(anchored + sum, parameters.anchor + e);
-        });
-        residuals.push(step(&own, &subjects, &friends, &senders, &mut current, &mut sent));
+        friends.par_iter_mut().zip(&sums).zip(&evidence).try_for_each(|((r, sum), e)| {
+            *r = rounded(anchored + sum, parameters.anchor + e)?;
+            Fits::Ok(())
+        })?;
+        residuals.push(next_round(&own, &subjects, &friends, &senders, &mut current, &mut sent)?);
         done(graph.links);
     }
     let bounds = bounds(&residuals, contraction, parameters);
@@ -121,22 +129,21 @@ pub fn propagate(
 }
 
 /// v in thousandths: confidence, shared out over at most `budget` full-weight ties, times the gate.
-fn sender_weight(confidence: u16, degree: u32, gate: u64, budget: u64) -> u16 {
+fn sender_weight(confidence: u16, degree: u32, gate: u64, budget: u64) -> Result<u16> {
     let degree = u64::from(degree).max(1);
     let below = degree * WEIGHT_ONE;
     let weight = (2 * u64::from(confidence) * budget.min(degree) * gate + below) / (2 * below);
-    u16::try_from(weight).unwrap_or(u16::MAX)
+    Ok(u16::try_from(weight)?)
 }
 
 /// μ in millionths, and κμ.
-fn anchor(priors: &Priors, parameters: &Parameters) -> (u32, u64) {
+fn anchor(priors: &Priors, parameters: &Parameters) -> Fits<(u32, u64)> {
     let counted = || priors.share.par_iter().zip(priors.confidence);
     let weighted: u128 = counted().map(|(p, c)| u128::from(*p) * u128::from(*c)).sum();
     let all: u128 = counted().map(|(_, c)| u128::from(*c)).sum();
-    let nearest =
-        |above: u128, below: u128| u64::try_from((2 * above + below) / (2 * below).max(1)).unwrap_or(u64::MAX);
-    let mean = u32::try_from(nearest(weighted, all)).unwrap_or(0);
-    (mean, nearest(weighted * u128::from(parameters.anchor), all))
+    let nearest = |above: u128, below: u128| u64::try_from((2 * above + below) / (2 * below).max(1));
+    let mean = u32::try_from(nearest(weighted, all)?)?;
+    Ok((mean, nearest(weighted * u128::from(parameters.anchor), all)?))
 }
 
 /// A subject's own part in F.
@@ -150,26 +157,33 @@ struct Own {
 }
 
 impl Own {
-    fn new(share: u32, confidence: u16, parameters: &Parameters) -> Self {
+    fn new(share: u32, confidence: u16, parameters: &Parameters) -> Result<Self> {
         let doubt = WEIGHT_ONE.saturating_sub(u64::from(confidence));
-        Self { share, influence: u32::try_from(parameters.influence * doubt).unwrap_or(0) }
+        Ok(Self { share, influence: u32::try_from(parameters.influence * doubt)? })
     }
 
     /// F from R, rounded to the nearest.
-    fn mixed(self, friends: u32) -> u32 {
+    fn mixed(self, friends: u32) -> Fits<u32> {
         let l = u64::from(self.influence);
         let exact = (SHARE_ONE - l) * u64::from(self.share) + l * u64::from(friends);
-        u32::try_from((exact + SHARE_ONE / 2) / SHARE_ONE).unwrap_or(u32::MAX)
+        u32::try_from((exact + SHARE_ONE / 2) / SHARE_ONE)
     }
 }
 
 /// A quotient rounded to the nearest; the anchor below the line is never 0.
-fn rounded(above: u64, below: u64) -> u32 {
-    u32::try_from((above + below / 2) / below).unwrap_or(u32::MAX)
+fn rounded(above: u64, below: u64) -> Fits<u32> {
+    u32::try_from((above + below / 2) / below)
 }
 
 /// F and v·F of the next round; returns the largest change of any F.
-fn step(own: &[Own], subjects: &[u32], friends: &[u32], senders: &[u16], current: &mut [u32], sent: &mut [u32]) -> u32 {
+fn next_round(
+    own: &[Own],
+    subjects: &[u32],
+    friends: &[u32],
+    senders: &[u16],
+    current: &mut [u32],
+    sent: &mut [u32],
+) -> Fits<u32> {
     let places = own.par_chunks(RUN).zip(subjects.par_chunks(RUN)).zip(senders.par_chunks(RUN));
     let state = current.par_chunks_mut(RUN).zip(sent.par_chunks_mut(RUN));
     let change = |(((own, subjects), senders), (current, sent)): ((_, _), (&mut [u32], &mut [u32]))| {
@@ -177,14 +191,14 @@ fn step(own: &[Own], subjects: &[u32], friends: &[u32], senders: &[u16], current
         let senders: &[u16] = senders;
         let mut most = 0;
         for n in 0..own.len() {
-            let next = own[n].mixed(friends[subjects[n] as usize]);
+            let next = own[n].mixed(friends[subjects[n] as usize])?;
             most = most.max(next.abs_diff(current[n]));
             current[n] = next;
             sent[n] = next * u32::from(senders[n]);
         }
-        most
+        Ok(most)
     };
-    places.zip(state).map(change).reduce(|| 0, u32::max)
+    places.zip(state).map(change).try_reduce(|| 0, |a, b| Ok(a.max(b)))
 }
 
 /// What each round's residual could be at most.

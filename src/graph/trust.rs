@@ -26,7 +26,7 @@ const MOST: u128 = 1 << 36;
 ///
 /// # Errors
 /// When spilled links cannot be read, or the run is interrupted.
-pub fn gates(
+pub(super) fn gates(
     graph: &Graph,
     verified: &(dyn Fn(usize) -> bool + Sync),
     (low, span): (u64, u64),
@@ -38,16 +38,16 @@ pub fn gates(
     let seeds = (0..graph.len()).filter(|s| sums[*s] > 0 && verified(*s)).count() as u128;
     let start = |s: usize| {
         if sums[s] == 0 || !verified(s) {
-            return 0;
+            return Ok(0);
         }
         let below = seeds * u128::from(sums[s]);
-        u64::try_from(((2 * all * u128::from(SHARE_ONE) + below) / (2 * below)).min(MOST)).unwrap_or(0)
+        Ok(u64::try_from(((2 * all * u128::from(SHARE_ONE) + below) / (2 * below)).min(MOST))?)
     };
-    let mut trust: Vec<u64> = (0..graph.len()).map(start).collect();
+    let mut trust: Vec<u64> = (0..graph.len()).map(start).collect::<Result<_>>()?;
     let mut walked = vec![0_u64; graph.len()];
     for _ in 0..steps(graph.len()) {
         exit::check(stop)?;
-        let here = graph.hub_first(|s| trust[s])?;
+        let here = graph.hub_first(|s| Ok(trust[s]))?;
         graph.weigh(&here, &mut walked)?;
         for ((trust, walked), sum) in trust.iter_mut().zip(&walked).zip(&sums) {
             let below = (*sum).max(1);
@@ -56,9 +56,9 @@ pub fn gates(
     }
     let gate = |t: &u64| {
         let over = t.saturating_sub(low).min(span);
-        u16::try_from((2 * WEIGHT_ONE * over + span) / (2 * span)).unwrap_or(0)
+        Ok(u16::try_from((2 * WEIGHT_ONE * over + span) / (2 * span))?)
     };
-    Ok(trust.iter().map(gate).collect())
+    trust.iter().map(gate).collect()
 }
 
 /// ⌈log₂ n⌉.

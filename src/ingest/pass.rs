@@ -1,31 +1,34 @@
 //! The pass over the exports: every table read once for all dates, its rows by bucket.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use parquet::file::metadata::RowGroupMetaData;
 
-use super::batches::{self, Batch};
-use super::check::Checks;
-use super::consents::{Consents, NETWORK, SCORE};
-use super::conservation::Class;
-use super::decode::{IdColumn, KeyMap};
-use super::disputes::{DisputeCount, Disputed, contested};
-use super::export::{Export, OpenFile};
-use super::groups::{GroupColumn, Groups};
-use super::outcomes::{Outcome, Outcomes};
-use super::registers::Register;
-use super::resolve::{Layout, RelatedRows};
-use super::scan::{Checked, Findings, Scan, Setting};
-use super::spine::{IdForm, Spine};
-use super::store::{Buckets, Budget, Rows, Store};
-use super::subjects::Subjects;
-use super::ties::{DroppedTies, Joinable, Keep, TieReader};
-use super::view::{Seen, View};
-use crate::contract::{Contract, Snapshot};
-use crate::output::Output;
+use super::check::checks::Checks;
+use super::check::conservation::Class;
+use super::check::findings::Findings;
+use super::links::ties::{DroppedTies, Joinable, Keep, TieReader};
+use super::read::batches::{self, Batch};
+use super::read::decode::{IdColumn, KeyMap};
+use super::read::export::Export;
+use super::rows::layout::Layout;
+use super::rows::store::{Buckets, Rows, Store};
+use super::settle::consents::{Consents, NETWORK, SCORE};
+use super::settle::disputes::{DisputeCount, Disputed, contested};
+use super::settle::groups::{GroupColumn, Groups};
+use super::settle::outcomes::{Outcome, Outcomes};
+use super::settle::registers::Register;
+use super::settle::resolve::RelatedRows;
+use super::settle::subjects::Subjects;
+use super::spine::Spine;
+use super::visibility::scan::{Checked, Scan, stored};
+use super::visibility::setting::Setting;
+use super::visibility::view::{Seen, View};
+use crate::contract::{Contract, DateSet, Snapshot};
+use crate::machine::budget::Budget;
+use crate::machine::resources::Resources;
+use crate::tables::ids::IdForm;
 
 /// What a pass needs to know.
 pub struct Pass<'a> {
@@ -39,12 +42,19 @@ pub struct Pass<'a> {
     pub exports: &'a [Export],
     /// Memory for rows.
     pub budget: &'a Budget,
-    /// Where rows are spilled.
-    pub scratch: &'a Path,
-    /// Set when the run is interrupted.
-    pub stop: &'a AtomicBool,
-    /// Where progress is shown.
-    pub output: &'a Output,
+    /// The rest of the machine.
+    pub resources: &'a Resources<'a>,
+}
+
+/// What the reading of a table is called.
+fn reading(table: &str) -> String {
+    format!("read {table}")
+}
+
+/// The table whose reading a step is, if it is one.
+#[must_use]
+pub fn table_of(step: &str) -> Option<&str> {
+    step.strip_prefix("read ")
 }
 
 /// Everything the exports hold, ready to be worked on bucket by bucket.
@@ -94,7 +104,7 @@ impl Ingested<'_> {
         let store = self.stores.get(table).with_context(|| format!("{table} was not read"))?;
         let all = store.take(bucket, layout.width, self.record_form(table) != IdForm::Integer)?;
         let mut found: Vec<Findings> = self.snapshots.iter().map(|_| Findings::default()).collect();
-        let related = RelatedRows::of(&all, layout);
+        let related = RelatedRows::of(&all, layout)?;
         if let [only] = found.as_mut_slice() {
             work(0, &Seen::all(all), &related, only)?;
             return Ok(found);
@@ -102,7 +112,7 @@ impl Ingested<'_> {
         let checks = self.checks.get(table).with_context(|| format!("{table} was not read"))?;
         let first = u32::try_from(self.buckets.subjects(bucket).start)?;
         for (date, (snapshot, found)) in self.snapshots.iter().zip(&mut found).enumerate() {
-            let view = View { date, snapshot, members: self.spine.members(date) };
+            let view = View { date, snapshot, members: Some(self.spine.members(date)) };
             let seen = view.of(&all, first, layout, checks, found);
             work(date, &seen, &related, found)?;
         }
@@ -133,12 +143,12 @@ impl<'a> Pass<'a> {
         let consents = self.consents(&spine, &setting, &mut findings)?;
         let disputed = self.disputes(&spine, &setting, &mut findings)?;
         let mut stores = BTreeMap::from([("subjects".to_owned(), store)]);
-        let mut layouts = BTreeMap::from([("subjects".to_owned(), self.layout(self.required("subjects")?))]);
+        let mut layouts = BTreeMap::from([("subjects".to_owned(), self.layout(self.required("subjects")?)?)]);
         let read = |e: &&Export| e.table.has_records() && wanted.contains(&e.table.name);
         for export in self.exports.iter().filter(read) {
             let name = &export.table.name;
-            let layout = self.layout(export);
-            let store = Store::new(buckets, self.budget, self.scratch)?;
+            let layout = self.layout(export)?;
+            let store = Store::new(buckets, self.budget, &self.resources.scratch)?;
             let found = self.records(export, &setting, &spine, &layout, &disputed, &store)?;
             note(&mut findings, name, found);
             stores.insert(name.clone(), store);
@@ -183,6 +193,7 @@ impl<'a> Pass<'a> {
     fn setting(&self) -> Result<Setting<'a>> {
         Ok(Setting {
             snapshots: self.snapshots,
+            every_date: DateSet::first(self.snapshots.len())?,
             widest: Snapshot::widest(self.snapshots)?,
             currency: self.currency,
             limits: &self.contract.limits,
@@ -203,7 +214,7 @@ impl<'a> Pass<'a> {
     /// How subjects are divided, by how many rows the exports have of each at most.
     fn buckets(&self, spine: &Spine) -> Buckets {
         let rows = |e: &Export| {
-            e.files.iter().map(OpenFile::rows).sum::<u64>() * e.select.as_ref().map_or(1, |select| select.branches())
+            e.files.iter().map(|f| f.rows).sum::<u64>() * e.select.as_ref().map_or(1, |select| select.branches())
         };
         Buckets::new(spine.len(), self.exports.iter().map(rows).max().unwrap_or(0))
     }
@@ -215,8 +226,8 @@ impl<'a> Pass<'a> {
         let found = self.scan(export, setting, &|scan, batch| subjects.read(scan, &batch))?;
         note(findings, "subjects", found);
         let (spine, numbered) = subjects.number(self.snapshots.len())?;
-        let store = Store::new(self.buckets(&spine), self.budget, self.scratch)?;
-        numbered.split(&spine, &self.layout(export), &store)?;
+        let store = Store::new(self.buckets(&spine), self.budget, &self.resources.scratch)?;
+        numbered.split(&spine, &self.layout(export)?, &store)?;
         Ok((spine, store))
     }
 
@@ -258,8 +269,8 @@ impl<'a> Pass<'a> {
             let flags = contested_dates(scan, &checked, spine, record, disputed);
             let mut columns = Vec::with_capacity(layout.width);
             columns.push(checked.rows);
-            columns.push(flags);
-            columns.push(checked.faulty);
+            columns.push(stored(&flags));
+            columns.push(stored(&checked.faulty));
             columns.extend(checked.columns);
             let ids = batch.columns[record].as_ref().filter(|_| text).map(IdColumn::new).transpose()?;
             let records = ids.as_ref().map(|ids| (ids, checked.kept.as_slice()));
@@ -316,7 +327,7 @@ impl<'a> Pass<'a> {
         Ok(settled)
     }
 
-    fn layout(&self, export: &Export) -> Layout {
+    fn layout(&self, export: &Export) -> Result<Layout> {
         Layout::new(&export.table, &self.contract.limits)
     }
 
@@ -336,40 +347,39 @@ impl<'a> Pass<'a> {
         work: &(dyn Fn(&Scan, Batch) -> Result<()> + Sync),
     ) -> Result<Vec<Findings>> {
         let scan = Scan::new(&export.table, setting)?;
-        let rows = export.files.iter().map(OpenFile::rows).sum();
-        let progress = self.output.stage(&format!("read {}", export.table.name), rows, "rows");
+        let rows = export.files.iter().map(|f| f.rows).sum();
+        let progress = self.resources.log.stage(&reading(&export.table.name), rows, "rows");
         let skipped = |meta: &RowGroupMetaData, file: u32| {
             // Who of the subjects comes later is found in their rows.
             let skips = export.select.is_none() && export.table.name != "subjects";
-            let hidden = skips && hidden(export, meta, &setting.widest);
-            if hidden && let Ok(mut findings) = scan.findings() {
-                let rows = u64::try_from(meta.num_rows()).unwrap_or_default();
-                findings.iter_mut().for_each(|f| f.tally.add(file, Class::NotVisible, rows));
-                return true;
+            if !skips || !hidden(export, meta, &setting.widest) {
+                return Ok(false);
             }
-            false
+            let rows = u64::try_from(meta.num_rows())?;
+            scan.findings()?.iter_mut().for_each(|f| f.tally.add(file, Class::NotVisible, rows));
+            Ok(true)
         };
-        batches::read(export, &skipped, &progress, self.stop, &|batch| work(&scan, batch))?;
+        batches::read(export, &skipped, &progress, self.resources.stop, &|batch| work(&scan, batch))?;
         progress.finish();
         scan.finish()
     }
 }
 
-/// The dates, one bit each, at which each row is under dispute; empty when none is.
-fn contested_dates(scan: &Scan, rows: &Checked, spine: &Spine, record: usize, disputed: &[Disputed]) -> Vec<i64> {
+/// The dates at which each row is under dispute; empty when none is.
+fn contested_dates(scan: &Scan, rows: &Checked, spine: &Spine, record: usize, disputed: &[Disputed]) -> Vec<DateSet> {
     let mut flags = Vec::new();
     for (date, disputed) in disputed.iter().enumerate() {
         let Some(contested) = disputed.get(scan.table()) else { continue };
         let (snapshot, members) = (&scan.snapshots()[date], spine.members(date));
         for (row, (key, owner)) in rows.columns[record].iter().zip(&rows.owners[0]).enumerate() {
             let counts = || {
-                rows.faulty.get(row).is_none_or(|f| f >> date & 1 == 0)
+                rows.faulty.get(row).is_none_or(|dates| !dates.has(date))
                     && members.is_in(*owner)
                     && scan.checks().sees(|c| rows.columns[c].get(row), snapshot)
             };
             if contested.contains(*key, *owner, counts) {
-                flags.resize(rows.rows.len(), 0);
-                flags[row] |= 1_i64 << date;
+                flags.resize(rows.rows.len(), DateSet::NONE);
+                flags[row].add(date);
             }
         }
     }

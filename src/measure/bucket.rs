@@ -5,21 +5,22 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::evidence::{Adverse, Evidence};
-use super::policy::{Caps, PolicyRule, Trigger};
+use super::evidence::Adverse;
 use crate::contract::{Calendar, Contract};
 use crate::engine::Frame;
 use crate::features::Plan;
 use crate::features::compute::{Computer, FeatureRows, Sums, TooLarge};
-use crate::ingest::bucket::Cleaner;
-use crate::ingest::consents::SCORE;
+use crate::ingest::check::findings::Findings;
 use crate::ingest::pass::Ingested;
-use crate::ingest::resolve::{RelatedRows, Resolved, resolve};
-use crate::ingest::scan::Findings;
-use crate::ingest::store::BucketRows;
-use crate::ingest::subjects;
-use crate::ingest::view::Seen;
+use crate::ingest::rows::cleaner::Cleaner;
+use crate::ingest::rows::store::BucketRows;
+use crate::ingest::settle::consents::SCORE;
+use crate::ingest::settle::resolve::{RelatedRows, Resolved, resolve};
+use crate::ingest::settle::subjects;
+use crate::ingest::visibility::view::Seen;
 use crate::job::Job;
+use crate::scorecard::policy::{Caps, PolicyRule, Trigger};
+use crate::tables::evidence::Evidence;
 
 /// Everything that buckets share at one date.
 pub struct Measurer<'a> {

@@ -2,37 +2,17 @@
 
 use anyhow::Result;
 
-use super::policy::Trigger;
 use crate::NULL;
 use crate::contract::{Calendar, ColumnType, DAY_MICROS};
-use crate::ingest::bucket::Cleaner;
-use crate::ingest::resolve::{FIRST, Layout};
-use crate::ingest::spine::{IdForm, id_text};
-use crate::ingest::store::BucketRows;
-
-/// One adverse record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Evidence {
-    /// The subject's dense number.
-    pub subject: u32,
-    /// The table, by its position in the contract.
-    pub table: u8,
-    /// The record's id as people write it; empty for an integer.
-    pub record_text: String,
-    /// The record's id where it is an integer.
-    pub record_number: i64,
-    /// When it happened, a day number.
-    pub day: i64,
-    /// Days past due, where the table has them.
-    pub days_past_due: Option<i64>,
-    /// The amount, minor units.
-    pub amount: Option<i64>,
-    /// The policy rule it triggers, by position in the model file.
-    pub policy: Option<u8>,
-}
+use crate::ingest::rows::cleaner::Cleaner;
+use crate::ingest::rows::layout::{FIRST, Layout};
+use crate::ingest::rows::store::BucketRows;
+use crate::scorecard::policy::Trigger;
+use crate::tables::evidence::Evidence;
+use crate::tables::ids::{IdForm, id_text};
 
 /// Finds the adverse records of one table.
-pub struct Adverse {
+pub(super) struct Adverse {
     trigger: Trigger,
     lateness: Option<Cleaner>,
     record: usize,
@@ -48,7 +28,7 @@ impl Adverse {
     ///
     /// # Errors
     /// When the contract's condition is faulty.
-    pub fn new(layout: &Layout, number: usize, form: IdForm, calendar: &Calendar) -> Result<Option<Self>> {
+    pub(super) fn new(layout: &Layout, number: usize, form: IdForm, calendar: &Calendar) -> Result<Option<Self>> {
         let table = &layout.table;
         let (Some(condition), Some(record), Some(event)) =
             (&table.adverse, table.position("record_id"), table.event.as_deref().and_then(|e| table.position(e)))
@@ -69,7 +49,7 @@ impl Adverse {
     }
 
     /// The stored columns it reads.
-    pub fn reads(&self) -> impl Iterator<Item = usize> {
+    pub(super) fn reads(&self) -> impl Iterator<Item = usize> {
         let own = [Some(self.record), Some(self.event.0), self.amount].into_iter().flatten();
         self.trigger.reads().chain(self.lateness.iter().flat_map(Cleaner::reads)).chain(own)
     }
@@ -78,7 +58,7 @@ impl Adverse {
     ///
     /// # Errors
     /// When the engine fails.
-    pub fn find(
+    pub(super) fn find(
         &self,
         rows: &BucketRows,
         first: u32,

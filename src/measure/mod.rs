@@ -1,8 +1,4 @@
-//! Measuring: from ingested rows to stages, bucket by bucket, for one as-of date or for several at once.
+//! Measuring: what the rows of one bucket of subjects come to, at one as-of date or at several at once.
 
 pub mod bucket;
-pub mod evidence;
-pub mod make;
-pub mod policy;
-
-pub use make::{Engine, make};
+mod evidence;

@@ -1,19 +1,16 @@
 //! The pipeline file: which exports, which model, where to.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use jiff::civil::Date;
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 use super::finding::{Finding, Source};
-use super::gates::Gates;
-use super::marks::Marks;
+use super::overrides;
+use super::settings::{Settings, bytes};
 use crate::contract::{Contract, parse_day};
 use crate::expression::did_you_mean;
-use crate::machine::MOST_THREADS;
+use crate::machine::threads::MOST_THREADS;
 use crate::storage::key::KeySource;
 
 /// A pipeline file with its overrides applied.
@@ -27,160 +24,6 @@ pub struct Pipeline {
     overridden: bool,
     /// The settings.
     pub settings: Settings,
-}
-
-/// The keys of a pipeline file.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// The pipeline's name; drift is measured against earlier runs of the same name.
-    pub name: String,
-    /// The model file, relative to the pipeline file.
-    pub model: PathBuf,
-    /// The as-of date: `YYYY-MM-DD`, or "yesterday" in UTC.
-    #[serde(deserialize_with = "date_text")]
-    pub as_of: String,
-    /// The currency of every amount, ISO 4217; rows in another are quarantined.
-    pub currency: String,
-    /// The folder results go to, relative to the pipeline file.
-    pub output: PathBuf,
-    /// Who may read what is written: the user that runs the program, or its group as well.
-    #[serde(default)]
-    pub output_mode: OutputMode,
-    /// Why every subject may be scored, when there is no `consents` input.
-    pub consent_statement: Option<String>,
-    /// The exports, by table.
-    #[schemars(with = "BTreeMap<String, InputShape>")]
-    pub inputs: BTreeMap<String, Input>,
-    /// Conditions on the staged result; without this section all gates have their usual limits.
-    gates: Option<Gates>,
-    /// What may be shown.
-    #[serde(default)]
-    pub privacy: Privacy,
-    /// What the audit's page marks as worth a look.
-    #[serde(default)]
-    pub report: Marks,
-    /// How much of the machine a run may use.
-    #[serde(default)]
-    pub engine: Engine,
-}
-
-/// Who may read what a run writes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OutputMode {
-    /// The user that runs the program: files 0600, folders 0700.
-    #[default]
-    Owner,
-    /// Its group as well: files 0640, folders 0750.
-    Group,
-}
-
-/// Where an export is, and the SQL over each batch that yields the contract's columns from the table `export`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "toml::Value")]
-pub struct Input {
-    /// A file, folder or pattern.
-    pub path: String,
-    /// Row-wise SQL.
-    pub select: Option<String>,
-}
-
-/// How an input may be written.
-#[derive(JsonSchema)]
-#[schemars(untagged, deny_unknown_fields)]
-#[allow(dead_code, reason = "only its schema is wanted")]
-enum InputShape {
-    /// A file, folder or pattern.
-    Path(String),
-    /// The same with row-wise SQL over the table `export` that yields the contract's columns.
-    Selected {
-        /// A file, folder or pattern.
-        path: String,
-        /// Row-wise SQL.
-        select: Option<String>,
-    },
-}
-
-impl TryFrom<toml::Value> for Input {
-    type Error = String;
-
-    fn try_from(value: toml::Value) -> Result<Self, String> {
-        let table = match value {
-            toml::Value::String(path) => return Ok(Self { path, select: None }),
-            toml::Value::Table(table) => table,
-            other => return Err(format!("an input is a path or {{ path = …, select = … }}, not {}", other.type_str())),
-        };
-        let mut input = Self { path: String::new(), select: None };
-        for (key, value) in table {
-            let toml::Value::String(text) = value else { return Err(format!("`{key}` of an input is text")) };
-            match key.as_str() {
-                "path" => input.path = text,
-                "select" => input.select = Some(text).filter(|t| !t.trim().is_empty()),
-                _ => {
-                    let hint = did_you_mean(&key, ["path", "select"]);
-                    return Err(format!("`{key}` is no key of an input{hint}; there are `path` and `select`"));
-                }
-            }
-        }
-        Ok(input)
-    }
-}
-
-/// A date as text, with or without quotes in the file.
-fn date_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    match toml::Value::deserialize(deserializer)? {
-        toml::Value::String(text) => Ok(text),
-        toml::Value::Datetime(date) => Ok(date.to_string()),
-        other => Err(serde::de::Error::custom(format!("a date or \"yesterday\", not {}", other.type_str()))),
-    }
-}
-
-/// What may be shown.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Privacy {
-    /// Smallest count of subjects shown anywhere.
-    #[serde(default = "default_min_cell")]
-    pub min_cell: u64,
-    /// Where the ledger's key is: `env:NAME` or `file:PATH`.
-    pub ledger_key: Option<String>,
-}
-
-const fn default_min_cell() -> u64 {
-    10
-}
-
-impl Default for Privacy {
-    fn default() -> Self {
-        Self { min_cell: default_min_cell(), ledger_key: None }
-    }
-}
-
-/// How much of the machine a run may use.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Engine {
-    /// Threads; all cores when not set.
-    pub threads: Option<usize>,
-    /// Memory for rows waiting to be aggregated, such as "512MB"; what does not fit is spilled.
-    pub memory: Option<String>,
-    /// Where rows are spilled; the run's own folder when not set.
-    pub scratch: Option<PathBuf>,
-}
-
-impl Settings {
-    /// Whether the file has a section of gates.
-    #[must_use]
-    pub const fn names_gates(&self) -> bool {
-        self.gates.is_some()
-    }
-
-    /// The gates: those of the file, or all with their usual limits when it has no section.
-    #[must_use]
-    pub fn gates(&self) -> Gates {
-        self.gates.clone().unwrap_or_else(Gates::usual)
-    }
 }
 
 impl Pipeline {
@@ -206,7 +49,7 @@ impl Pipeline {
         if !overrides.is_empty() {
             let mut table: toml::Table = source.parse().map_err(anyhow::Error::msg)?;
             for text in overrides {
-                apply(&mut table, text)?;
+                overrides::apply(&mut table, text)?;
             }
             source.text = toml::to_string(&table)?;
         }
@@ -308,66 +151,9 @@ impl Pipeline {
     }
 }
 
-/// Sets one dotted key of a pipeline to a TOML value.
-fn apply(table: &mut toml::Table, text: &str) -> Result<()> {
-    let one: toml::Table = toml::from_str(text).map_err(|e| {
-        anyhow::anyhow!(
-            "--set '{text}': {}; write KEY=VALUE with a TOML value, such as 'output=\"/srv/scores\"'",
-            e.message().trim()
-        )
-    })?;
-    let ends = text.match_indices('=').map(|(at, _)| at);
-    // The key ends where a key alone is one of TOML: a quoted part of it may hold the sign.
-    let keys = ends.filter_map(|at| toml::from_str::<toml::Table>(&format!("{}=0", &text[..at])).ok());
-    set(table, one, depth(&keys.take(1).next().unwrap_or_default()));
-    Ok(())
-}
-
-/// The number of parts of the dotted key that a table was made of.
-fn depth(of: &toml::Table) -> usize {
-    match of.values().next() {
-        Some(toml::Value::Table(inner)) => 1 + depth(inner),
-        _ => 1,
-    }
-}
-
-/// Sets what stands so many keys deep in `from`, in place of what stood there.
-fn set(into: &mut toml::Table, from: toml::Table, depth: usize) {
-    for (key, value) in from {
-        match (into.get_mut(&key), value) {
-            (Some(toml::Value::Table(old)), toml::Value::Table(new)) if depth > 1 => set(old, new, depth - 1),
-            // An input that is only a path becomes a table when another key of it is set.
-            (Some(old @ toml::Value::String(_)), toml::Value::Table(mut new)) if depth > 1 => {
-                let path = old.clone();
-                new.entry("path").or_insert(path);
-                *old = toml::Value::Table(new);
-            }
-            (_, value) => {
-                into.insert(key, value);
-            }
-        }
-    }
-}
-
-/// Bytes from a text such as `512MB`, `2GiB` or a plain number.
-///
-/// # Errors
-/// When the text is no size.
-pub fn bytes(text: &str) -> Result<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
-        "" | "B" => 1,
-        "K" | "KB" | "KIB" => 1 << 10,
-        "M" | "MB" | "MIB" => 1 << 20,
-        "G" | "GB" | "GIB" => 1 << 30,
-        _ => anyhow::bail!("'{text}' is no size; write 512MB or 2GB"),
-    };
-    let number: u64 = digits.trim().parse().with_context(|| format!("'{text}' is no size; write 512MB or 2GB"))?;
-    number.checked_mul(unit).with_context(|| format!("'{text}' is too large"))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::settings::Input;
     use super::*;
 
     const TEXT: &str = "name='n'\nmodel='m'\nas_of='2025-01-31'\ncurrency='CNY'\noutput='o'\nconsent_statement='all agreed'\n[inputs]\nsubjects='s.parquet'\nconsents='c'\n";

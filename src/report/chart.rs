@@ -20,7 +20,7 @@ const TEXT: RGBColor = RGBColor(0x10, 0x00, 0x05);
 
 /// A named axis.
 #[derive(Clone, Copy)]
-pub struct Axis<'a> {
+pub(super) struct Axis<'a> {
     /// What it measures, with its unit.
     pub title: &'a str,
     /// How its numbers are written.
@@ -28,10 +28,10 @@ pub struct Axis<'a> {
 }
 
 /// A bar from one number to another; nothing where its height is not told.
-pub type Bar = (f64, f64, Option<f64>);
+pub(super) type Bar = (f64, f64, Option<f64>);
 
 /// A histogram, another one behind it, and marks along the axis.
-pub struct Histogram<'a> {
+pub(super) struct Histogram<'a> {
     /// The bars.
     pub bars: &'a [Bar],
     /// Drawn as an outline behind them.
@@ -45,7 +45,7 @@ pub struct Histogram<'a> {
 }
 
 /// A line through points.
-pub struct Line {
+pub(super) struct Line {
     /// The points.
     pub points: Vec<(f64, f64)>,
     /// Whether it is there to compare with.
@@ -53,7 +53,7 @@ pub struct Line {
 }
 
 /// A value with its interval, and one to compare it with.
-pub struct Interval {
+pub(super) struct Interval {
     /// What it is of.
     pub name: String,
     /// The value.
@@ -141,7 +141,7 @@ impl Histogram<'_> {
     ///
     /// # Errors
     /// When the library cannot.
-    pub fn draw(&self) -> Result<String> {
+    pub(super) fn draw(&self) -> Result<String> {
         let all = || self.bars.iter().chain(self.behind);
         let from = all().map(|b| b.0).fold(f64::INFINITY, f64::min);
         let to = all().map(|b| b.1).fold(f64::NEG_INFINITY, f64::max);
@@ -182,7 +182,7 @@ impl Histogram<'_> {
 ///
 /// # Errors
 /// When the library cannot.
-pub fn lines(lines: &[Line], x: Axis, y: Axis) -> Result<String> {
+pub(super) fn lines(lines: &[Line], x: Axis, y: Axis) -> Result<String> {
     let points = || lines.iter().flat_map(|l| l.points.iter());
     let ends = |of: &dyn Fn(&(f64, f64)) -> f64| {
         let (low, high) =
@@ -205,7 +205,7 @@ pub fn lines(lines: &[Line], x: Axis, y: Axis) -> Result<String> {
 ///
 /// # Errors
 /// When the library cannot.
-pub fn intervals(intervals: &[Interval], x: &str, y: Axis) -> Result<String> {
+pub(super) fn intervals(intervals: &[Interval], x: &str, y: Axis) -> Result<String> {
     if intervals.is_empty() {
         return Ok(String::new());
     }
@@ -234,7 +234,7 @@ pub fn intervals(intervals: &[Interval], x: &str, y: Axis) -> Result<String> {
 ///
 /// # Errors
 /// When the library cannot.
-pub fn spark(heights: &[Option<f64>], label: &str) -> Result<String> {
+pub(super) fn spark(heights: &[Option<f64>], label: &str) -> Result<String> {
     let top = heights.iter().flatten().copied().fold(0.0, f64::max).max(1e-9);
     let mut svg = String::new();
     {

@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use serde_json::Value;
 
 use super::chart::{Axis, Bar, Histogram, Interval, Line, intervals, lines, spark};
+use crate::audit::Audit;
+use crate::audit::propagation::{Lifted, Round};
+use crate::audit::quality::{BadRate, Quality};
+use crate::audit::scale::Cell;
+use crate::statistics::proportion::wilson;
 
 fn whole(v: f64) -> String {
     format!("{v:.0}")
@@ -23,150 +27,141 @@ fn power(v: f64) -> String {
     if v.fract() == 0.0 { format!("1e{v:.0}") } else { String::new() }
 }
 
-fn rows(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or(0.0)
-}
+/// What a histogram's bars are made of.
+type Cells<'a> = &'a [(f64, f64, Option<u64>)];
 
 /// Subjects per so many points, as a share of all that are shown.
-fn densities(histogram: &Value, points: f64) -> Vec<Bar> {
-    let all: f64 = rows(histogram).map(|r| number(&r["subjects"])).sum();
-    let bar = |row: &Value| {
-        let (from, below) = (number(&row["from"]), number(&row["below"]));
+fn densities(histogram: Cells, points: f64) -> Vec<Bar> {
+    let all: f64 = histogram.iter().filter_map(|c| c.2).map(|s| s as f64).sum();
+    let bar = |(from, below, subjects): &(f64, f64, Option<u64>)| {
         let width = (below - from).max(1.0);
-        (from, below, row["subjects"].as_f64().map(|s| s / all.max(1.0) / width * points))
+        (*from, *below, subjects.map(|s| s as f64 / all.max(1.0) / width * points))
     };
-    rows(histogram).map(bar).collect()
+    histogram.iter().map(bar).collect()
+}
+
+fn cells(histogram: &[Cell]) -> Vec<(f64, f64, Option<u64>)> {
+    histogram.iter().map(|c| (c.from as f64, c.below as f64, c.subjects)).collect()
+}
+
+/// Names of what is shown together.
+fn together(names: &[String]) -> String {
+    match names {
+        [first, .., last] => format!("{first} to {last}"),
+        names => names.concat(),
+    }
 }
 
 /// Every chart by its name; one without data is empty.
-pub fn charts(audit: &Value) -> Result<BTreeMap<String, String>> {
+pub(super) fn charts(audit: &Audit) -> Result<BTreeMap<String, String>> {
     let mut charts = BTreeMap::new();
-    let scores = &audit["scores"];
-    let bands: Vec<(f64, String)> = rows(&scores["bands"])
-        .map(|row| {
-            let names: Vec<&str> = rows(&row["bands"]).filter_map(Value::as_str).collect();
-            (number(&row["from"]), names.join(" to "))
-        })
-        .collect();
+    let share = Axis { title: "of scored subjects", write: percent };
+    charts.insert("scores".to_owned(), scores(audit, share)?);
+    for category in &audit.scores.categories {
+        let bars = densities(&cells(&category.histogram), 1.0);
+        let x = Axis { title: "points of the category", write: whole };
+        let chart = Histogram { bars: &bars, behind: &[], marks: &[], x, y: share }.draw()?;
+        charts.insert(format!("category.{}", category.category), chart);
+    }
+    for feature in &audit.features {
+        let heights: Vec<Option<f64>> = feature.bins.iter().map(|b| b.subjects.map(|s| s as f64)).collect();
+        let name = &feature.feature;
+        charts.insert(format!("feature.{name}"), spark(&heights, &format!("subjects by bin of {name}"))?);
+    }
+    let (rounds, lifted) =
+        audit.propagation.as_ref().map_or((&[][..], &[][..]), |p| (p.rounds.as_slice(), p.lift.histogram.as_slice()));
+    propagation(rounds, lifted, &mut charts)?;
+    quality(audit.quality.as_ref().map(|q| &q.main), &mut charts)?;
+    Ok(charts)
+}
+
+/// The scores, over those of the earlier run.
+fn scores(audit: &Audit, share: Axis) -> Result<String> {
     let used = |bars: &[Bar]| -> Option<(f64, f64)> {
-        let least = bars.iter().filter_map(|b| b.2).fold(0.0, f64::max) / 500.0;
-        let used: Vec<&Bar> = bars.iter().filter(|b| b.2.is_none_or(|h| h > least)).collect();
+        let floor = bars.iter().filter_map(|b| b.2).fold(0.0, f64::max) / 500.0;
+        let used: Vec<&Bar> = bars.iter().filter(|b| b.2.is_none_or(|h| h > floor)).collect();
         Some((used.first()?.0, used.last()?.1))
     };
     // The ends of the scale where next to nobody is are left out.
-    let (now, before) =
-        (densities(&scores["histogram"], 10.0), densities(&audit["drift"]["before"]["histogram"], 10.0));
+    let then = audit.drift.as_ref().and_then(|d| d.before.histogram.as_deref()).unwrap_or_default();
+    let (now, before) = (densities(&cells(&audit.scores.histogram), 10.0), densities(&cells(then), 10.0));
     let ends = used(&now).into_iter().chain(used(&before)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
     let within = |bars: &[Bar]| -> Vec<Bar> {
         bars.iter().copied().filter(|b| ends.is_some_and(|(from, to)| b.0 >= from && b.1 <= to)).collect()
     };
-    let first = ends.map_or(0.0, |e| e.0);
-    let last = ends.map_or(0.0, |e| e.1);
-    let marks: Vec<(f64, String)> =
-        bands.iter().filter(|m| m.0 < last).map(|(at, name)| (at.max(first), name.clone())).collect();
-    let mut marks_shown: Vec<(f64, String)> = Vec::new();
-    for mark in marks {
-        marks_shown.retain(|m| m.0 != mark.0);
-        marks_shown.push(mark);
+    let (first, last) = ends.unwrap_or((0.0, 0.0));
+    let mut marks: Vec<(f64, String)> = Vec::new();
+    for band in &audit.scores.bands {
+        let from = band.from as f64;
+        if from < last {
+            let mark = (from.max(first), band.bands.join(" to "));
+            marks.retain(|m| m.0 != mark.0);
+            marks.push(mark);
+        }
     }
-    let share = Axis { title: "of scored subjects", write: percent };
-    let histogram = Histogram {
-        bars: &within(&now),
-        behind: &within(&before),
-        marks: &marks_shown,
-        x: Axis { title: "score, in points", write: whole },
-        y: share,
-    };
-    charts.insert("scores".to_owned(), histogram.draw()?);
-    for category in rows(&scores["categories"]) {
-        let bars = densities(&category["histogram"], 1.0);
-        let x = Axis { title: "points of the category", write: whole };
-        let chart = Histogram { bars: &bars, behind: &[], marks: &[], x, y: share }.draw()?;
-        charts.insert(format!("category.{}", category["category"].as_str().unwrap_or_default()), chart);
-    }
-    for feature in rows(&audit["features"]) {
-        let name = feature["feature"].as_str().unwrap_or_default();
-        let heights: Vec<Option<f64>> = rows(&feature["bins"]).map(|b| b["subjects"].as_f64()).collect();
-        charts.insert(format!("feature.{name}"), spark(&heights, &format!("subjects by bin of {name}"))?);
-    }
-    propagation(&audit["propagation"], &mut charts)?;
-    quality(&audit["quality"], &mut charts)?;
-    Ok(charts)
+    let x = Axis { title: "score, in points", write: whole };
+    Histogram { bars: &within(&now), behind: &within(&before), marks: &marks, x, y: share }.draw()
 }
 
-fn propagation(audit: &Value, charts: &mut BTreeMap<String, String>) -> Result<()> {
-    let curve = |key: &str| -> Vec<(f64, f64)> {
-        let points = rows(&audit["rounds"]).map(|r| (number(&r["round"]), number(&r[key])));
+fn propagation(rounds: &[Round], lifted: &[Lifted], charts: &mut BTreeMap<String, String>) -> Result<()> {
+    let curve = |of: fn(&Round) -> f64| -> Vec<(f64, f64)> {
+        let points = rounds.iter().map(|r| (r.round as f64, of(r)));
         points.filter(|p| p.1 > 0.0).map(|(round, v)| (round, v.log10())).collect()
     };
-    let both = [Line { points: curve("bound"), behind: true }, Line { points: curve("residual"), behind: false }];
+    let both =
+        [Line { points: curve(|r| r.bound), behind: true }, Line { points: curve(|r| r.residual), behind: false }];
     let round = Axis { title: "round", write: |v| if v.fract() == 0.0 { whole(v) } else { String::new() } };
     charts.insert(
         "residuals".to_owned(),
         lines(&both, round, Axis { title: "largest change of a share", write: power })?,
     );
-    let lifts: Vec<Bar> = {
-        let all: f64 = rows(&audit["lift"]["histogram"]).map(|r| number(&r["subjects"])).sum();
-        let bar = |r: &Value| {
-            let (from, below) = (number(&r["from"]), number(&r["to"]) + 1.0);
-            (from, below, r["subjects"].as_f64().map(|s| s / all / (below - from)))
-        };
-        rows(&audit["lift"]["histogram"]).map(bar).collect()
-    };
+    let lifted: Vec<_> = lifted.iter().map(|c| (c.from as f64, c.to as f64 + 1.0, Some(c.subjects))).collect();
+    let bars = densities(&lifted, 1.0);
     let x = Axis { title: "what friends moved the score by, in points", write: whole };
     let y = Axis { title: "of subjects, per point", write: percent };
-    charts.insert("lift".to_owned(), Histogram { bars: &lifts, behind: &[], marks: &[], x, y }.draw()?);
+    charts.insert("lift".to_owned(), Histogram { bars: &bars, behind: &[], marks: &[], x, y }.draw()?);
     Ok(())
 }
 
-fn quality(audit: &Value, charts: &mut BTreeMap<String, String>) -> Result<()> {
-    let roc: Vec<(f64, f64)> = rows(&audit["roc"]).map(|p| (number(&p[0]), number(&p[1]))).collect();
+fn quality(quality: Option<&Quality>, charts: &mut BTreeMap<String, String>) -> Result<()> {
+    let roc = quality.map_or(&[][..], |q| q.roc.as_slice());
     if roc.len() > 1 {
         let chance = Line { points: vec![(0.0, 0.0), (1.0, 1.0)], behind: true };
         let x = Axis { title: "good subjects below the score", write: percent };
         let y = Axis { title: "bad subjects below it", write: percent };
-        charts.insert("roc".to_owned(), lines(&[chance, Line { points: roc, behind: false }], x, y)?);
+        charts.insert("roc".to_owned(), lines(&[chance, Line { points: roc.to_vec(), behind: false }], x, y)?);
     }
-    let interval = |row: &Value, name: String| {
-        let value = row["bad_rate"].as_f64()?;
-        let expected = row["nominal_pd"].as_f64();
-        Some(Interval { name, value, range: number(&row["low"])..number(&row["high"]), expected })
+    let interval = |row: &BadRate| {
+        let (value, range) = (row.bad_rate?, row.low?..row.high?);
+        Some(Interval { name: together(&row.bands), value, range, expected: row.nominal_pd })
     };
-    let bands = rows(&audit["bands"]).filter_map(|row| {
-        let names: Vec<&str> = rows(&row["bands"]).filter_map(Value::as_str).collect();
-        let name = match names.as_slice() {
-            [first, .., last] => format!("{first} to {last}"),
-            names => names.concat(),
-        };
-        interval(row, name)
-    });
+    let bands: Vec<Interval> = quality.iter().flat_map(|q| &q.bands).filter_map(interval).collect();
     let y = Axis { title: "share that went bad", write: percent };
-    charts.insert("bad_rates".to_owned(), intervals(&bands.collect::<Vec<_>>(), "band", y)?);
-    // The cells in about ten parts of equal size.
-    let all: f64 = rows(&audit["cells"]).map(|r| number(&r["subjects"])).sum();
-    let (mut parts, mut held): (Vec<Interval>, Vec<&Value>) = (Vec::new(), Vec::new());
-    let cells: Vec<&Value> = rows(&audit["cells"]).collect();
-    for (n, cell) in cells.iter().enumerate() {
-        held.push(cell);
-        let sum = |key: &str| held.iter().map(|c| number(&c[key])).sum::<f64>();
-        let subjects = sum("subjects");
-        if subjects >= all / 10.0 || n + 1 == cells.len() {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of subjects")]
-            let (low, high) = crate::statistics::proportion::wilson(sum("bad") as u64, subjects as u64);
-            let nominal: f64 = held.iter().map(|c| number(&c["nominal_pd"]) * number(&c["subjects"])).sum();
+    charts.insert("bad_rates".to_owned(), intervals(&bands, "band", y)?);
+    let cells = quality.map_or(&[][..], |q| q.cells.as_slice());
+    charts.insert("calibration".to_owned(), intervals(&tenths(cells), "score from, in points", y)?);
+    Ok(())
+}
+
+/// The cells of the scale in about ten parts of equal size.
+fn tenths(cells: &[BadRate]) -> Vec<Interval> {
+    let all: u64 = cells.iter().map(|c| c.subjects).sum();
+    let (mut parts, mut from) = (Vec::new(), 0);
+    for to in 1..=cells.len() {
+        let held = &cells[from..to];
+        let (subjects, bad) = held.iter().fold((0, 0), |(all, bad), c| (all + c.subjects, bad + c.bad));
+        if subjects as f64 >= all as f64 / 10.0 || to == cells.len() {
+            let (low, high) = wilson(bad, subjects);
+            let nominal: f64 = held.iter().map(|c| c.nominal_pd.unwrap_or(0.0) * c.subjects as f64).sum();
+            let of_one = |sum: f64| sum / (subjects as f64).max(1.0);
             parts.push(Interval {
-                name: held[0]["from"].to_string(),
-                value: sum("bad") / subjects.max(1.0),
+                name: held[0].from.to_string(),
+                value: of_one(bad as f64),
                 range: low..high,
-                expected: held[0]["nominal_pd"].is_f64().then(|| nominal / subjects.max(1.0)),
+                expected: held[0].nominal_pd.map(|_| of_one(nominal)),
             });
-            held.clear();
+            from = to;
         }
     }
-    charts.insert("calibration".to_owned(), intervals(&parts, "score from, in points", y)?);
-    Ok(())
+    parts
 }

@@ -1,15 +1,19 @@
 //! What a person should see first: whether the table is good, what changed, and what needs a look.
 
 use serde::Serialize;
-use serde_json::Value;
 
+use crate::audit::Audit;
+use crate::audit::drift::Drift;
+use crate::audit::features::FeatureBins;
+use crate::gates::loss::TableChange;
+use crate::gates::verdicts::Verdict;
 use crate::output::thousands;
 use crate::pipeline::marks::Marks;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Level {
+pub(super) enum Level {
     /// Nothing to do.
     Good,
     /// Worth a look.
@@ -20,7 +24,7 @@ pub enum Level {
 
 /// One thing to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub(super) struct Finding {
     /// How much it matters.
     pub level: Level,
     /// What it is.
@@ -31,7 +35,7 @@ pub struct Finding {
 
 /// The first screen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct First {
+pub(super) struct First {
     /// How it stands.
     pub level: Level,
     /// In one line.
@@ -42,17 +46,9 @@ pub struct First {
     pub changes: Vec<String>,
 }
 
-fn rows(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-fn word(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
 /// How far a distribution moved: what chance alone does is no movement.
 #[must_use]
-pub fn moved(marks: &Marks, index: f64, by_chance: f64) -> Level {
+pub(super) fn moved(marks: &Marks, index: f64, by_chance: f64) -> Level {
     if index > marks.moved_far.max(by_chance) {
         Level::Bad
     } else if index > marks.moved.max(by_chance) {
@@ -62,92 +58,46 @@ pub fn moved(marks: &Marks, index: f64, by_chance: f64) -> Level {
     }
 }
 
+/// Adds a finding: how much it matters, its section, and what it is.
+type Find<'a> = dyn FnMut(Level, &'static str, String) + 'a;
+
 /// Reads the first screen off an audit.
 #[must_use]
-pub fn first(audit: &Value, marks: &Marks) -> First {
+pub(super) fn first(audit: &Audit) -> First {
     let mut findings = Vec::new();
     let mut find = |level, section, text: String| findings.push(Finding { level, text, section });
-    let (mut failed, mut accepted) = (0, 0);
-    for gate in rows(&audit["gates"]).filter(|g| g["passed"] == false) {
-        let (name, message) = (word(&gate["gate"]), word(&gate["message"]));
-        match gate["accepted"].as_str() {
-            Some(because) => {
-                accepted += 1;
-                find(
-                    Level::Look,
-                    "gates",
-                    format!("The gate {name} failed and was overridden because: {because}. It found: {message}."),
-                );
-            }
-            None => {
-                failed += 1;
-                find(Level::Bad, "gates", format!("The gate {name} failed: {message}."));
-            }
-        }
-    }
-    let drift = &audit["drift"];
-    if let (Some(psi), Some(chance)) = (drift["score"]["psi"].as_f64(), drift["score"]["by_chance"].as_f64())
-        && moved(marks, psi, chance) > Level::Good
-    {
-        find(
-            Level::Look,
-            "drift",
-            format!("Scores moved since the earlier run: PSI {psi:.3}, where chance stays below {chance:.3}."),
-        );
-    }
-    let far: Vec<&str> = rows(&audit["features"])
-        .filter(|f| {
-            let drift = &f["drift"];
-            drift["csi"]
-                .as_f64()
-                .is_some_and(|csi| moved(marks, csi, drift["by_chance"].as_f64().unwrap_or(0.0)) > Level::Good)
-        })
-        .map(|f| word(&f["feature"]))
-        .collect();
-    if !far.is_empty() {
-        let named = far.iter().take(5).copied().collect::<Vec<_>>().join(", ");
-        let more = if far.len() > 5 { format!(" and {} more", far.len() - 5) } else { String::new() };
-        let text = format!("{} moved by more than chance: {named}{more}.", plural(far.len(), "feature"));
-        find(Level::Look, "features", text);
-    }
-    for (table, rules) in audit["quarantine"].as_object().into_iter().flatten() {
-        let count: u64 = rules.as_object().into_iter().flatten().filter_map(|(_, r)| r["rows"].as_u64()).sum();
-        let rules: Vec<&str> = rules.as_object().into_iter().flatten().map(|(rule, _)| rule.as_str()).collect();
+    let (failed, accepted) = gates(audit, &mut find);
+    moves(audit, &mut find);
+    for (table, rules) in &audit.quarantine {
+        let count: u64 = rules.values().map(|broken| broken.rows).sum();
+        let rules: Vec<&str> = rules.keys().map(String::as_str).collect();
         let text = format!("{} rows of {table} are quarantined: {}.", thousands(count), rules.join(", "));
         find(Level::Look, "quarantine", text);
     }
-    if audit["propagation"]["converged"] == false {
+    if audit.propagation.as_ref().is_some_and(|p| !p.converged) {
         find(Level::Bad, "propagation", "A round of propagation changed more than its bound allows.".to_owned());
     }
-    let signals: Vec<String> = rows(&audit["fairness"]["columns"])
+    let columns = audit.fairness.iter().flat_map(|f| &f.columns);
+    let signals: Vec<String> = columns
         .flat_map(|column| {
-            let signal = |g: &&Value| rows(&g["approvals"]).any(|a| a["signal"] == true);
-            rows(&column["groups"]).filter(signal).map(|g| format!("{} {}", word(&column["column"]), word(&g["group"])))
+            let signal = column.groups.iter().filter(|group| group.approvals.iter().any(|a| a.signal));
+            signal.map(|group| format!("{} {}", column.column, group.group))
         })
         .collect();
     if !signals.is_empty() {
         let text = format!("Shares above a cut-off are too far below the best group's for {}.", signals.join(", "));
         find(Level::Look, "fairness", text);
     }
-    for (table, count) in audit["disputes"]["by_table"].as_object().into_iter().flatten() {
-        let lost = count["without_record"].as_u64().unwrap_or(0);
-        if lost > 0 {
-            find(
-                Level::Look,
-                "disputes",
-                format!(
-                    "{} about {table} match no visible record.",
-                    plural(usize::try_from(lost).unwrap_or(0), "dispute")
-                ),
-            );
-        }
+    for (table, count) in audit.disputes.by_table.iter().filter(|(_, count)| count.without_record > 0) {
+        let text = format!("{} about {table} match no visible record.", plural(count.without_record, "dispute"));
+        find(Level::Look, "disputes", text);
     }
-    if audit["coverage"]["scored"] == 0 {
+    if audit.coverage.scored == Some(0) {
         find(Level::Look, "coverage", "Nobody has a score.".to_owned());
     }
-    let changes = changes(audit, marks, &mut find);
+    let changes = audit.drift.as_ref().map_or_else(Vec::new, |drift| changes(audit, drift, &mut find));
     findings.sort_by_key(|f| std::cmp::Reverse(f.level));
-    let looks = findings.iter().filter(|f| f.level == Level::Look).count();
+    let looks = findings.iter().filter(|f| f.level == Level::Look).count() as u64;
     let (level, headline) = match (failed, accepted, looks) {
         (0, 0, 0) => (Level::Good, "Every gate passed; nothing needs a look.".to_owned()),
         (0, 0, n) => (Level::Good, format!("Every gate passed; {} a look.", plural_verb(n, "thing", "needs", "need"))),
@@ -159,67 +109,84 @@ pub fn first(audit: &Value, marks: &Marks) -> First {
     First { level, headline, findings, changes }
 }
 
-fn plural(n: usize, what: &str) -> String {
+/// Gates that failed, and those of them that were overridden.
+fn gates(audit: &Audit, find: &mut Find) -> (u64, u64) {
+    let (mut failed, mut accepted) = (0, 0);
+    for Verdict { gate, message, accepted: because, .. } in audit.gates.iter().filter(|g| !g.passed) {
+        match because {
+            Some(because) => {
+                accepted += 1;
+                let text =
+                    format!("The gate {gate} failed and was overridden because: {because}. It found: {message}.");
+                find(Level::Look, "gates", text);
+            }
+            None => {
+                failed += 1;
+                find(Level::Bad, "gates", format!("The gate {gate} failed: {message}."));
+            }
+        }
+    }
+    (failed, accepted)
+}
+
+/// What moved by more than chance.
+fn moves(audit: &Audit, find: &mut Find) {
+    let marks = &audit.marks;
+    if let Some(score) = audit.drift.as_ref().and_then(|d| d.score)
+        && moved(marks, score.psi, score.by_chance) > Level::Good
+    {
+        let (psi, chance) = (score.psi, score.by_chance);
+        let text = format!("Scores moved since the earlier run: PSI {psi:.3}, where chance stays below {chance:.3}.");
+        find(Level::Look, "drift", text);
+    }
+    let is_far = |f: &&FeatureBins| f.drift.as_ref().is_some_and(|d| moved(marks, d.csi, d.by_chance) > Level::Good);
+    let far: Vec<&str> = audit.features.iter().filter(is_far).map(|f| f.feature.as_str()).collect();
+    if !far.is_empty() {
+        let named = far.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+        let more = if far.len() > 5 { format!(" and {} more", far.len() - 5) } else { String::new() };
+        let text = format!("{} moved by more than chance: {named}{more}.", plural(far.len() as u64, "feature"));
+        find(Level::Look, "features", text);
+    }
+}
+
+fn plural(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-fn plural_verb(n: usize, what: &str, one: &str, many: &str) -> String {
+fn plural_verb(n: u64, what: &str, one: &str, many: &str) -> String {
     format!("{} {}", plural(n, what), if n == 1 { one } else { many })
 }
 
 /// What changed since the earlier run, a sentence each.
-fn changes(audit: &Value, marks: &Marks, find: &mut dyn FnMut(Level, &'static str, String)) -> Vec<String> {
-    let drift = &audit["drift"];
-    if drift.is_null() {
-        return Vec::new();
-    }
-    let mut changes = Vec::new();
-    let (before, least) = (&drift["before"], audit["privacy"]["min_cell"].as_u64().unwrap_or(0));
-    let count = |now: &Value, before: &Value, what: &str| -> Option<String> {
-        let (now, before) = (now.as_u64()?, before.as_u64()?);
+fn changes(audit: &Audit, drift: &Drift, find: &mut Find) -> Vec<String> {
+    let (marks, before, min_cell) = (&audit.marks, &drift.before, audit.privacy.min_cell);
+    let count = |now: u64, before: u64, what: &str| {
         let by = now.abs_diff(before);
-        if by > 0 && by < least {
-            return Some(format!("{what}: {} (fewer than {least} more or less)", thousands(now)));
-        }
         let sign = if now >= before { "+" } else { "−" };
-        Some(if by == 0 {
-            format!("{what}: {} as before", thousands(now))
-        } else {
-            format!("{what}: {} ({sign}{})", thousands(now), thousands(by))
-        })
+        match by {
+            0 => format!("{what}: {} as before", thousands(now)),
+            by if by < min_cell => format!("{what}: {} (fewer than {min_cell} more or less)", thousands(now)),
+            by => format!("{what}: {} ({sign}{})", thousands(now), thousands(by)),
+        }
     };
-    changes.extend(count(&audit["coverage"]["subjects"], &before["subjects"], "subjects"));
-    changes.extend(count(&audit["coverage"]["scored"], &before["scored"], "scored"));
-    if let (Some(now), Some(then)) = (audit["scores"]["mean"].as_f64(), before["mean"].as_f64()) {
+    let mut changes = Vec::new();
+    changes.extend(before.subjects.map(|before| count(audit.coverage.subjects, before, "subjects")));
+    changes.extend(audit.coverage.scored.zip(before.scored).map(|(now, before)| count(now, before, "scored")));
+    if let (Some(now), Some(then)) = (audit.scores.mean, before.mean) {
         changes.push(format!("mean score: {now:.1} ({:+.1})", now - then).replace('-', "−"));
     }
-    if let (Some(psi), Some(chance)) = (drift["score"]["psi"].as_f64(), drift["score"]["by_chance"].as_f64()) {
-        let verdict = match moved(marks, psi, chance) {
-            Level::Good if psi <= chance => "no more than chance",
+    if let Some(score) = drift.score {
+        let verdict = match moved(marks, score.psi, score.by_chance) {
+            Level::Good if score.psi <= score.by_chance => "no more than chance",
             Level::Good => "stable",
             Level::Look => "moved",
             Level::Bad => "moved far",
         };
-        changes.push(format!("PSI of the score: {psi:.4}, {verdict}"));
+        changes.push(format!("PSI of the score: {:.4}, {verdict}", score.psi));
     }
-    for table in rows(&drift["inputs"]) {
-        let name = word(&table["table"]);
-        let number = |key: &str, at: usize| table[key][at].as_u64().unwrap_or_default();
-        let (then, now) = (number("rows", 0), number("rows", 1));
-        let sign = if now >= then { "+" } else { "−" };
-        let mut text = format!("{name}: {} rows ({sign}{})", thousands(now), thousands(now.abs_diff(then)));
-        let (old, new) = (number("files", 0), number("files", 1));
-        if old != new {
-            text += &format!(", {new} files instead of {old}");
-        }
-        let named = |key: &str| rows(&table[key]).map(word).collect::<Vec<_>>().join(", ");
-        for (key, what) in [("gone", "gone"), ("new", "new"), ("columns_gone", "columns gone")] {
-            let names = named(key);
-            if !names.is_empty() {
-                text += &format!("; {what}: {names}");
-            }
-        }
-        changes.push(text);
+    for table in &drift.inputs {
+        changes.push(of_table(table));
+        let (name, [then, now]) = (&table.table, table.rows);
         let change = if then > 0 { now as f64 / then as f64 - 1.0 } else { f64::from(u8::from(now > 0)) };
         if change.abs() >= marks.rows_changed {
             let text = format!("{name} has {:+.0} % rows compared with the earlier run.", 100.0 * change);
@@ -227,6 +194,23 @@ fn changes(audit: &Value, marks: &Marks, find: &mut dyn FnMut(Level, &'static st
         }
     }
     changes
+}
+
+/// What changed of a table's rows, files and columns.
+fn of_table(table: &TableChange) -> String {
+    let [then, now] = table.rows;
+    let sign = if now >= then { "+" } else { "−" };
+    let mut text = format!("{}: {} rows ({sign}{})", table.table, thousands(now), thousands(now.abs_diff(then)));
+    let [old, new] = table.files;
+    if old != new {
+        text += &format!(", {new} files instead of {old}");
+    }
+    for (names, what) in [(&table.gone, "gone"), (&table.new, "new"), (&table.columns_gone, "columns gone")] {
+        if !names.is_empty() {
+            text += &format!("; {what}: {}", names.join(", "));
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -245,11 +229,14 @@ mod tests {
 
     #[test]
     fn the_worst_stands_first() {
-        let gate = |passed: bool, accepted: Option<&str>| json!({ "gate": "max_psi", "passed": passed, "accepted": accepted, "message": "m" });
-        let audit = json!({ "gates": [gate(true, None), gate(false, Some("known")), gate(false, None)], "propagation": { "converged": false } });
-        let first = first(&audit, &Marks::default());
+        let gate = |passed: bool, accepted: Option<&str>| json!({ "gate": "max_psi", "passed": passed, "measured": null, "limit": 0.25, "accepted": accepted, "message": "m" });
+        let mut audit: Audit = serde_json::from_str(include_str!("../../tests/files/audit_of_nobody.json")).unwrap();
+        assert_eq!(first(&audit).level, Level::Good);
+        audit.gates =
+            serde_json::from_value(json!([gate(true, None), gate(false, Some("known")), gate(false, None)])).unwrap();
+        audit.disputes.by_table.entry("repayments".to_owned()).or_default().without_record = 2;
+        let first = first(&audit);
         assert_eq!((first.level, first.findings.len()), (Level::Bad, 3));
         assert!(first.headline.contains("1 gate failed") && first.findings[0].level == Level::Bad);
-        assert_eq!(super::first(&json!({}), &Marks::default()).level, Level::Good);
     }
 }

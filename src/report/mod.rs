@@ -3,7 +3,7 @@
 //! [`page`] fills a template with the audit and its charts; [`findings`] says what needs a look; [`charts`] says what is drawn,
 //! [`chart`] how: it alone knows the drawing library.
 
-pub mod chart;
+mod chart;
 mod charts;
 mod findings;
 pub mod page;

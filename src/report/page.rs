@@ -4,12 +4,12 @@ use anyhow::{Context, Result};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value as Cell};
 use minijinja::{AutoEscape, Environment, context};
-use serde_json::Value;
 
 use super::charts::charts;
 use super::findings::{first, moved};
+use crate::audit::Audit;
 use crate::explain::parts::Explanation;
-use crate::ingest::conservation::Class;
+use crate::ingest::check::conservation::Class;
 use crate::output::{printable, thousands};
 use crate::pipeline::marks::Marks;
 
@@ -21,25 +21,18 @@ const EXPLANATION: &str = include_str!("templates/explanation.html");
 /// The audit as a page.
 ///
 /// # Errors
-/// When the audit is not of this version.
-pub fn audit(audit: &Value) -> Result<String> {
-    let schema = audit["schema"].as_u64().unwrap_or(0);
-    let current = u64::from(crate::audit::summary::SCHEMA);
-    anyhow::ensure!(
-        schema == current,
-        "this audit has schema {schema}, and this version of the program shows schema {current}; use the version that made it: {}",
-        audit["provenance"]["program"].as_str().unwrap_or("unknown")
-    );
-    let marks: Marks = serde_json::from_value(audit["marks"].clone()).context("the audit's marks")?;
+/// When it cannot be filled in.
+pub fn audit(audit: &Audit) -> Result<String> {
     let values = context! {
-        audit => Serde(audit),
+        // By way of a value: its keys are in order of the alphabet.
+        audit => Serde(serde_json::to_value(audit)?),
         charts => Serde(charts(audit)?),
-        first => Serde(first(audit, &marks)),
+        first => Serde(first(audit)),
         classes => classes(audit),
         head => HEAD,
         style => STYLE,
     };
-    fill(AUDIT, values, marks)
+    fill(AUDIT, values, audit.marks)
 }
 
 /// The explanation of one subject's score as a page; the texts of reasons in a language.
@@ -52,10 +45,9 @@ pub fn explanation(explanation: &Explanation, language: &str) -> Result<String> 
 }
 
 /// The classes that some row is in, in order.
-fn classes(audit: &Value) -> Vec<&'static str> {
-    let tables = || audit["conservation"].as_object().into_iter().flatten();
-    let used = |class: &&str| tables().any(|(_, t)| t[*class].as_u64().unwrap_or(0) > 0);
-    Class::ALL.iter().map(|c| c.name()).filter(used).collect()
+fn classes(audit: &Audit) -> Vec<&'static str> {
+    let used = |class: &Class| audit.conservation.values().any(|t| t.counts.class(*class).is_some_and(|rows| rows > 0));
+    Class::ALL.into_iter().filter(used).map(Class::name).collect()
 }
 
 fn fill(template: &str, values: Cell, marks: Marks) -> Result<String> {

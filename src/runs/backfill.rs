@@ -7,10 +7,9 @@ use jiff::civil::Date;
 use jiff::{Span, ToSpan};
 use serde::{Deserialize, Serialize};
 
-use crate::storage::durable;
 use crate::storage::hashes::Hash;
 use crate::storage::key::Key;
-use crate::storage::read;
+use crate::storage::{durable, read};
 
 /// How far apart the dates are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

@@ -9,13 +9,12 @@ use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::ingest::export::{Export, OpenFile};
+use crate::ingest::read::export::{Export, OpenFile};
 use crate::output::Output;
-use crate::storage::durable;
 use crate::storage::file_state::FileState;
 use crate::storage::hashes::{self, Hash};
 use crate::storage::key::Key;
-use crate::storage::read;
+use crate::storage::{durable, read};
 
 /// A file that changed so recently might change again without its times telling.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -96,7 +95,8 @@ impl Memory {
         let of = |file: &OpenFile| self.of_file(file).cloned().context("a file that was not hashed");
         let hashes = exports.iter().map(|e| e.files.iter().map(of).collect()).collect::<Result<_>>()?;
         let settled = |known: &Remembered| {
-            let since = u64::try_from(known.state.changed_ns.max(known.state.modified_ns)).unwrap_or(u64::MAX);
+            // A time before 1970 is none that could be trusted.
+            let Ok(since) = u64::try_from(known.state.changed_ns.max(known.state.modified_ns)) else { return false };
             let changed = SystemTime::UNIX_EPOCH + Duration::from_nanos(since);
             SystemTime::now().duration_since(changed).is_ok_and(|age| age > SETTLED)
         };

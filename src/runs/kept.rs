@@ -5,18 +5,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::configuration::PIPELINE;
 use super::folder::RunFolder;
+use super::folder::configuration::PIPELINE;
+use super::folder::manifest::Manifest;
+use super::ledger::place::SCORES;
 use super::ledger::{Event, Key, Ledger, Line};
-use super::manifest::Manifest;
-use super::publication::SCORES;
 use super::verify::Mismatch;
 use crate::contract::{Calendar, Contract, parse_day};
 use crate::features::{Plan, compile};
 use crate::pipeline::{Model, Pipeline};
-use crate::score::Scorecard;
-use crate::storage::hashes;
-use crate::storage::read;
+use crate::scorecard::Scorecard;
+use crate::storage::{hashes, read};
 
 /// A run with what it was made with.
 pub struct KeptRun {
@@ -41,7 +40,7 @@ pub struct KeptRun {
 /// When there is no such run.
 pub fn find(name: &str, output: &Path) -> Result<RunFolder> {
     let folder = Path::new(name);
-    if folder.join(super::manifest::MANIFEST).exists() {
+    if folder.join(crate::runs::folder::manifest::MANIFEST).exists() {
         let folder = std::path::absolute(folder)?;
         let id = folder.file_name().context("a run's folder has a name")?.to_string_lossy().into_owned();
         let output = folder.parent().and_then(Path::parent).unwrap_or_else(|| Path::new(".")).to_owned();
@@ -53,7 +52,7 @@ pub fn find(name: &str, output: &Path) -> Result<RunFolder> {
         id => id.to_owned(),
     };
     let run = RunFolder::of(output, &id);
-    if run.path(super::manifest::MANIFEST).exists() {
+    if run.path(crate::runs::folder::manifest::MANIFEST).exists() {
         return Ok(run);
     }
     let known: Vec<String> = RunFolder::all(output)?.into_iter().map(|r| r.id).collect();
@@ -93,7 +92,7 @@ pub fn key_of(run: &RunFolder) -> Result<Option<Key>> {
     if changed {
         return Err(Mismatch(format!("run {}: {PIPELINE} is missing or was changed", run.id)).into());
     }
-    super::output_folder::key_of(&pipeline(run, &manifest)?)
+    crate::runs::output_folder::key_of(&pipeline(run, &manifest)?)
 }
 
 fn pipeline(run: &RunFolder, manifest: &Manifest) -> Result<Pipeline> {
@@ -113,7 +112,7 @@ impl KeptRun {
         let model = Model::load(&run.path(&parameters.model_file))?;
         let contract = Contract::load()?;
         let (first, last) = (parse_day(&contract.limits.first_date)?, parse_day(&contract.limits.last_date)?);
-        let calendar = Calendar::new(parse_day(&parameters.as_of)?, first, last)?;
+        let calendar = Calendar::new(parameters.as_of, first, last)?;
         let present: BTreeSet<String> = manifest.inputs().iter().map(|i| i.annotations.table.clone()).collect();
         let plan = compile(&model.catalogue, &contract, &calendar, &present)?;
         let card = Scorecard::new(&model, &plan, &pipeline.settings.currency)?;

@@ -1,34 +1,20 @@
-//! Runs: from a checked job to a published table, whatever happens in between.
+//! What lies in an output folder, and how it changes.
 //!
-//! [`output_folder`] locks an output folder and finishes what a crash left undone. [`prepare`] finds or makes the stages of jobs;
-//! [`run`] has one staged by [`staging`], asks the gates and has [`publication`] rename the table into its place and add a line to the
-//! [`ledger`]. [`folder`] says what state a run is in.
+//! The [`ledger`] tells what was published and refused. A run has a [`folder`]; [`publication`] renames its table into place and adds a
+//! line to the ledger, finishes what a crash left undone, and removes what may go. [`output_folder`] is all of it under a [`lock`].
+//!
+//! [`kept`] opens a run that is kept, [`earlier`] finds those that a new one is compared with, [`verify`] proves that all is as it was.
+//! [`inputs`] remembers hashes of input files, [`backfill`] what became of the dates of a backfill; [`monitoring`] tells others.
 
-pub mod attempt;
-pub mod backfill;
-pub mod compare;
-pub mod configuration;
-pub mod distributions;
-pub mod entry;
-pub mod folder;
-pub mod identity;
-pub mod inputs;
 pub mod kept;
-pub mod ledger;
-pub mod lineage;
-pub mod lock;
-pub mod loss;
-pub mod manifest;
-pub mod metrics;
-pub mod output_folder;
-pub mod prepare;
-pub mod previous;
-#[cfg(test)]
-mod protocol_model;
-pub mod publication;
-pub mod recovery;
-pub mod removal;
-pub mod run;
-pub mod staging;
-pub mod step;
+pub mod earlier;
 pub mod verify;
+pub mod output_folder;
+pub mod lock;
+pub mod publication;
+pub mod monitoring;
+pub mod inputs;
+pub mod backfill;
+pub mod folder;
+pub mod ledger;
+pub mod step;

@@ -7,11 +7,11 @@ use rustix::fs::Mode;
 
 use super::ledger::Key;
 use super::lock::Lock;
-use super::recovery::recover;
+use super::publication::recovery::recover;
 use super::step::step;
 use crate::output::Output;
 use crate::pipeline::Pipeline;
-use crate::pipeline::file::OutputMode;
+use crate::pipeline::settings::OutputMode;
 use crate::stages::store::StageStore;
 use crate::storage::durable::no_links;
 

@@ -6,16 +6,15 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail};
 
+use super::folder::manifest::{MANIFEST, Manifest};
 use super::folder::{LINEAGE, RunFolder, STATE, State};
+use super::ledger::place::SCORES;
 use super::ledger::{Event, Key, Ledger, Line};
-use super::manifest::{MANIFEST, Manifest};
 use super::output_folder::FOLDERS;
-use super::publication::SCORES;
-use crate::stages::key::BUILD;
+use crate::job::dependencies::BUILD;
 use crate::stages::store::StageStore;
 use crate::storage::durable::{is_under_way, no_links};
-use crate::storage::hashes;
-use crate::storage::read;
+use crate::storage::{hashes, read};
 
 /// Something that does not hold.
 #[derive(Debug, thiserror::Error)]

@@ -1,29 +1,29 @@
 //! The relationship category: from ties and the subjects' own scores to bins.
 
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
-use super::card::{FriendsFeature, Origin, Scorecard};
+use super::points::Fraction;
 use super::rated::Rated;
-use crate::exit;
 use crate::expression::product;
 use crate::graph::Parameters;
 use crate::graph::csr::{Builder, Graph, Neighbours, VERIFIED};
 use crate::graph::parameters::{SHARE_ONE, STRENGTH_ONE, WEIGHT_ONE};
 use crate::graph::propagate::{Priors, Propagated, propagate};
-use crate::ingest::conservation::Class;
-use crate::ingest::scan::Findings;
-use crate::ingest::spine::UNKNOWN;
-use crate::ingest::store::Budget;
-use crate::ingest::tie_store::TieStore;
-use crate::ingest::ties::{DroppedTies, Tie};
-use crate::output::Output;
+use crate::ingest::check::conservation::Class;
+use crate::ingest::check::findings::Findings;
+use crate::ingest::links::tie_store::TieStore;
+use crate::ingest::links::ties::{DroppedTies, Tie};
+use crate::machine::resources::Resources;
 use crate::pipeline::catalogue::Aggregate;
-use crate::pipeline::model::{Propagation, RELATIONSHIPS};
+use crate::pipeline::model::RELATIONSHIPS;
+use crate::pipeline::propagation::Propagation;
+use crate::scorecard::card::{FriendsFeature, Origin, Scorecard};
 use crate::stages::ties::Ties;
+use crate::tables::ids::UNKNOWN;
+use crate::tables::relationships::Row;
 
 /// Links may take so many times the memory of waiting rows: rows are read once, links in every round.
 const LINK_MEMORY: u64 = 4;
@@ -51,39 +51,26 @@ pub struct Friends {
     pub beyond: u64,
 }
 
-/// What the graph is built with.
-pub struct Engine<'a> {
-    /// Memory for rows; links may take [`LINK_MEMORY`] times as much.
-    pub budget: &'a Budget,
-    /// Where links beyond it go.
-    pub scratch: &'a Path,
-    /// Set when the run is interrupted.
-    pub stop: &'a AtomicBool,
-    /// Where progress is shown.
-    pub output: &'a Output,
-}
-
 /// Builds the graph of the ties between counted subjects and propagates; the second part says what became of the rows.
 ///
 /// # Errors
 /// When ties cannot be read or spilled, or the run is interrupted.
-pub fn find(
+pub fn propagate_scores(
     (ties, dropped): &(Ties, DroppedTies),
     files: usize,
     rated: &Rated,
     model: &Propagation,
-    engine: &Engine,
+    resources: &Resources,
 ) -> Result<(Friends, Findings)> {
-    let (stop, output) = (engine.stop, engine.output);
-    let parameters = Parameters::new(model);
+    let (stop, output, scratch) = (resources.stop, resources.log, resources.scratch.as_path());
+    let parameters = Parameters::new(model)?;
     let counted: Vec<bool> = (0..rated.rows.status.len()).map(|s| rated.counts(s, &parameters)).collect();
-    let budget = engine.budget.times(LINK_MEMORY);
+    let budget = resources.budget().times(LINK_MEMORY);
     let mut found = Findings::default();
-    let store = TieStore::new(counted.len(), files, &budget, engine.scratch)?;
-    let not_counted = choose(ties, &counted, &store, &mut found, engine)?;
+    let store = TieStore::new(counted.len(), files, &budget, scratch)?;
+    let not_counted = choose(ties, &counted, &store, &mut found, resources)?;
     let ties = store.finish()?;
-    let scratch = tempfile::tempfile_in(engine.scratch)
-        .with_context(|| format!("a scratch file in {}", engine.scratch.display()))?;
+    let scratch = tempfile::tempfile_in(scratch).with_context(|| format!("a scratch file in {}", scratch.display()))?;
     let rows = ties.rows.clone();
     let progress = output.stage("build graph", ties.len(), "ties");
     let builder = Builder { parameters: &parameters, marks: Some(&rated.rows.marks), budget: &budget, scratch, stop };
@@ -109,13 +96,13 @@ pub fn find(
 }
 
 /// Stores the ties between counted subjects and counts the others.
-fn choose(ties: &Ties, counted: &[bool], store: &TieStore, found: &mut Findings, engine: &Engine) -> Result<u64> {
-    let progress = engine.output.stage("choose ties", ties.len(), "ties");
+fn choose(ties: &Ties, counted: &[bool], store: &TieStore, found: &mut Findings, resources: &Resources) -> Result<u64> {
+    let progress = resources.log.stage("choose ties", ties.len(), "ties");
     // By the number that ties name it by: the subject, if it is counted.
     let number = |subject: &u32| if counted[*subject as usize] { *subject } else { UNKNOWN };
     let subjects: Vec<u32> = ties.subjects().iter().map(number).collect();
     let files = (0..ties.blocks()).into_par_iter().map(|at| {
-        exit::check(engine.stop)?;
+        resources.check()?;
         let block = ties.block(at)?;
         progress.add(block.len() as u64);
         let mut dropped = Vec::new();
@@ -150,8 +137,8 @@ fn spread(
         .confidence
         .iter()
         .zip(counted)
-        .map(|(c, counted)| if *counted { u16::try_from(*c).unwrap_or(0) } else { 0 })
-        .collect();
+        .map(|(c, counted)| if *counted { u16::try_from(*c) } else { Ok(0) })
+        .collect::<std::result::Result<_, _>>()?;
     let priors = Priors {
         share: &rated.rows.own_share,
         confidence: &confidence,
@@ -168,8 +155,7 @@ impl Friends {
     }
 
     /// The number of a subject's counted friends, in the model's steps, which tell no exact number.
-    #[must_use]
-    pub fn step(&self, subject: usize) -> String {
+    fn step(&self, subject: usize) -> String {
         let ties = self.neighbours[subject].ties;
         let above = self.steps.partition_point(|step| *step <= ties);
         match (above.checked_sub(1).map(|at| self.steps[at]), self.steps.get(above)) {
@@ -179,12 +165,16 @@ impl Friends {
         }
     }
 
-    /// How much of the friends' mean is the neutral anchor, in tenths.
-    #[must_use]
-    pub fn anchor_tenths(&self, subject: usize) -> i16 {
-        let anchor = self.parameters.anchor;
-        let all = (anchor + self.propagated.evidence[subject]).max(1);
-        i16::try_from((20 * anchor + all) / (2 * all)).unwrap_or(10)
+    /// What may be said of a subject's friends, who move its score by so many points.
+    ///
+    /// # Errors
+    /// When the points are none of a scale.
+    pub fn row(&self, subject: usize, lift: i64) -> Result<Row> {
+        Ok(Row {
+            friends: self.step(subject),
+            lift_points: i16::try_from(lift)?,
+            anchor_tenths: anchor_tenths(self.parameters.anchor, self.propagated.evidence[subject])?,
+        })
     }
 
     /// Puts a subject's relationship features into their bins; without enough friends all are `none`.
@@ -219,5 +209,25 @@ impl Friends {
             Aggregate::FriendsInDefault => shrunk(n.in_default, n.ties),
             _ => f64::NAN,
         }
+    }
+}
+
+/// How much of the friends' mean is the neutral anchor, in tenths.
+fn anchor_tenths(anchor: u64, evidence: u64) -> Result<i16> {
+    let (anchor, all) = (i128::from(anchor), i128::from(anchor) + i128::from(evidence));
+    let tenths = Fraction { numerator: 10 * anchor, denominator: all.max(1) }.round_half_even()?;
+    Ok(i16::try_from(tenths)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::anchor_tenths;
+
+    #[test]
+    fn the_tenths_of_the_anchor_are_rounded_half_to_even() {
+        let tenths: Vec<i16> = [(1, 3), (3, 1), (1, 2), (1, 0), (0, 1), (0, 0), (9, 11)]
+            .map(|(anchor, evidence)| anchor_tenths(anchor, evidence).unwrap())
+            .to_vec();
+        assert_eq!(tenths, [2, 8, 3, 10, 0, 0, 4]);
     }
 }

@@ -1,13 +1,9 @@
 //! Scoring: bins → shares → points → score, statuses, policy rules and reasons. All of it in integers.
 
-pub mod card;
+pub mod finished;
 pub mod friends;
 pub mod points;
 pub mod population;
 pub mod rated;
 pub mod reasons;
 pub mod rows;
-pub mod rules;
-pub mod stage_data;
-
-pub use card::Scorecard;

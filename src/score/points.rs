@@ -3,9 +3,14 @@
 //! score = low + round-half-even(range · Σ_c weight_c · Σ_f importance·share / (1200 · Σ_f importance) / 10000).
 //! Parts get the floor of their exact contribution; what is left goes to the largest remainders, ties in order.
 
-use super::card::{CardFeature, Scorecard, WEIGHTS_ONE};
+use std::num::TryFromIntError;
+
 use crate::graph::parameters::SHARE_ONE;
 use crate::pipeline::model::{FULL_SHARE, RELATIONSHIPS};
+use crate::scorecard::card::{CardFeature, Scorecard, WEIGHTS_ONE};
+
+/// What fits, by the bounds that a checked model keeps; anything else is a defect.
+pub type Fits<T> = Result<T, TryFromIntError>;
 
 /// Points of one subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,8 +32,10 @@ pub struct Fraction {
 
 impl Fraction {
     /// To the nearest integer, halves to the even one.
-    #[must_use]
-    pub fn round_half_even(self) -> i64 {
+    ///
+    /// # Errors
+    /// When it is none of 64 bits.
+    pub fn round_half_even(self) -> Fits<i64> {
         let (quotient, rest) =
             (self.numerator.div_euclid(self.denominator), self.numerator.rem_euclid(self.denominator));
         let up = match (2 * rest).cmp(&self.denominator) {
@@ -36,50 +43,58 @@ impl Fraction {
             std::cmp::Ordering::Greater => 1,
             std::cmp::Ordering::Equal => quotient & 1,
         };
-        i64::try_from(quotient + up).unwrap_or(i64::MAX)
+        i64::try_from(quotient + up)
     }
 }
 
 /// Shares a total out over exact contributions with the same denominator by largest remainder.
-#[must_use]
-pub fn share_out(total: i64, contributions: &[i128], denominator: i128) -> Vec<i64> {
+///
+/// # Errors
+/// When a part is none of 64 bits, or the total is less than its parts.
+pub fn share_out(total: i64, contributions: &[i128], denominator: i128) -> Fits<Vec<i64>> {
     let mut parts: Vec<i64> =
-        contributions.iter().map(|c| i64::try_from(c.div_euclid(denominator)).unwrap_or(i64::MAX)).collect();
+        contributions.iter().map(|c| i64::try_from(c.div_euclid(denominator))).collect::<Fits<_>>()?;
     let left = total - parts.iter().sum::<i64>();
     let mut order: Vec<usize> = (0..parts.len()).collect();
     order.sort_by_key(|n| std::cmp::Reverse(contributions[*n].rem_euclid(denominator)));
-    for n in order.into_iter().take(usize::try_from(left).unwrap_or(0)) {
+    for n in order.into_iter().take(usize::try_from(left)?) {
         parts[n] += 1;
     }
-    parts
+    Ok(parts)
 }
 
 impl Scorecard {
     /// Points for the bins of a subject's features in a segment.
-    #[must_use]
-    pub fn points(&self, segment: usize, bins: &[u8]) -> Points {
+    ///
+    /// # Errors
+    /// When they are none of a scale, which the checks of the model exclude.
+    pub fn points(&self, segment: usize, bins: &[u8]) -> Fits<Points> {
         self.of_sums(segment, &self.sums(bins))
     }
 
     /// The share of the score from the subject's own categories, friends left out, in millionths.
-    #[must_use]
-    pub fn own_share(&self, segment: usize, bins: &[u8]) -> u32 {
+    ///
+    /// # Errors
+    /// As [`Self::points`].
+    pub fn own_share(&self, segment: usize, bins: &[u8]) -> Fits<u32> {
         let sums = self.sums(bins);
         let contributions = self.contributions(segment, &sums);
         let own: i128 = contributions[..RELATIONSHIPS].iter().sum();
         let weight: i64 = self.weights[segment][..RELATIONSHIPS].iter().sum();
         if weight == 0 {
-            return 0;
+            return Ok(0);
         }
         // A contribution is range · weight · share over the denominator of all.
         let denominator = self.denominator() / i128::from(WEIGHTS_ONE) * i128::from(self.range * weight);
-        let share = Fraction { numerator: own * i128::from(SHARE_ONE), denominator }.round_half_even();
-        u32::try_from(share).unwrap_or(0)
+        let share = Fraction { numerator: own * i128::from(SHARE_ONE), denominator }.round_half_even()?;
+        u32::try_from(share)
     }
 
     /// What friends move the score by, in points: the category's points less those of a neutral category.
-    #[must_use]
-    pub fn lift(&self, segment: usize, bins: &[u8]) -> i64 {
+    ///
+    /// # Errors
+    /// As [`Self::points`].
+    pub fn lift(&self, segment: usize, bins: &[u8]) -> Fits<i64> {
         let of = |sum: i64| {
             let mut sums = [0; 5];
             sums[RELATIONSHIPS] = sum;
@@ -99,8 +114,10 @@ impl Scorecard {
     }
 
     /// A category's points shared out over its features by what their bins contribute: position and points of each.
-    #[must_use]
-    pub fn feature_parts(&self, segment: usize, category: usize, points: i64, bins: &[u8]) -> Vec<(usize, i64)> {
+    ///
+    /// # Errors
+    /// When the points are not those of the bins.
+    pub fn feature_parts(&self, segment: usize, category: usize, points: i64, bins: &[u8]) -> Fits<Vec<(usize, i64)>> {
         let of: Vec<usize> = (0..self.features.len()).filter(|f| self.features[*f].category == category).collect();
         let weight = i128::from(self.range * self.weights[segment][category]);
         let contribution = |f: &usize| {
@@ -109,14 +126,16 @@ impl Scorecard {
         };
         let contributions: Vec<i128> = of.iter().map(contribution).collect();
         let denominator = i128::from(FULL_SHARE * WEIGHTS_ONE * self.importance[category].max(1));
-        let parts = share_out(points, &contributions, denominator);
-        of.into_iter().zip(parts).collect()
+        let parts = share_out(points, &contributions, denominator)?;
+        Ok(of.into_iter().zip(parts).collect())
     }
 
     /// The score for the bins of a subject's features in a segment.
-    #[must_use]
-    pub fn score(&self, segment: usize, bins: &[u8]) -> i16 {
-        i16::try_from(self.low + self.points(segment, bins).total).unwrap_or(i16::MAX)
+    ///
+    /// # Errors
+    /// As [`Self::points`].
+    pub fn score(&self, segment: usize, bins: &[u8]) -> Fits<i16> {
+        i16::try_from(self.low + self.points(segment, bins)?.total)
     }
 
     /// Σ importance·share of each category.
@@ -129,19 +148,21 @@ impl Scorecard {
     }
 
     /// The most points each category can give in a segment; they add up to the range.
-    #[must_use]
-    pub fn maxima(&self, segment: usize) -> [i64; 5] {
+    ///
+    /// # Errors
+    /// As [`Self::points`].
+    pub fn maxima(&self, segment: usize) -> Fits<[i64; 5]> {
         let sums = std::array::from_fn(|c| FULL_SHARE * self.importance[c].max(1));
-        self.of_sums(segment, &sums).categories
+        Ok(self.of_sums(segment, &sums)?.categories)
     }
 
     /// Points from Σ importance·share of each category.
-    fn of_sums(&self, segment: usize, sums: &[i64; 5]) -> Points {
+    fn of_sums(&self, segment: usize, sums: &[i64; 5]) -> Fits<Points> {
         let contributions = self.contributions(segment, sums);
         let denominator = self.denominator();
-        let total = Fraction { numerator: contributions.iter().sum(), denominator }.round_half_even();
-        let parts = share_out(total, &contributions, denominator);
-        Points { total, categories: std::array::from_fn(|c| parts[c]) }
+        let total = Fraction { numerator: contributions.iter().sum(), denominator }.round_half_even()?;
+        let parts = share_out(total, &contributions, denominator)?;
+        Ok(Points { total, categories: std::array::from_fn(|c| parts[c]) })
     }
 
     /// What all contributions are over.
@@ -164,7 +185,7 @@ impl Scorecard {
 mod tests {
     use super::*;
     use crate::pipeline::exact::common_multiple;
-    use crate::score::card::Origin;
+    use crate::scorecard::card::Origin;
     use proptest::prelude::*;
 
     fn card(importances: &[(usize, i64)], weights: [i64; 5]) -> Scorecard {
@@ -180,7 +201,7 @@ mod tests {
                     importance: *i,
                     edges: (1..100).map(f64::from).collect(),
                     shares: (0..=100).map(|s| s * 12).chain([500, 500]).take(102).collect(),
-                    reason: 0,
+                    reason: None,
                 }
             })
             .collect();
@@ -201,31 +222,31 @@ mod tests {
         for weights in [[35, 25, 20, 15, 5], [35, 35, 20, 10, 0], [10, 20, 35, 30, 5]] {
             let card = card(&[(0, 7), (1, 3), (2, 11), (3, 1)], weights);
             let unknown = u8::try_from(card.features[0].unknown()).unwrap();
-            assert_eq!(card.points(0, &[unknown; 4]).total, 250);
-            assert_eq!(card.maxima(0).iter().sum::<i64>(), 600);
+            assert_eq!(card.points(0, &[unknown; 4]).unwrap().total, 250);
+            assert_eq!(card.maxima(0).unwrap().iter().sum::<i64>(), 600);
         }
     }
 
     #[test]
     fn halves_go_to_the_even_number() {
-        let half = |numerator| Fraction { numerator, denominator: 2 }.round_half_even();
+        let half = |numerator| Fraction { numerator, denominator: 2 }.round_half_even().unwrap();
         assert_eq!([half(1), half(3), half(5), half(4)], [0, 2, 2, 2]);
     }
 
     #[test]
     fn what_is_left_goes_to_the_largest_remainders_in_order() {
-        assert_eq!(share_out(10, &[33, 33, 34], 10), [3, 3, 4]);
-        assert_eq!(share_out(2, &[5, 5, 10], 10), [1, 0, 1]);
+        assert_eq!(share_out(10, &[33, 33, 34], 10).unwrap(), [3, 3, 4]);
+        assert_eq!(share_out(2, &[5, 5, 10], 10).unwrap(), [1, 0, 1]);
     }
 
     proptest! {
         #[test]
         fn category_points_add_up_to_the_total(bins in proptest::collection::vec(0_u8..102, 6), w in 0_i64..=40) {
             let card = card(&[(0, 14), (0, 9), (1, 3), (2, 11), (3, 1), (3, 17)], [35, 40 - w, 5 + w, 15, 5]);
-            let points = card.points(0, &bins);
+            let points = card.points(0, &bins).unwrap();
             prop_assert_eq!(points.categories.iter().sum::<i64>(), points.total);
             prop_assert!((0..=600).contains(&points.total));
-            prop_assert!(points.categories.iter().zip(card.maxima(0)).all(|(p, m)| *p <= m + 1));
+            prop_assert!(points.categories.iter().zip(card.maxima(0).unwrap()).all(|(p, m)| *p <= m + 1));
         }
     }
 }

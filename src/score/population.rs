@@ -3,13 +3,14 @@
 
 use rayon::prelude::*;
 
-use super::card::Scorecard;
 use super::friends::Friends;
+use super::points::Fits;
 use super::rated::{Contested, Rated};
 use super::reasons::{Baselines, Shortfalls};
 use super::rows::{NONE, ScoredRows};
-use crate::measure::policy::Caps;
 use crate::pipeline::model::{Baseline, Model};
+use crate::scorecard::card::Scorecard;
+use crate::scorecard::policy::Caps;
 
 /// Every subject's score, in order of id.
 pub struct Population {
@@ -29,11 +30,13 @@ pub struct Population {
 
 impl Population {
     /// Scores rated subjects, with what is known of their friends.
-    #[must_use]
-    pub fn new(rated: Rated, friends: Option<&Friends>, card: &Scorecard, caps: &Caps, model: &Model) -> Self {
+    ///
+    /// # Errors
+    /// When a score is none of the scale, which the checks of the model exclude.
+    pub fn new(rated: Rated, friends: Option<&Friends>, card: &Scorecard, caps: &Caps, model: &Model) -> Fits<Self> {
         let Rated { mut rows, contested, scored, .. } = rated;
         let width = card.features.len();
-        score_all(&mut rows, card, caps, friends, &scored);
+        score_all(&mut rows, card, caps, friends, &scored)?;
         for Contested { subject, mut bins, held } in contested {
             let s = subject as usize;
             if rows.score[s] == NONE {
@@ -42,17 +45,17 @@ impl Population {
             if let Some(friends) = friends {
                 friends.fill(card, s, &mut bins);
             }
-            let score = card.score(usize::from(rows.segment[s]), &bins);
+            let score = card.score(usize::from(rows.segment[s]), &bins)?;
             rows.with_disputed[s] = held.and_then(|h| caps.capped(score, h)).unwrap_or(score);
         }
         let baselines = baselines(card, model, &rows);
         let shortfalls = Shortfalls::new(card, model.card.reasons.baseline, &baselines);
-        let top = place(rows.score.iter().copied().max().unwrap_or(0)) + 2;
-        let mut lower = vec![0_u64; top];
+        let top = rows.score.iter().copied().filter(|score| *score != NONE).max().map_or(Ok(0), place)?;
+        let mut lower = vec![0_u64; top + 2];
         let mut scored = 0;
         let mut bins: Vec<Vec<u64>> = card.features.iter().map(|f| vec![0; f.shares.len()]).collect();
         for (s, score) in rows.score.iter().enumerate().filter(|(_, score)| **score != NONE) {
-            lower[place(*score) + 1] += 1;
+            lower[place(*score)? + 1] += 1;
             scored += 1;
             for (counts, bin) in bins.iter_mut().zip(&rows.bins[s * width..]) {
                 counts[usize::from(*bin)] += 1;
@@ -61,7 +64,7 @@ impl Population {
         for n in 1..lower.len() {
             lower[n] += lower[n - 1];
         }
-        Self { rows, baselines, shortfalls, lower, scored, bins }
+        Ok(Self { rows, baselines, shortfalls, lower, scored, bins })
     }
 
     /// Scored subjects by score.
@@ -70,22 +73,31 @@ impl Population {
         self.lower.windows(2).map(|w| w[1] - w[0]).collect()
     }
 
-    /// 1 + the number of scored subjects with a higher score.
-    #[must_use]
-    pub fn rank(&self, score: i16) -> u64 {
-        let above = self.lower.get(place(score) + 1).copied().unwrap_or(self.scored);
-        1 + self.scored - above
+    /// 1 + the number of scored subjects with a higher score than one that a subject has.
+    ///
+    /// # Errors
+    /// When it is no score.
+    pub fn rank(&self, score: i16) -> Fits<i64> {
+        i64::try_from(1 + self.scored - self.lower[place(score)? + 1])
     }
 
-    /// 100 times the number of scored subjects with a lower score over their number, rounded down.
-    #[must_use]
-    pub fn percentile(&self, score: i16) -> u64 {
-        (100 * self.lower[place(score)]).checked_div(self.scored).unwrap_or(0)
+    /// 100 times the number of scored subjects with a lower score than one that a subject has over their number, rounded down.
+    ///
+    /// # Errors
+    /// When it is no score.
+    pub fn percentile(&self, score: i16) -> Fits<i16> {
+        i16::try_from(100 * self.lower[place(score)?] / self.scored)
     }
 }
 
 /// Fills the relationship bins, then scores everyone whose status has a score.
-fn score_all(rows: &mut ScoredRows, card: &Scorecard, caps: &Caps, friends: Option<&Friends>, scored: &[bool]) {
+fn score_all(
+    rows: &mut ScoredRows,
+    card: &Scorecard,
+    caps: &Caps,
+    friends: Option<&Friends>,
+    scored: &[bool],
+) -> Fits<()> {
     let subjects = rows.status.len();
     let width = card.features.len();
     rows.score = vec![NONE; subjects];
@@ -93,26 +105,27 @@ fn score_all(rows: &mut ScoredRows, card: &Scorecard, caps: &Caps, friends: Opti
     rows.policy = vec![None; subjects];
     rows.with_disputed = vec![NONE; subjects];
     if width == 0 {
-        return;
+        return Ok(());
     }
     let (segment, status, triggered) = (&rows.segment, &rows.status, &rows.triggered);
     let outcome = rows.score.par_iter_mut().zip(&mut rows.before).zip(&mut rows.policy);
-    rows.bins.par_chunks_mut(width).zip(outcome).enumerate().for_each(|(s, (bins, ((score, before), policy)))| {
+    rows.bins.par_chunks_mut(width).zip(outcome).enumerate().try_for_each(|(s, (bins, ((score, before), policy)))| {
         if !scored[usize::from(status[s])] {
-            return;
+            return Ok(());
         }
         if let Some(friends) = friends {
             friends.fill(card, s, bins);
         }
-        *score = card.score(usize::from(segment[s]), bins);
+        *score = card.score(usize::from(segment[s]), bins)?;
         if let Some((rule, capped)) = triggered[s].and_then(|rule| Some((rule, caps.capped(*score, rule)?))) {
             (*before, *score, *policy) = (*score, capped, Some(rule));
         }
-    });
+        Ok(())
+    })
 }
 
-fn place(score: i16) -> usize {
-    usize::try_from(score).unwrap_or(0)
+fn place(score: i16) -> Fits<usize> {
+    usize::try_from(score)
 }
 
 /// Mean shares over each segment's scored subjects, or those near the cut-off.

@@ -1,27 +1,24 @@
 //! Every subject rated by its own categories: blocks in parallel.
 
-use std::sync::atomic::AtomicBool;
-
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
-use super::card::{Origin, Scorecard};
-use super::points::Fraction;
+use super::points::{Fits, Fraction};
 use super::rows::ScoredRows;
-use super::stage_data::StageData;
 use crate::engine::Frame;
-use crate::exit;
 use crate::features::compute::FeatureRows;
 use crate::graph::Parameters;
-use crate::ingest::bucket::Cleaner;
-use crate::ingest::consents::SCORE;
-use crate::ingest::resolve::Layout;
+use crate::ingest::rows::cleaner::Cleaner;
+use crate::ingest::rows::layout::Layout;
+use crate::ingest::settle::consents::SCORE;
 use crate::job::Job;
+use crate::machine::resources::Resources;
 use crate::measure::bucket::RecordCounts;
-use crate::measure::policy::Caps;
-use crate::output::Output;
 use crate::pipeline::model::{NO_CONSENT, RELATIONSHIPS};
-use crate::stages::blocks::BLOCK_ROWS;
+use crate::scorecard::card::{Origin, Scorecard};
+use crate::scorecard::policy::Caps;
+use crate::stages::opened::StageData;
+use crate::tables::blocks::BLOCK_ROWS;
 
 /// Every subject rated by its own categories, in order of id; scores come when friends are known.
 pub struct Rated {
@@ -69,12 +66,12 @@ struct Rater<'a> {
 ///
 /// # Errors
 /// When a stage is damaged, the engine fails, or the run is interrupted.
-pub fn rate(job: &Job, data: &StageData, caps: &Caps, output: &Output, stop: &AtomicBool) -> Result<Rated> {
+pub fn rate(job: &Job, data: &StageData, caps: &Caps, resources: &Resources) -> Result<Rated> {
     let subjects = data.subjects.ids.len();
-    let progress = output.stage("rate", subjects as u64, "subjects");
+    let progress = resources.log.stage("rate", subjects as u64, "subjects");
     let card = &job.model.card;
     let no_consent = card.status.iter().position(|s| s.get_ref().name == NO_CONSENT);
-    let layout = Layout::new(job.contract.table("subjects")?, &job.contract.limits);
+    let layout = Layout::new(job.contract.table("subjects")?, &job.contract.limits)?;
     let rater = Rater {
         job,
         data,
@@ -90,7 +87,7 @@ pub fn rate(job: &Job, data: &StageData, caps: &Caps, output: &Output, stop: &At
     // A few blocks per thread at a time: while one waits for the engine its thread begins another on the same stack.
     for some in all.chunks(8 * rayon::current_num_threads()) {
         let blocks = some.par_iter().map(|at| {
-            exit::check(stop)?;
+            resources.check()?;
             let block = rater.block(*at)?;
             progress.add(block.0.status.len() as u64);
             Ok(block)
@@ -128,7 +125,7 @@ impl Rater<'_> {
             rules.fold(None, |held, rule| self.caps.stricter(held, rule))
         };
         rows.triggered = (0..count).map(|s| strictest(s, &|r| &r.triggered)).collect();
-        rows.disputed = disputed.iter().map(|d| i32::try_from(*d).unwrap_or(i32::MAX)).collect();
+        rows.disputed = disputed.iter().map(|d| i32::try_from(*d)).collect::<Fits<_>>()?;
         let scored = |s: &usize| disputed[*s] > 0 && self.scored[usize::from(rows.status[*s])];
         let chosen: Vec<usize> = (0..count).filter(scored).collect();
         if chosen.is_empty() {
@@ -162,10 +159,10 @@ impl Rater<'_> {
                 let weights = &card.weights[usize::from(segment[s])][..RELATIONSHIPS];
                 let sum: i64 = weights.iter().zip(&by_category).map(|(w, c)| w * c[s]).sum();
                 let all: i64 = weights.iter().sum::<i64>().max(1);
-                let mean = Fraction { numerator: i128::from(sum), denominator: i128::from(all) }.round_half_even();
-                i16::try_from(mean).unwrap_or(i16::MAX)
+                let mean = Fraction { numerator: i128::from(sum), denominator: i128::from(all) }.round_half_even()?;
+                i16::try_from(mean)
             })
-            .collect();
+            .collect::<Fits<_>>()?;
         let shares: Vec<f64> = confidence.iter().map(|c| f64::from(*c) / 1000.0).collect();
         let frame = frame.with_doubles([("confidence", shares.as_slice())])?;
         let mut status = rules.statuses(&frame, count)?;
@@ -177,8 +174,9 @@ impl Rater<'_> {
         }
         let bins = self.bins(count, features);
         let width = card.features.len();
-        let own_share =
-            (0..count).map(|s| card.own_share(usize::from(segment[s]), &bins[s * width..(s + 1) * width])).collect();
+        let own_share = (0..count)
+            .map(|s| card.own_share(usize::from(segment[s]), &bins[s * width..(s + 1) * width]))
+            .collect::<Fits<_>>()?;
         let marks = rules.marks(&frame, count)?;
         Ok(ScoredRows { segment, status, confidence, bins, own_share, marks, ..ScoredRows::default() })
     }

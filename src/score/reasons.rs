@@ -5,11 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::card::{Scorecard, WEIGHTS_ONE};
 use crate::pipeline::model::{Baseline, FULL_SHARE, RELATIONSHIPS};
-
-/// Reasons given beside a score, the one about relationships not counted.
-pub const REASONS: usize = 4;
+use crate::scorecard::card::{Scorecard, WEIGHTS_ONE};
+use crate::tables::scores::REASONS;
 
 /// What shares are compared with: per segment and feature, the sum of shares and the number of subjects.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +47,7 @@ impl Baselines {
 pub struct Shortfalls {
     by_segment: Vec<Segment>,
     /// The reason code of each feature, and whether it is one of relationships.
-    reasons: Vec<(usize, bool)>,
+    reasons: Vec<(Option<usize>, bool)>,
     codes: usize,
     /// Positions of the reason codes in order of their text.
     rank: Vec<usize>,
@@ -117,8 +115,8 @@ impl Shortfalls {
         let mut cost = vec![0_i128; self.codes];
         for (feature, bin) in bins.iter().enumerate() {
             let (reason, friends) = self.reasons[feature];
-            if let Some(cost) = cost.get_mut(reason).filter(|_| friends == of_friends) {
-                *cost += self.cost(segment, feature, *bin);
+            if let Some(reason) = reason.filter(|_| friends == of_friends) {
+                cost[reason] += self.cost(segment, feature, *bin);
             }
         }
         let mut codes: Vec<usize> = (0..self.codes).filter(|c| cost[*c] > 0).collect();

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, UInt32Array};
-use arrow::datatypes::{DataType, Field, Float64Type, UInt32Type};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, UInt32Array};
+use arrow::datatypes::{DataType, Field, UInt32Type};
 
-use super::blocks::{BlockWriter, Blocks, column};
 use super::store::{NewStage, Stage};
 use crate::features::compute::FeatureRows;
-use crate::features::plan::none_column;
 use crate::measure::bucket::WithDisputed;
+use crate::tables::blocks::{BlockWriter, Blocks};
+use crate::tables::columns::column;
+use crate::tables::features::{fields, values};
 
 const FEATURES: &str = "features.parquet";
 const WITH_DISPUTED: &str = "with_disputed.parquet";
@@ -32,11 +33,7 @@ impl Writer {
     /// # Errors
     /// When a file cannot be made.
     pub fn create(stage: &NewStage, features: &[(usize, &str)]) -> Result<Self> {
-        let mut fields = Vec::with_capacity(2 * features.len());
-        for (_, name) in features {
-            fields.push(Field::new(*name, DataType::Float64, true));
-            fields.push(Field::new(none_column(name), DataType::Boolean, false));
-        }
+        let fields = fields(features.iter().map(|(_, name)| *name));
         let mut with = vec![Field::new("subject", DataType::UInt32, false)];
         with.extend(fields.iter().cloned());
         Ok(Self {
@@ -113,8 +110,7 @@ impl Features {
     pub fn fill(&self, at: usize, rows: &mut FeatureRows) -> Result<()> {
         let block = self.blocks.block(at)?;
         for (position, name) in &self.positions {
-            rows.values[*position] = doubles(&block, name)?;
-            rows.nones[*position] = flags(&block, &none_column(name))?;
+            (rows.values[*position], rows.nones[*position]) = values(&block, name)?;
         }
         Ok(())
     }
@@ -125,8 +121,7 @@ impl Features {
     /// When the stage is damaged.
     pub fn replace(&self, subjects: &[u32], rows: &mut FeatureRows) -> Result<()> {
         for (position, name) in &self.positions {
-            let (values, nones) =
-                (doubles(&self.with_disputed, name)?, flags(&self.with_disputed, &none_column(name))?);
+            let (values, nones) = values(&self.with_disputed, name)?;
             for (n, place) in subjects.iter().enumerate().filter_map(|(n, s)| Some((n, *self.places.get(s)?))) {
                 rows.values[*position][n] = values[place];
                 rows.nones[*position][n] = nones[place];
@@ -140,16 +135,4 @@ impl Features {
 #[must_use]
 pub fn table(stage: &Stage) -> PathBuf {
     stage.path(FEATURES)
-}
-
-fn doubles(batch: &RecordBatch, name: &str) -> Result<Vec<f64>> {
-    let column = column(batch, name, &DataType::Float64)?.as_primitive::<Float64Type>();
-    Ok(match column.nulls().filter(|n| n.null_count() > 0) {
-        None => column.values().to_vec(),
-        Some(nulls) => column.values().iter().zip(nulls).map(|(v, ok)| if ok { *v } else { f64::NAN }).collect(),
-    })
-}
-
-fn flags(batch: &RecordBatch, name: &str) -> Result<Vec<u8>> {
-    Ok(column(batch, name, &DataType::Boolean)?.as_boolean().values().iter().map(u8::from).collect())
 }

@@ -9,10 +9,11 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray, UInt16Array, UInt
 use arrow::datatypes::{DataType, Field, Int64Type, UInt16Type, UInt32Type};
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{BLOCK_ROWS, BlockWriter, Blocks, column};
-use crate::ingest::conservation::{Class, Tally};
-use crate::ingest::rule::{Quarantined, Rule};
-use crate::ingest::scan::Findings;
+use crate::ingest::check::conservation::{Class, Tally};
+use crate::ingest::check::findings::Findings;
+use crate::ingest::check::rule::{Quarantined, Rule};
+use crate::tables::blocks::{BLOCK_ROWS, BlockWriter, Blocks};
+use crate::tables::columns::column;
 
 /// The file of quarantined rows in a stage's folder.
 pub const QUARANTINE: &str = "quarantine.parquet";
@@ -73,7 +74,7 @@ pub fn write(folder: &Path, findings: &BTreeMap<String, Findings>) -> Result<Tal
                 Arc::new(some.iter().map(|q| Some(q.file)).collect::<UInt32Array>()),
                 Arc::new(some.iter().map(|q| Some(q.row)).collect::<Int64Array>()),
                 Arc::new(some.iter().map(|q| Some(q.rule.name())).collect::<StringArray>()),
-                Arc::new(some.iter().map(|q| Some(q.column)).collect::<UInt16Array>()),
+                Arc::new(some.iter().map(|q| u16::try_from(q.column).map(Some)).collect::<Result<UInt16Array, _>>()?),
             ];
             file.add(columns)?;
         }
@@ -119,7 +120,8 @@ pub fn read(folder: &Path, tallies: &Tallies) -> Result<BTreeMap<String, Finding
         let columns = column(&block, "column", &DataType::UInt16)?.as_primitive::<UInt16Type>();
         for n in 0..block.num_rows() {
             let rule = Rule::ALL.into_iter().find(|r| r.name() == rules.value(n)).context("an unknown rule")?;
-            let row = Quarantined { file: files.value(n), row: rows.value(n), rule, column: columns.value(n) };
+            let row =
+                Quarantined { file: files.value(n), row: rows.value(n), rule, column: usize::from(columns.value(n)) };
             all.entry(tables.value(n).to_owned()).or_default().quarantined.push(row);
         }
     }

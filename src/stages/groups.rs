@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Field};
 
-use super::blocks::{BLOCK_ROWS, BlockWriter, Blocks};
 use super::store::{NewStage, Stage};
-use crate::ingest::groups::GroupColumn;
+use crate::ingest::settle::groups::GroupColumn;
+use crate::tables::blocks::{BLOCK_ROWS, BlockWriter, Blocks};
 
 const GROUPS: &str = "groups.parquet";
 
@@ -16,7 +16,7 @@ const GROUPS: &str = "groups.parquet";
 ///
 /// # Errors
 /// When the disk is full.
-pub fn write(stage: &NewStage, columns: &[GroupColumn]) -> Result<()> {
+pub(super) fn write(stage: &NewStage, columns: &[GroupColumn]) -> Result<()> {
     let fields = columns.iter().map(|c| Field::new(&c.name, DataType::Utf8, true)).collect();
     let mut file = BlockWriter::create(&stage.path(GROUPS), fields)?;
     let subjects = columns.first().map_or(0, |c| c.of.len());
@@ -35,7 +35,7 @@ pub fn write(stage: &NewStage, columns: &[GroupColumn]) -> Result<()> {
 ///
 /// # Errors
 /// When it is damaged.
-pub fn read(stage: &Stage) -> Result<Vec<GroupColumn>> {
+pub(super) fn read(stage: &Stage) -> Result<Vec<GroupColumn>> {
     let all = Blocks::open(&stage.path(GROUPS))?.all()?;
     let schema = all.schema();
     let columns = schema.fields().iter().zip(all.columns()).map(|(field, column)| {

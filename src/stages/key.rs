@@ -5,15 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::dependencies::{Dependencies, differences};
 use crate::features::compile;
 use crate::job::Job;
+use crate::job::dependencies::{Dependencies, differences, input_part};
 use crate::measure::bucket::{first_day, tables};
 use crate::pipeline::model::{CATEGORIES, RELATIONSHIPS};
 use crate::storage::hashes::{self, Hash, part};
-
-/// The content of the sources this program was built from.
-pub const BUILD: &str = env!("SESAME_BUILD");
+use jiff::civil::Date;
 
 /// What a stage holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,7 +53,7 @@ pub struct Key {
     #[serde(flatten)]
     pub kind: Kind,
     /// The as-of date.
-    pub as_of: String,
+    pub as_of: Date,
     /// The hash of each part it depends on.
     pub parts: BTreeMap<String, Hash>,
 }
@@ -66,12 +64,18 @@ impl Key {
     pub fn hash(&self) -> Hash {
         let mut hasher = blake3::Hasher::new();
         part(&mut hasher, self.kind.name().as_bytes());
-        part(&mut hasher, self.as_of.as_bytes());
+        part(&mut hasher, self.as_of.to_string().as_bytes());
         for (name, hash) in &self.parts {
             part(&mut hasher, name.as_bytes());
             part(&mut hasher, hash.as_bytes());
         }
         hasher.finalize().to_hex().to_string()
+    }
+
+    /// Whether the stage is made from a table.
+    #[must_use]
+    pub fn reads(&self, table: &str) -> bool {
+        self.parts.contains_key(&input_part(table))
     }
 
     /// The parts that differ from another key's, in words.
@@ -90,19 +94,19 @@ impl Key {
 pub fn keys(job: &Job, hashes: &[Vec<Hash>]) -> Result<Vec<Key>> {
     let dependencies = Dependencies::of(job, hashes);
     let given = |table: &str| job.export(table).is_some();
-    let as_of = job.snapshot.calendar.as_of().to_string();
+    let as_of = job.snapshot.calendar.as_of();
     let key = |kind: Kind, reads: &[&str], own: &[(&str, String)]| {
         let mut parts = dependencies.of_stage(reads);
         parts.extend(own.iter().map(|(name, text)| ((*name).to_owned(), hashes::text(text))));
-        Key { kind, as_of: as_of.clone(), parts }
+        Key { kind, as_of, parts }
     };
     let mut keys = vec![key(Kind::Subjects, &["subjects", "sources", "consents", "disputes"], &[])];
     for table in tables(&job.contract).filter(|t| given(t)) {
         let rules: Vec<_> = job.policies.iter().filter(|r| r.table == table).collect();
         let codes = job.model.card.policy.iter().map(|p| p.get_ref()).filter(|p| p.table == table).map(|p| &p.code);
         let own = [
-            ("the policy rules", format!("{rules:?}{:?}", codes.collect::<Vec<_>>())),
-            ("the catalogue's windows", format!("{:?}", first_day(job, table))),
+            ("the policy rules", serde_json::to_string(&(rules, codes.collect::<Vec<_>>()))?),
+            ("the catalogue's windows", serde_json::to_string(&first_day(job, table))?),
         ];
         keys.push(key(Kind::Records(table.to_owned()), &[table, "subjects", "consents", "disputes"], &own));
     }
@@ -111,7 +115,7 @@ pub fn keys(job: &Job, hashes: &[Vec<Hash>]) -> Result<Vec<Key>> {
         let plan = compile(&catalogue, &job.contract, &job.snapshot.calendar, &job.present())?;
         let mut reads: Vec<&str> = plan.tables.iter().map(|t| t.table.as_str()).collect();
         reads.extend(["subjects", "consents", "disputes", "sources"]);
-        keys.push(key(Kind::Features(category), &reads, &[("the features", format!("{plan:?}"))]));
+        keys.push(key(Kind::Features(category), &reads, &[("the features", serde_json::to_string(&plan)?)]));
     }
     if given("friend_links") && job.model.card.propagation.enabled {
         let age = job.model.card.propagation.min_tie_age_days.to_string();

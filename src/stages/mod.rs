@@ -6,13 +6,13 @@
 //! names the parts a stage depends on; the [`store`] finds, verifies and keeps stages. Scoring reads stages and nothing
 //! else, so a stage that was just made and one that was kept are the same to it.
 
-pub mod blocks;
-pub mod dependencies;
 pub mod features;
 pub mod findings;
-pub mod groups;
+mod groups;
 pub mod key;
-pub mod outcomes;
+pub mod make;
+pub mod opened;
+mod outcomes;
 pub mod records;
 pub mod store;
 pub mod subjects;

@@ -6,9 +6,10 @@ use anyhow::Result;
 use arrow::array::{AsArray, BooleanArray, Int64Array, UInt32Array};
 use arrow::datatypes::{DataType, Field, UInt32Type};
 
-use super::blocks::{BLOCK_ROWS, BlockWriter, Blocks, column, longs};
 use super::store::{NewStage, Stage};
-use crate::ingest::outcomes::Outcome;
+use crate::ingest::settle::outcomes::Outcome;
+use crate::tables::blocks::{BLOCK_ROWS, BlockWriter, Blocks};
+use crate::tables::columns::{column, longs};
 
 const OUTCOMES: &str = "outcomes.parquet";
 
@@ -16,7 +17,7 @@ const OUTCOMES: &str = "outcomes.parquet";
 ///
 /// # Errors
 /// When the disk is full.
-pub fn write(stage: &NewStage, outcomes: &[Outcome]) -> Result<()> {
+pub(super) fn write(stage: &NewStage, outcomes: &[Outcome]) -> Result<()> {
     let fields = vec![
         Field::new("horizon_days", DataType::Int64, false),
         Field::new("subject", DataType::UInt32, false),
@@ -37,7 +38,7 @@ pub fn write(stage: &NewStage, outcomes: &[Outcome]) -> Result<()> {
 ///
 /// # Errors
 /// When it is damaged.
-pub fn read(stage: &Stage) -> Result<Vec<Outcome>> {
+pub(super) fn read(stage: &Stage) -> Result<Vec<Outcome>> {
     let blocks = Blocks::open(&stage.path(OUTCOMES))?;
     let mut outcomes = Vec::with_capacity(blocks.rows());
     for at in 0..blocks.len() {

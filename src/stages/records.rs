@@ -7,14 +7,14 @@ use anyhow::Result;
 use arrow::array::{Int32Array, UInt8Array};
 use arrow::datatypes::{DataType, Field};
 
-use super::blocks::{BlockWriter, Blocks, codes, ints};
 use super::store::{NewStage, Stage};
 use crate::contract::Contract;
-use crate::ingest::spine::SubjectIds;
 use crate::measure::bucket::RecordCounts;
-use crate::measure::evidence::Evidence;
 use crate::pipeline::Model;
-use crate::publish::evidence::EvidenceFile;
+use crate::tables::blocks::{BlockWriter, Blocks};
+use crate::tables::columns::{codes, ints};
+use crate::tables::evidence::{Evidence, EvidenceFile};
+use crate::tables::ids::SubjectIds;
 
 const COUNTS: &str = "counts.parquet";
 const EVIDENCE: &str = "evidence.parquet";
@@ -32,6 +32,8 @@ impl Writer {
     /// # Errors
     /// When a file cannot be made.
     pub fn create(stage: &NewStage, contract: &Contract, model: &Model, subjects: &SubjectIds) -> Result<Self> {
+        let tables = contract.tables.iter().map(|t| t.name.clone()).collect();
+        let policies = model.card.policy.iter().map(|p| p.get_ref().code.clone()).collect();
         let fields = vec![
             Field::new("used", DataType::Int32, false),
             Field::new("disputed", DataType::Int32, false),
@@ -40,7 +42,7 @@ impl Writer {
         ];
         Ok(Self {
             counts: BlockWriter::create(&stage.path(COUNTS), fields)?,
-            evidence: EvidenceFile::create(&stage.path(EVIDENCE), subjects, contract, model)?,
+            evidence: EvidenceFile::create(&stage.path(EVIDENCE), subjects, tables, policies)?,
             next: 0,
         })
     }

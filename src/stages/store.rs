@@ -10,13 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::findings::{self, Tallies};
 use super::key;
-use crate::ingest::disputes::DisputeCount;
-use crate::ingest::scan::Findings;
-use crate::ingest::ties::DroppedTies;
-use crate::storage::durable;
+use crate::ingest::check::findings::Findings;
+use crate::ingest::links::ties::DroppedTies;
+use crate::ingest::settle::disputes::DisputeCount;
 use crate::storage::hashes::{self, Hash};
 use crate::storage::key::Key;
-use crate::storage::read;
+use crate::storage::{durable, read};
 
 /// The file that describes a stage.
 const LABEL: &str = "stage.json";
@@ -264,12 +263,6 @@ pub struct NewStage {
 }
 
 impl NewStage {
-    /// What it is made from.
-    #[must_use]
-    pub const fn key(&self) -> &key::Key {
-        &self.key
-    }
-
     /// What the numbers of subjects are shuffled by; see [`Stage::seed`].
     #[must_use]
     pub const fn seed(&self) -> [u8; 32] {

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt8Array};
-use arrow::datatypes::{DataType, Field, Int64Type, UInt8Type};
+use anyhow::Result;
+use arrow::array::{ArrayRef, AsArray, Int64Array, UInt8Array};
+use arrow::datatypes::{DataType, Field, UInt8Type};
 
-use super::blocks::{BlockWriter, Blocks, column, longs};
 use super::store::{NewStage, Stage};
 use crate::NULL;
 use crate::contract::{ColumnType, Table};
-use crate::ingest::resolve::FIRST;
-use crate::ingest::spine::{IdForm, Ids, SubjectIds, to_ordered};
-use crate::ingest::store::BucketRows;
-use crate::publish::scores::ids as id_array;
+use crate::ingest::rows::layout::FIRST;
+use crate::ingest::rows::store::BucketRows;
+use crate::tables::blocks::{BlockWriter, Blocks};
+use crate::tables::columns::{column, longs};
+use crate::tables::ids::{self, SubjectIds};
+use crate::tables::scores::SUBJECT_ID;
 
 const IDS: &str = "ids.parquet";
 const OWN: &str = "own.parquet";
@@ -38,8 +39,10 @@ impl Writer {
     /// # Errors
     /// When a file cannot be made.
     pub fn create(stage: &NewStage, table: &Table, subjects: &SubjectIds) -> Result<Self> {
-        let id = id_array(subjects, 0..0).data_type().clone();
-        let fields = vec![Field::new("subject_id", id, false), Field::new("consents", DataType::UInt8, false)];
+        let fields = vec![
+            Field::new(SUBJECT_ID, ids::data_type(subjects)?, false),
+            Field::new("consents", DataType::UInt8, false),
+        ];
         let columns: Vec<usize> = kept(table).collect();
         let own = columns.iter().map(|at| Field::new(&table.columns[*at].name, DataType::Int64, true)).collect();
         Ok(Self {
@@ -57,7 +60,7 @@ impl Writer {
     pub fn add(&mut self, subjects: &SubjectIds, rows: &BucketRows, consents: &[u8]) -> Result<()> {
         let from = self.next;
         self.next += consents.len();
-        self.ids.add(vec![id_array(subjects, from..self.next), Arc::new(UInt8Array::from(consents.to_vec()))])?;
+        self.ids.add(vec![ids::column(subjects, from..self.next)?, Arc::new(UInt8Array::from(consents.to_vec()))])?;
         let value = |v: i64| (v != NULL).then_some(v);
         let column = |at: &usize| -> ArrayRef {
             Arc::new((0..consents.len()).map(|row| value(rows.value(at + FIRST, row))).collect::<Int64Array>())
@@ -106,7 +109,7 @@ impl Subjects {
         let mut consents = Vec::with_capacity(blocks.rows());
         for at in 0..blocks.len() {
             let block = blocks.block(at)?;
-            subjects.form = push_ids(block.column(0), &mut subjects.ids)?;
+            subjects.form = ids::push(block.column(0), &mut subjects.ids)?;
             consents
                 .extend_from_slice(column(&block, "consents", &DataType::UInt8)?.as_primitive::<UInt8Type>().values());
         }
@@ -133,28 +136,5 @@ impl Subjects {
             columns[at + FIRST] = Arc::new(longs(&block, name)?);
         }
         Ok(BucketRows { starts: (0..=rows).collect(), files: vec![0; rows as usize], columns, ..BucketRows::default() })
-    }
-}
-
-/// Adds the ids of an array and says how they are written.
-///
-/// # Errors
-/// When they are of another type.
-pub fn push_ids(array: &ArrayRef, ids: &mut Ids) -> Result<IdForm> {
-    match array.data_type() {
-        DataType::Utf8 => {
-            array.as_string::<i32>().iter().for_each(|id| ids.push(id.unwrap_or("").as_bytes()));
-            Ok(IdForm::Text)
-        }
-        DataType::Int64 => {
-            array.as_primitive::<Int64Type>().values().iter().for_each(|id| ids.push(&to_ordered(*id)));
-            Ok(IdForm::Integer)
-        }
-        DataType::FixedSizeBinary(_) => {
-            let array = array.as_fixed_size_binary();
-            (0..array.len()).for_each(|n| ids.push(array.value(n)));
-            Ok(IdForm::Binary)
-        }
-        other => bail!("a stage's ids are {other}"),
     }
 }

@@ -7,9 +7,10 @@ use anyhow::{Context, Result, anyhow};
 use arrow::array::{AsArray, UInt16Array, UInt32Array};
 use arrow::datatypes::{DataType, Field, UInt16Type, UInt32Type};
 
-use super::blocks::{BlockWriter, Blocks, column};
 use super::store::{NewStage, Stage};
-use crate::ingest::ties::Tie;
+use crate::ingest::links::ties::Tie;
+use crate::tables::blocks::{BlockWriter, Blocks};
+use crate::tables::columns::column;
 
 const TIES: &str = "ties.parquet";
 

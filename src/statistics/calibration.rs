@@ -23,7 +23,7 @@ pub struct Nominal {
 }
 
 /// How the nominal probabilities fit.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Calibration {
     /// Mean nominal probability of going bad.
     pub mean_pd: f64,

@@ -6,7 +6,8 @@
 //! each subject, the share of the other class that it is ranked correctly against. A subject's share depends on its score alone,
 //! so all of it is worked out from the counts by score (Sun and Xu, 2014).
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::proportion::{Z95, normal_cdf, rounded};
 
@@ -27,7 +28,7 @@ pub struct Level {
 }
 
 /// Ranking quality of scores against outcomes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Ranking {
     /// Area under the ROC curve.
     pub auc: f64,
@@ -42,7 +43,7 @@ pub struct Ranking {
 }
 
 /// The areas of two scores over the same subjects.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Difference {
     /// The first less the second.
     pub difference: f64,
@@ -103,8 +104,11 @@ impl Levels {
         found
     }
 
+    /// Where a score stands; none is below the lowest.
     fn place(&self, score: i64) -> usize {
-        usize::try_from(score - self.low).unwrap_or(0)
+        #[allow(clippy::cast_possible_truncation, reason = "scores lie within a scale of 32,000 points")]
+        let place = self.low.abs_diff(score) as usize;
+        place
     }
 
     /// Every score that someone has, with its subjects, in order.

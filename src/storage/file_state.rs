@@ -30,18 +30,12 @@ impl FileState {
         Ok(Self::from(&file.metadata()?))
     }
 
-    /// The state of the file of a path; nothing when there is none.
-    #[must_use]
-    pub fn of_path(path: &Path) -> Option<Self> {
-        fs_err::metadata(path).ok().map(|of| Self::from(&of))
-    }
-
     /// Opens a file that must still be in this state.
     ///
     /// # Errors
     /// When it cannot be opened, or was changed or replaced since.
     pub fn open(&self, path: &Path) -> Result<File> {
-        let file = super::read::open(path)?;
+        let file = crate::storage::read::open(path)?;
         self.holds(&file, path)?;
         Ok(file)
     }

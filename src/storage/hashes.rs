@@ -25,7 +25,7 @@ pub fn file(path: &Path) -> Result<Hash> {
 /// # Errors
 /// When it cannot be read, or the work is interrupted.
 pub fn file_until(path: &Path, stop: &AtomicBool) -> Result<Hash> {
-    opened(super::read::open(path)?, stop)
+    opened(crate::storage::read::open(path)?, stop)
 }
 
 /// The content hash of an open file, read from where it stands.

@@ -21,7 +21,7 @@ const BATCH: usize = 16_384;
 const GROUP: usize = 262_144;
 
 /// One column's values.
-pub enum Cells {
+pub(super) enum Cells {
     /// Ids and words.
     Text(Vec<Option<String>>),
     /// Words out of a fixed list.
@@ -69,7 +69,7 @@ impl Cells {
 }
 
 /// A table's file under way.
-pub struct TableFile {
+pub(super) struct TableFile {
     writer: ArrowWriter<File>,
     /// The columns, in order of the file.
     pub cells: Vec<Cells>,
@@ -78,14 +78,14 @@ pub struct TableFile {
 }
 
 /// Columns of a table: name and an empty column. A `+` before the name marks a column that rises from row to row.
-pub type Shape = Vec<(&'static str, Cells)>;
+pub(super) type Shape = Vec<(&'static str, Cells)>;
 
 impl TableFile {
     /// Begins a file.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn create(path: &Path, shape: Shape) -> Result<Self> {
+    pub(super) fn create(path: &Path, shape: Shape) -> Result<Self> {
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
             .set_max_row_group_row_count(Some(GROUP));
@@ -118,7 +118,7 @@ impl TableFile {
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn end_row(&mut self) -> Result<()> {
+    pub(super) fn end_row(&mut self) -> Result<()> {
         if self.cells[0].len() >= BATCH {
             self.flush()?;
         }
@@ -136,7 +136,7 @@ impl TableFile {
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn finish(mut self) -> Result<u64> {
+    pub(super) fn finish(mut self) -> Result<u64> {
         self.flush()?;
         self.writer.close().context("writing the population; is the disk full?")?;
         Ok(self.rows)

@@ -21,7 +21,7 @@ const BROKEN: f64 = 0.000_1;
 
 /// The columns of `repayments`.
 #[must_use]
-pub fn repayment_shape() -> Shape {
+pub(super) fn repayment_shape() -> Shape {
     vec![
         ("+record_id", Cells::Long(vec![])),
         ("subject_id", Cells::Text(vec![])),
@@ -42,7 +42,7 @@ pub fn repayment_shape() -> Shape {
 
 /// The columns of `utility_payments`.
 #[must_use]
-pub fn utility_shape() -> Shape {
+pub(super) fn utility_shape() -> Shape {
     vec![
         ("+record_id", Cells::Long(vec![])),
         ("subject_id", Cells::Text(vec![])),
@@ -61,7 +61,7 @@ pub fn utility_shape() -> Shape {
 
 /// The columns of `purchases`.
 #[must_use]
-pub fn purchase_shape() -> Shape {
+pub(super) fn purchase_shape() -> Shape {
     vec![
         ("+record_id", Cells::Long(vec![])),
         ("subject_id", Cells::Text(vec![])),
@@ -89,7 +89,7 @@ fn signed(value: u64) -> i64 {
 
 /// How a bill ended: what was paid and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Payment {
+pub(super) struct Payment {
     /// What was paid.
     pub amount: i64,
     /// On which day.
@@ -114,7 +114,7 @@ fn pay(rng: &mut Rng, person: &Person, months_ago: u32, due: i64, amount: i64, e
 
 /// A repayment as it stands on the last day.
 #[derive(Debug, Clone, Copy)]
-pub struct Repayment {
+pub(super) struct Repayment {
     /// Its id.
     pub record: i64,
     /// The due date.
@@ -129,7 +129,7 @@ pub struct Repayment {
 
 /// One account's bill of a month, if it has one.
 #[must_use]
-pub fn repayment(world: &World, person: &Person, account: usize, month: &Month, last: i64) -> Option<Repayment> {
+pub(super) fn repayment(world: &World, person: &Person, account: usize, month: &Month, last: i64) -> Option<Repayment> {
     let a = &person.accounts[account];
     if month.ago > a.opened || !person.active(month.ago) {
         return None;
@@ -159,7 +159,7 @@ pub fn repayment(world: &World, person: &Person, account: usize, month: &Month, 
 ///
 /// # Errors
 /// When the disk is full.
-pub fn repayments(
+pub(super) fn repayments(
     world: &World,
     person: &Person,
     id: &str,
@@ -204,7 +204,7 @@ pub fn repayments(
 ///
 /// # Errors
 /// When the disk is full.
-pub fn utilities(
+pub(super) fn utilities(
     world: &World,
     person: &Person,
     id: &str,
@@ -254,7 +254,7 @@ pub fn utilities(
 ///
 /// # Errors
 /// When the disk is full.
-pub fn purchases(world: &World, person: &Person, id: &str, month: &Month, file: &mut TableFile) -> Result<()> {
+pub(super) fn purchases(world: &World, person: &Person, id: &str, month: &Month, file: &mut TableFile) -> Result<()> {
     if !person.active(month.ago) {
         return Ok(());
     }
@@ -265,7 +265,7 @@ pub fn purchases(world: &World, person: &Person, id: &str, month: &Month, file: 
     // Each subject has its own favourite sellers and categories.
     let mut taste = world.rng(Stream::Purchases, person.number, 1_000_000);
     let (sellers, categories) = (taste.i32(0..200_000), taste.i32(0..60));
-    let faults = super::person::logistic(-3.2 - 0.5 * person.worth + if short { 1.0 } else { 0.0 });
+    let faults = crate::synth::person::logistic(-3.2 - 0.5 * person.worth + if short { 1.0 } else { 0.0 });
     for n in 0..orders {
         let day = month.first + rng.i64(0..days);
         let at = day * DAY + rng.i64(0..86_400) * 1_000_000;

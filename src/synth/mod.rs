@@ -6,11 +6,11 @@
 //! follows from the seed alone, so files are written in parallel, in little memory, with the same bytes for any number
 //! of threads.
 
-pub mod columns;
-pub mod events;
-pub mod months;
+mod columns;
+mod events;
+mod months;
 pub mod person;
-pub mod registers;
+mod registers;
 
 use std::path::Path;
 

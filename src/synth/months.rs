@@ -8,7 +8,7 @@ use crate::contract::day_number;
 
 /// A month of history: its days that are written.
 #[derive(Debug, Clone)]
-pub struct Month {
+pub(super) struct Month {
     /// `2025-10`.
     pub name: String,
     /// The year.
@@ -25,7 +25,7 @@ pub struct Month {
 ///
 /// # Errors
 /// When they reach beyond the calendar.
-pub fn months(as_of: Date, count: u32) -> Result<Vec<Month>> {
+pub(super) fn months(as_of: Date, count: u32) -> Result<Vec<Month>> {
     (0..count)
         .rev()
         .map(|ago| {

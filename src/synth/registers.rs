@@ -26,7 +26,7 @@ fn count(value: u32) -> Option<i32> {
 
 /// The columns of `subjects`.
 #[must_use]
-pub fn subject_shape() -> Shape {
+pub(super) fn subject_shape() -> Shape {
     vec![
         ("subject_id", Cells::Text(vec![])),
         ("kind", Cells::Word(vec![])),
@@ -54,7 +54,7 @@ pub fn subject_shape() -> Shape {
 ///
 /// # Errors
 /// When the disk is full.
-pub fn subject(world: &World, person: &Person, id: &str, last: i64, file: &mut TableFile) -> Result<()> {
+pub(super) fn subject(world: &World, person: &Person, id: &str, last: i64, file: &mut TableFile) -> Result<()> {
     let mut rng = world.rng(Stream::Registers, person.number, 1);
     let w = person.worth;
     let registered = last - i64::from(person.months_known) * 30 - rng.i64(0..28);
@@ -96,7 +96,7 @@ pub fn subject(world: &World, person: &Person, id: &str, last: i64, file: &mut T
 
 /// The columns of `friend_links`.
 #[must_use]
-pub fn tie_shape() -> Shape {
+pub(super) fn tie_shape() -> Shape {
     vec![
         ("subject_a", Cells::Text(vec![])),
         ("subject_b", Cells::Text(vec![])),
@@ -111,7 +111,7 @@ pub fn tie_shape() -> Shape {
 ///
 /// # Errors
 /// When the disk is full.
-pub fn ties(world: &World, number: u64, id: &str, last: i64, file: &mut TableFile) -> Result<()> {
+pub(super) fn ties(world: &World, number: u64, id: &str, last: i64, file: &mut TableFile) -> Result<()> {
     let mut rng = world.rng(Stream::Ties, number, 0);
     let own = world.rank(number);
     let begun = 1 + whole(exponential(&mut rng, 3.9)).min(400);
@@ -153,7 +153,7 @@ pub fn ties(world: &World, number: u64, id: &str, last: i64, file: &mut TableFil
 
 /// The columns of `consents`.
 #[must_use]
-pub fn consent_shape() -> Shape {
+pub(super) fn consent_shape() -> Shape {
     vec![
         ("subject_id", Cells::Text(vec![])),
         ("purpose", Cells::Word(vec![])),
@@ -168,7 +168,7 @@ pub fn consent_shape() -> Shape {
 ///
 /// # Errors
 /// When the disk is full.
-pub fn consents(world: &World, person: &Person, id: &str, last: i64, file: &mut TableFile) -> Result<()> {
+pub(super) fn consents(world: &World, person: &Person, id: &str, last: i64, file: &mut TableFile) -> Result<()> {
     let mut rng = world.rng(Stream::Registers, person.number, 2);
     let granted = (last - i64::from(person.months_known) * 30) * DAY;
     for (purpose, partner, given, withdrawn) in
@@ -184,7 +184,7 @@ pub fn consents(world: &World, person: &Person, id: &str, last: i64, file: &mut 
 
 /// The columns of `public_records`.
 #[must_use]
-pub fn record_shape() -> Shape {
+pub(super) fn record_shape() -> Shape {
     vec![
         ("record_id", Cells::Long(vec![])),
         ("subject_id", Cells::Text(vec![])),
@@ -202,7 +202,7 @@ pub fn record_shape() -> Shape {
 ///
 /// # Errors
 /// When the disk is full.
-pub fn public_records(world: &World, person: &Person, id: &str, last: i64, file: &mut TableFile) -> Result<()> {
+pub(super) fn public_records(world: &World, person: &Person, id: &str, last: i64, file: &mut TableFile) -> Result<()> {
     let mut rng = world.rng(Stream::Registers, person.number, 3);
     if rng.f64() >= logistic(-6.0 - 1.3 * person.worth) {
         return Ok(());
@@ -223,7 +223,7 @@ pub fn public_records(world: &World, person: &Person, id: &str, last: i64, file:
 
 /// The columns of `disputes`.
 #[must_use]
-pub fn dispute_shape() -> Shape {
+pub(super) fn dispute_shape() -> Shape {
     vec![
         ("dispute_id", Cells::Long(vec![])),
         ("table", Cells::Word(vec![])),
@@ -240,7 +240,13 @@ pub fn dispute_shape() -> Shape {
 ///
 /// # Errors
 /// When the disk is full.
-pub fn disputes(world: &World, person: &Person, months: &[Month], last: i64, file: &mut TableFile) -> Result<()> {
+pub(super) fn disputes(
+    world: &World,
+    person: &Person,
+    months: &[Month],
+    last: i64,
+    file: &mut TableFile,
+) -> Result<()> {
     let mut rng = world.rng(Stream::Registers, person.number, 4);
     if person.accounts.is_empty() || rng.f64() >= 0.03 {
         return Ok(());
@@ -259,7 +265,7 @@ pub fn disputes(world: &World, person: &Person, months: &[Month], last: i64, fil
 
 /// The columns of `outcomes`.
 #[must_use]
-pub fn outcome_shape() -> Shape {
+pub(super) fn outcome_shape() -> Shape {
     vec![
         ("subject_id", Cells::Text(vec![])),
         ("as_of", Cells::Date(vec![])),
@@ -272,7 +278,7 @@ pub fn outcome_shape() -> Shape {
 ///
 /// # Errors
 /// When the disk is full.
-pub fn outcome(world: &World, person: &Person, id: &str, last: i64, file: &mut TableFile) -> Result<()> {
+pub(super) fn outcome(world: &World, person: &Person, id: &str, last: i64, file: &mut TableFile) -> Result<()> {
     let mut rng = world.rng(Stream::Registers, person.number, 5);
     let strained = if person.distressed(0) || person.distressed(1) { 1.2 } else { 0.0 };
     let bad = rng.f64() < logistic(-2.9 - 1.15 * person.worth + strained);
@@ -281,7 +287,7 @@ pub fn outcome(world: &World, person: &Person, id: &str, last: i64, file: &mut T
 
 /// The columns of `groups`.
 #[must_use]
-pub fn group_shape() -> Shape {
+pub(super) fn group_shape() -> Shape {
     vec![("subject_id", Cells::Text(vec![])), ("sex", Cells::Word(vec![])), ("age_band", Cells::Word(vec![]))]
 }
 
@@ -289,7 +295,7 @@ pub fn group_shape() -> Shape {
 ///
 /// # Errors
 /// When the disk is full.
-pub fn groups(world: &World, number: u64, id: &str, file: &mut TableFile) -> Result<()> {
+pub(super) fn groups(world: &World, number: u64, id: &str, file: &mut TableFile) -> Result<()> {
     let mut rng = world.rng(Stream::Registers, number, 6);
     let sex = ["f", "m"][rng.usize(0..2)];
     let years = ["18-29", "30-39", "40-49", "50-59", "60+"][rng.usize(0..5)];
@@ -298,7 +304,7 @@ pub fn groups(world: &World, number: u64, id: &str, file: &mut TableFile) -> Res
 
 /// The columns of `sources`.
 #[must_use]
-pub fn source_shape() -> Shape {
+pub(super) fn source_shape() -> Shape {
     vec![("source_id", Cells::Word(vec![])), ("kind", Cells::Word(vec![])), ("reliability", Cells::Share(vec![]))]
 }
 
@@ -306,7 +312,7 @@ pub fn source_shape() -> Shape {
 ///
 /// # Errors
 /// When the disk is full.
-pub fn sources(file: &mut TableFile) -> Result<()> {
+pub(super) fn sources(file: &mut TableFile) -> Result<()> {
     for (id, kind, reliability) in
         [("bank", "lender", 1.0), ("utility", "supplier", 0.95), ("platform", "marketplace", 0.9)]
     {

@@ -7,10 +7,11 @@ use super::outcomes::{Outcomes, Rows};
 use super::scored::ScoredTable;
 use crate::disclosure::{DECIMALS, part, small};
 use crate::pipeline::model::CATEGORIES;
-use crate::runs::compare::matched;
 use crate::runs::kept::KeptRun;
 use crate::score::rows::NONE;
 use crate::statistics::ranking::{Difference, Levels, Ranking, difference};
+use crate::tables::ids::matched;
+use jiff::civil::Date;
 
 /// The areas under two ROC curves over the same subjects.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -62,7 +63,7 @@ pub struct Comparison {
     /// Their models.
     pub models: [String; 2],
     /// Their as-of date.
-    pub as_of: String,
+    pub as_of: Date,
     /// What became of the outcomes' rows.
     pub outcomes: Rows,
     /// By horizon.
@@ -96,7 +97,7 @@ pub fn compare(
             place[i] = Some(j);
         }
     });
-    let least = a.pipeline.settings.privacy.min_cell.max(b.pipeline.settings.privacy.min_cell).max(1);
+    let min_cell = a.pipeline.settings.privacy.min_cell.max(b.pipeline.settings.privacy.min_cell).max(1);
     let mut horizons = Vec::new();
     for group in outcomes.outcomes.chunk_by(|x, y| x.horizon_days == y.horizon_days) {
         let pair = |subject: u32, bad: bool| -> Option<Pair> {
@@ -106,18 +107,18 @@ pub fn compare(
         };
         let pairs: Vec<Pair> = group.iter().filter_map(|o| pair(o.subject, o.bad)).collect();
         let bad = pairs.iter().filter(|p| p.2).count() as u64;
-        if bad < least || pairs.len() as u64 - bad < least {
+        if bad < min_cell || pairs.len() as u64 - bad < min_cell {
             continue;
         }
         let scored = |t: &ScoredTable| t.scores.iter().filter(|s| **s != NONE).count() as u64;
-        let told = [one, other].iter().all(|t| part(pairs.len() as u64, scored(t), least).is_some());
+        let told = [one, other].iter().all(|t| part(pairs.len() as u64, scored(t), min_cell).is_some());
         horizons.push(Horizon {
             horizon_days: group[0].horizon_days,
             subjects: told.then_some(pairs.len() as u64),
             bad: told.then_some(bad),
             scores: areas("score", &pairs, &|i| i64::from(one.scores[i]), &|j| i64::from(other.scores[j]))
                 .rounded(if told { DECIMALS } else { 2 }),
-            segments: if told { segments(a, one, other, &pairs, least) } else { Vec::new() },
+            segments: if told { segments(a, one, other, &pairs, min_cell) } else { Vec::new() },
             categories: CATEGORIES
                 .iter()
                 .enumerate()
@@ -129,18 +130,18 @@ pub fn compare(
     Comparison {
         runs: [a.run.id.clone(), b.run.id.clone()],
         models: [pa.model.clone(), pb.model.clone()],
-        as_of: pa.as_of.clone(),
+        as_of: pa.as_of,
         outcomes: outcomes.rows,
         horizons,
     }
 }
 
-fn segments(a: &KeptRun, one: &ScoredTable, other: &ScoredTable, pairs: &[Pair], least: u64) -> Vec<Areas> {
+fn segments(a: &KeptRun, one: &ScoredTable, other: &ScoredTable, pairs: &[Pair], min_cell: u64) -> Vec<Areas> {
     let of = |(n, segment): (usize, &toml::Spanned<crate::pipeline::model::Segment>)| {
         let within: Vec<Pair> = pairs.iter().filter(|p| usize::from(one.segments[p.0]) == n).copied().collect();
         let bad = within.iter().filter(|p| p.2).count() as u64;
         let good = within.len() as u64 - bad;
-        let few = bad == 0 || good == 0 || small(bad, least) || small(good, least);
+        let few = bad == 0 || good == 0 || small(bad, min_cell) || small(good, min_cell);
         let scores = |i: usize| i64::from(one.scores[i]);
         (!few).then(|| {
             areas(&segment.get_ref().name, &within, &scores, &|j| i64::from(other.scores[j])).rounded(DECIMALS)

@@ -8,12 +8,11 @@ use serde::Serialize;
 
 use super::scored::ScoredTable;
 use crate::contract::{Calendar, Contract, Snapshot, parse_day};
-use crate::ingest::conservation::Class;
-use crate::ingest::export::open;
-use crate::ingest::outcomes::Outcome;
+use crate::ingest::check::conservation::Class;
 use crate::ingest::pass::Pass;
-use crate::ingest::store::Budget;
-use crate::machine::USUAL_MEMORY;
+use crate::ingest::read::open::open;
+use crate::ingest::settle::outcomes::Outcome;
+use crate::machine::resources::{Resources, USUAL_MEMORY};
 use crate::output::Output;
 use crate::pipeline::{Findings, Input};
 use crate::runs::kept::KeptRun;
@@ -56,19 +55,18 @@ pub fn read(run: &KeptRun, table: &ScoredTable, path: &str, log: &Output, stop: 
     let parameters = run.manifest.parameters();
     let (first, last) = (parse_day(&contract.limits.first_date)?, parse_day(&contract.limits.last_date)?);
     let snapshot = Snapshot {
-        calendar: Calendar::new(parse_day(&parameters.as_of)?, first, last)?,
+        calendar: Calendar::new(parameters.as_of, first, last)?,
         known_by: parameters.known_by.parse().context("the run's knowledge cut-off")?,
     };
-    let scratch = std::env::temp_dir();
+    let resources = Resources { memory: USUAL_MEMORY, scratch: std::env::temp_dir(), stop, log };
+    let budget = resources.budget();
     let pass = Pass {
         contract: &contract,
         snapshots: std::slice::from_ref(&snapshot),
         currency: &pipeline.settings.currency,
         exports: &exports,
-        budget: &Budget::new(USUAL_MEMORY),
-        scratch: &scratch,
-        stop,
-        output: log,
+        budget: &budget,
+        resources: &resources,
     };
     let (mut dates, mut found) = pass.outcomes_alone(&table.spine()?)?;
     let (outcomes, found) = (dates.pop().unwrap_or_default(), found.pop().unwrap_or_default());

@@ -1,19 +1,14 @@
 //! What a run's table says of every subject.
 
 use anyhow::{Context, Result};
-use arrow::array::AsArray;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int16Type};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::audit::scale::ScoreScale;
-use crate::ingest::spine::{IdForm, Ids, Spine};
+use crate::ingest::spine::Spine;
 use crate::pipeline::model::CATEGORIES;
 use crate::runs::kept::KeptRun;
 use crate::score::rows::NONE;
-use crate::stages::subjects::push_ids;
-use crate::storage::read;
+use crate::tables::ids::{self, IdForm, Ids};
+use crate::tables::{columns, read, scores};
 
 /// The rows of a table, column by column.
 pub struct ScoredTable {
@@ -33,13 +28,9 @@ impl ScoredTable {
     /// # Errors
     /// When it is damaged.
     pub fn read(run: &KeptRun) -> Result<Self> {
-        let path = run.scores();
-        let file = read::open(&path)?;
-        let builder =
-            ParquetRecordBatchReaderBuilder::try_new(file).with_context(|| format!("{} is damaged", path.display()))?;
-        let points: Vec<String> = CATEGORIES.iter().map(|c| format!("points_{c}")).collect();
-        let columns = ["subject_id", "segment", "score"].into_iter().chain(points.iter().map(String::as_str));
-        let mask = ProjectionMask::columns(builder.parquet_schema(), columns);
+        let points: Vec<String> = CATEGORIES.iter().map(|c| scores::points(c)).collect();
+        let mut wanted = vec![scores::SUBJECT_ID, scores::SEGMENT, scores::SCORE];
+        wanted.extend(points.iter().map(String::as_str));
         let names: Vec<&str> = run.model.card.segment.iter().map(|s| s.get_ref().name.as_str()).collect();
         let mut table = Self {
             ids: Ids::default(),
@@ -48,19 +39,15 @@ impl ScoredTable {
             segments: Vec::new(),
             points: vec![Vec::new(); CATEGORIES.len()],
         };
-        for batch in builder.with_projection(mask).build()? {
+        for batch in read::batches(&run.scores(), Some(&wanted))? {
             let batch = batch?;
-            let named = |name: &str| batch.column_by_name(name).with_context(|| format!("the table has no {name}"));
-            table.form = push_ids(named("subject_id")?, &mut table.ids)?;
-            let shorts = |name: &str| -> Result<Vec<i16>> {
-                Ok(named(name)?.as_primitive::<Int16Type>().iter().map(|v| v.unwrap_or(NONE)).collect())
-            };
-            table.scores.extend(shorts("score")?);
+            table.form = ids::push(columns::named(&batch, scores::SUBJECT_ID)?, &mut table.ids)?;
+            let shorts = |name: &str| anyhow::Ok(columns::shorts(&batch, name)?.into_iter().map(|v| v.unwrap_or(NONE)));
+            table.scores.extend(shorts(scores::SCORE)?);
             for (all, name) in table.points.iter_mut().zip(&points) {
                 all.extend(shorts(name)?);
             }
-            let segments = cast(named("segment")?, &DataType::Utf8)?;
-            for segment in segments.as_string::<i32>() {
+            for segment in &columns::texts(&batch, scores::SEGMENT)? {
                 let at = names.iter().position(|n| Some(*n) == segment).context("a segment the model does not have")?;
                 table.segments.push(u8::try_from(at)?);
             }

@@ -5,9 +5,10 @@ use serde::Serialize;
 use super::outcomes::{Outcomes, Rows};
 use super::scored::ScoredTable;
 use crate::audit::quality::{Judged, Quality, Segments};
-use crate::ingest::outcomes::Outcome;
+use crate::ingest::settle::outcomes::Outcome;
 use crate::runs::kept::KeptRun;
 use crate::score::rows::NONE;
+use jiff::civil::Date;
 
 /// How well a run's scores rank outcomes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -15,7 +16,7 @@ pub struct Validation {
     /// The run.
     pub run: String,
     /// Its as-of date.
-    pub as_of: String,
+    pub as_of: Date,
     /// Its model.
     pub model: String,
     /// What became of the outcomes' rows.
@@ -28,7 +29,7 @@ pub struct Validation {
 #[must_use]
 pub fn validate(run: &KeptRun, table: &ScoredTable, outcomes: Outcomes) -> Validation {
     let scale = table.scale(run);
-    let least = run.pipeline.settings.privacy.min_cell;
+    let min_cell = run.pipeline.settings.privacy.min_cell;
     let mut horizons: Vec<(i64, Judged)> = outcomes
         .outcomes
         .chunk_by(|a, b| a.horizon_days == b.horizon_days)
@@ -37,11 +38,11 @@ pub fn validate(run: &KeptRun, table: &ScoredTable, outcomes: Outcomes) -> Valid
     horizons.sort_by_key(|(days, judged)| (std::cmp::Reverse(judged.len()), std::cmp::Reverse(*days)));
     let subjects = table.segments.iter().copied().zip(table.scores.iter().map(|s| *s != NONE));
     let who = Segments::of(run.model.card.segment.len(), subjects);
-    let quality = |(days, j): &(i64, Judged)| j.quality(*days, &run.model.card, &scale, &who, least);
+    let quality = |(days, j): &(i64, Judged)| j.quality(*days, &run.model.card, &scale, &who, min_cell);
     let parameters = run.manifest.parameters();
     Validation {
         run: run.run.id.clone(),
-        as_of: parameters.as_of.clone(),
+        as_of: parameters.as_of,
         model: parameters.model.clone(),
         outcomes: outcomes.rows,
         horizons: horizons.iter().filter_map(quality).collect(),

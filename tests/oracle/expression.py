@@ -10,7 +10,7 @@
     primary    = number | 'text' | TRUE | FALSE | NULL | CASE ... END | FUNCTION(or, ...) | name | ( or )
 
 NULL is `None` and spreads as in SQL: a comparison or a sum with it is NULL, `NULL AND FALSE` is FALSE, `NULL OR TRUE` is
-TRUE. `LEAST` and `GREATEST` of something unknown are unknown (README, "For the analyst").
+TRUE. `LEAST` and `GREATEST` of something unknown are unknown (docs/analyst.md, "What holds of every feature").
 """
 
 import operator

@@ -18,7 +18,7 @@ from pathlib import Path
 from exports import Contract, read
 from expression import parse
 from features import UNKNOWN, Feature, Reader, is_missing
-from friends import SHARE, Graph, Member, neutral_values, rounded
+from friends import SHARE, Graph, Member, neutral_values
 from scorecard import REASONS, RELATIONSHIPS, WHOLE, Model
 from settle import RECORDS, settle
 from times import Cut
@@ -189,7 +189,7 @@ class Run:
                 own = self.model.own_share(subject.segment, shares) * SHARE
                 known = _as_sql(subject)
                 members[subject.identity] = Member(
-                    rounded(own),
+                    round(own),
                     subject.confidence,
                     verified(known) is True,
                     in_default(known) is True,

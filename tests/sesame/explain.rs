@@ -36,12 +36,12 @@ fn adds_up(run: &KeptRun, explanation: &Explanation, score: i64) {
     let lines: BTreeMap<&str, &FeatureLine> =
         it.categories.iter().flat_map(|c| &c.features).map(|f| (f.feature.as_str(), f)).collect();
     // The bins of the features, and of relationships, which are not kept, that of few friends.
-    let bin = |f: &sesame::score::card::CardFeature| -> u8 {
+    let bin = |f: &sesame::scorecard::card::CardFeature| -> u8 {
         let label = lines.get(f.name.as_str()).map_or_else(|| f.label(f.none()), |l| l.bin.clone());
         u8::try_from((0..f.shares.len()).find(|b| f.label(*b) == label).unwrap()).unwrap()
     };
     let bins: Vec<u8> = card.features.iter().map(bin).collect();
-    let now = i64::from(card.score(segment, &bins));
+    let now = i64::from(card.score(segment, &bins).unwrap());
     for category in it.categories.iter().filter(|c| !c.features.is_empty()) {
         assert_eq!(category.features.iter().map(|f| f.points).sum::<i64>(), category.points, "{}", category.category);
     }
@@ -50,7 +50,7 @@ fn adds_up(run: &KeptRun, explanation: &Explanation, score: i64) {
         let mut moved = bins.clone();
         let better = (0..feature.shares.len()).find(|b| feature.label(*b) == next.bin).unwrap();
         moved[n] = u8::try_from(better).unwrap();
-        let gained = (i64::from(card.score(segment, &moved)) - now) as f64;
+        let gained = (i64::from(card.score(segment, &moved).unwrap()) - now) as f64;
         assert!(next.points > 0.0 && (gained - next.points).abs() <= 1.0, "{} {next:?} gained {gained}", feature.name);
     }
 }

@@ -5,7 +5,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 use serde_json::Value;
 
-use crate::exports::{instant, read, write};
+use crate::exports::{instant, read, repayments, subjects, write};
 use crate::workdir::{Ended, Workdir, repository};
 
 /// A population on which shares are steady, published as of 2025-09-30; October is what a gate looks at.
@@ -127,6 +127,19 @@ fn a_date_long_after_the_newest_row_is_stopped_and_one_to_come_refused() {
     let more = ["--as-of", "2150-01-31", "--allow-future"];
     work.run(&small, "out", &more).expect(1).says("gate max_age_days");
     assert!(work.published("out").is_empty());
+}
+
+#[test]
+fn a_regular_table_without_a_row_is_stopped_and_its_age_is_no_number() {
+    let work = Workdir::new();
+    subjects().write(&work.path("export/subjects.parquet"));
+    let empty = repayments().batch().slice(0, 0);
+    write(&work.path("export/repayments.parquet"), &empty);
+    work.run(&work.path("export"), "out", &[]).expect(1).says("repayments has no visible row; is its export complete?");
+    let audit = work.audit("out");
+    let age = audit["gates"].as_array().unwrap().iter().find(|g| g["gate"] == "max_age_days").unwrap();
+    assert!(age["measured"].is_null() && audit["newest"]["repayments"]["days_before"].is_null(), "{age}");
+    work.run(&work.path("export"), "other", &["--set", "gates.max_age_days={}"]).expect(2).says("names no table");
 }
 
 #[test]

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use sesame::graph::Parameters;
 use sesame::graph::csr::{Builder, Neighbours};
 use sesame::graph::propagate::{Priors, Propagated, propagate};
-use sesame::ingest::store::Budget;
-use sesame::ingest::tie_store::{TieStore, content};
+use sesame::ingest::links::tie_store::{TieStore, content};
+use sesame::machine::budget::Budget;
 use sesame::output::{LogFormat, Output};
 use sesame::pipeline::Model;
 
@@ -30,7 +30,7 @@ fn parameters(precision: f64) -> Parameters {
     let model = Model::load(&repository("pipelines/models/standard.toml")).unwrap();
     let mut propagation = model.card.propagation;
     propagation.precision = precision;
-    Parameters::new(&propagation)
+    Parameters::new(&propagation).unwrap()
 }
 
 /// Ties of subjects that do not count are left out, as reading does.

@@ -9,6 +9,7 @@
     clippy::cast_possible_wrap,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
+    unreachable_pub,
     reason = "a test fails by panicking"
 )]
 
@@ -21,6 +22,7 @@ mod disclosure;
 mod endings;
 mod explain;
 mod exports;
+mod floors;
 mod fuzz;
 mod gates;
 mod graph;

@@ -361,7 +361,9 @@ fn models_that_would_score_wrongly_do_not_load() {
         .replacen("evidence_strength = 6", "evidence_strength = nan", 1)
         .replacen("CNY = 1.0", "CNY = nan", 1)
         .replacen("importance = 14", "importance = 9000000000000000", 1)
-        .replacen("{ below = 0.6, share = 850 }", "{ below = nan, share = 850 }", 1);
+        .replacen("{ below = 0.6, share = 850 }", "{ below = nan, share = 850 }", 1)
+        .replacen("name = \"standard\"", &format!("name = \"{}\"", "a".repeat(65)), 1)
+        .replacen("version = \"", "version = \"../", 1);
     let model = work.path("broken.toml");
     std::fs::write(&model, broken).unwrap();
     let nightly = repository("pipelines/nightly.toml");
@@ -371,5 +373,8 @@ fn models_that_would_score_wrongly_do_not_load() {
         .says("`evidence_strength` (above 0)")
         .says("per_unit.CNY = NaN is not above 0")
         .says("it must be 1 to 1000000")
-        .says("no finite number");
+        .says("no finite number")
+        .says("name = \"aaaa")
+        .says("version = \"../")
+        .says("is part of the published path; use 1 to 64 letters");
 }

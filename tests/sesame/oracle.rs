@@ -7,30 +7,33 @@ use std::sync::atomic::AtomicBool;
 use clap::Parser;
 use polars::prelude::{DataType, IntoLazy};
 use polars::sql::SQLContext;
-use sesame::cli::{Cli, Command};
+use sesame::command::{Cli, Command};
+use sesame::features::comparable::{Comparable, comparable};
 use sesame::features::compute::Computer;
 use sesame::features::sql;
-use sesame::features::visible::{Visible, visible};
-use sesame::ingest::store::Budget;
-use sesame::job;
+use sesame::job::load::load;
+use sesame::machine::resources::Resources;
 use sesame::output::{LogFormat, Output};
 
 use crate::workdir::{Workdir, inputs, repository};
 
 fn compare(pipeline: &[String], export_subjects: usize) {
     let Command::Run(args) = Cli::try_parse_from(pipeline).unwrap().command else { panic!("not a run") };
-    let (budget, stop, output) = (Budget::new(1 << 30), AtomicBool::new(false), Output::new(true, LogFormat::Text));
-    let job = job::load(&args.pipeline, &output).unwrap();
+    let (stop, log) = (AtomicBool::new(false), Output::new(true, LogFormat::Text));
+    let request = args.pipeline.request(Some(&args.as_of));
+    let job = load(&args.pipeline.load().unwrap(), &request, &log).unwrap();
     let scratch = tempfile::tempdir().unwrap();
+    let resources = Resources { memory: 1 << 30, scratch: scratch.path().to_owned(), stop: &stop, log: &log };
+    let budget = resources.budget();
     let snapshots = [job.snapshot.clone()];
-    let pass = job.pass(&snapshots, &budget, scratch.path(), &stop, &output);
+    let pass = job.pass(&snapshots, &budget, &resources);
     let ingested = pass.run(&job.present()).unwrap();
     assert_eq!(ingested.spine.len(), export_subjects);
     let computer = Computer::new(&job.plan, &ingested.layouts, &job.snapshot.calendar).unwrap();
     let statement = sql::features(&job.plan);
     for bucket in 0..ingested.buckets.count() {
-        let Visible { tables, features } =
-            visible(&ingested, &job.plan, &computer, &job.snapshot.calendar, bucket).unwrap();
+        let Comparable { tables, features } =
+            comparable(&ingested, &job.plan, &computer, &job.snapshot.calendar, bucket).unwrap();
         let count = ingested.buckets.subjects(bucket).len();
         let mut context = SQLContext::new();
         for (table, frame) in tables {

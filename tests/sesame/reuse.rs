@@ -10,11 +10,16 @@ fn model(work: &Workdir, name: &str, changes: &[(&str, &str)]) -> String {
     std::fs::create_dir_all(work.path(name)).unwrap();
     work.copy(&repository("pipelines/models"), name);
     work.copy(&repository("pipelines/features"), name);
-    for file in ["models/standard.toml", "features/behaviour_preference.toml"] {
-        let path = work.path(&format!("{name}/{file}"));
-        let mut text = std::fs::read_to_string(&path).unwrap();
-        changes.iter().for_each(|(from, to)| text = text.replace(from, to));
-        std::fs::write(path, text).unwrap();
+    let files =
+        ["models/standard.toml", "features/behaviour_preference.toml"].map(|f| work.path(&format!("{name}/{f}")));
+    for (from, to) in changes {
+        let mut found = false;
+        for path in &files {
+            let text = std::fs::read_to_string(path).unwrap();
+            found |= text.contains(from);
+            std::fs::write(path, text.replace(from, to)).unwrap();
+        }
+        assert!(found, "nothing says {from}");
     }
     work.path(&format!("{name}/models/standard.toml")).display().to_string()
 }
@@ -34,6 +39,7 @@ fn other_weights_and_bins_read_no_export_and_give_the_bytes_of_a_fresh_run() {
         &[
             ("version = \"1\"", "version = \"2\""),
             ("credit_history = 35, fulfilment_capacity = 25", "credit_history = 30, fulfilment_capacity = 30"),
+            ("{ from = 1, below = 30, share = 400 }", "{ from = 1, below = 30, share = 390 }"),
         ],
     );
     let ended = work.run(&small, "out", &["--model", &changed]).expect(0).says("reused as of 2025-10-31: subjects");

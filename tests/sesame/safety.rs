@@ -26,6 +26,22 @@ const STEPS: [&str; 12] = [
     "concluded",
 ];
 
+/// Steps that a run which publishes does not come to.
+const OTHERS: [&str; 2] = ["refused", "removal noted"];
+
+#[test]
+fn every_step_of_the_sources_is_one_of_those_at_which_runs_are_killed() {
+    let mut found = Vec::new();
+    for file in glob::glob(repository("src/**/*.rs").to_str().unwrap()).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap()).unwrap();
+        found.extend(text.split("step(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
+    }
+    found.sort();
+    let mut known: Vec<String> = STEPS.iter().chain(&OTHERS).map(|s| (*s).to_owned()).collect();
+    known.sort();
+    assert_eq!(found, known);
+}
+
 /// Where a run is killed.
 #[derive(Debug, Clone, Copy)]
 enum Kill {

@@ -66,6 +66,19 @@ fn violations(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Stri
                     found.extend(below(rule, value, &format!("{at}/{n}")));
                 }
             }
+            "prefixItems" => {
+                for (n, (rule, value)) in
+                    rule.as_array().unwrap().iter().zip(value.as_array().into_iter().flatten()).enumerate()
+                {
+                    found.extend(below(rule, value, &format!("{at}/{n}")));
+                }
+            }
+            "minItems" | "maxItems" => {
+                let (limit, length) = (rule.as_u64().unwrap(), value.as_array().map(|a| a.len() as u64));
+                if length.is_some_and(|n| if keyword == "minItems" { n < limit } else { n > limit }) {
+                    found.push(format!("{at}: {length:?} items, and {keyword} is {limit}"));
+                }
+            }
             "enum" => {
                 if !rule.as_array().unwrap().contains(value) {
                     found.push(format!("{at}: {value} is none of {rule}"));
@@ -110,7 +123,7 @@ fn toml(path: &std::path::Path) -> Value {
 
 #[test]
 fn the_schemas_that_ship_are_those_the_program_prints() {
-    for of in ["pipeline", "model", "features"] {
+    for of in ["pipeline", "model", "features", "audit"] {
         let path = repository(&format!("pipelines/schema/{of}.json"));
         let out = Workdir::new().sesame(["schema", of]).expect(0).out;
         assert!(std::fs::read_to_string(&path).unwrap() == out, "run `sesame schema {of} > {}`", path.display());
@@ -144,6 +157,24 @@ fn every_file_of_the_repository_fits_its_schema_and_mistakes_do_not() {
     for part in ["max_psy", "repayments", "currency"] {
         assert!(found.contains(part), "{part} is not in\n{found}");
     }
+}
+
+#[test]
+fn an_audit_fits_its_schema_and_one_of_another_version_is_told() {
+    let work = Workdir::new();
+    work.run(&repository("data-samples/small"), "out", &[]).expect(0);
+    work.run(&repository("data-samples/small"), "out", &["--as-of", "2025-09-30", "--set", "gates.max_age_days=9999"])
+        .expect(0);
+    let schema = printed("audit");
+    for path in glob::glob(work.path("out/runs/*/audit.json").to_str().unwrap()).unwrap().map(Result::unwrap) {
+        let mut audit: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(violations(&schema, &schema, &audit, ""), Vec::<String>::new(), "{}", path.display());
+        audit["schema"] = 1.into();
+        std::fs::write(&path, audit.to_string()).unwrap();
+    }
+    work.sesame(["report", "latest", "--output", "out", "--out", "page.html"])
+        .expect(2)
+        .says("this audit has schema 1");
 }
 
 /// The requirements that the OpenLineage specification (2-0-2) states for a run event: its required members, the words of

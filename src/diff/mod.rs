@@ -1,0 +1,3 @@
+//! What moved between two runs that are kept.
+
+pub mod compare;

@@ -1,0 +1,242 @@
+//! What a row must satisfy, as positions in the table instead of names.
+
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use super::rule::{Fault, Quarantined, Rule};
+use crate::NULL;
+use crate::contract::{Calendar, ColumnType, DAY_MICROS, Limits, Snapshot, Table};
+
+/// Columns of one batch: one vector per contract column, empty where all rows are null.
+pub type Columns = Vec<Vec<i64>>;
+
+/// A column's checks.
+#[derive(Debug, Clone)]
+struct Check {
+    required: bool,
+    time: Option<Time>,
+    smallest: Option<i64>,
+    largest: Option<i64>,
+    money: bool,
+    not_before: Option<usize>,
+}
+
+/// A column of days or instants.
+#[derive(Debug, Clone)]
+struct Time {
+    instant: bool,
+    future: bool,
+    reset: Vec<(usize, i64)>,
+}
+
+/// A column that can be changed; one that dates share is copied first.
+pub trait Editable: Deref<Target = Vec<i64>> {
+    /// The values to change.
+    fn edit(&mut self) -> &mut Vec<i64>;
+}
+
+impl Editable for Arc<Vec<i64>> {
+    fn edit(&mut self) -> &mut Vec<i64> {
+        Self::make_mut(self)
+    }
+}
+
+impl Editable for &mut Vec<i64> {
+    fn edit(&mut self) -> &mut Vec<i64> {
+        self
+    }
+}
+
+/// The row checks of a table.
+#[derive(Debug, Clone)]
+pub struct Checks {
+    columns: Vec<Check>,
+    event: Option<usize>,
+    known_at: Option<usize>,
+}
+
+impl Checks {
+    /// Settles the checks of a table.
+    ///
+    /// # Errors
+    /// When the contract names a column it does not have.
+    pub fn new(table: &Table, limits: &Limits) -> Result<Self> {
+        let find = |name: &str| table.require(name);
+        let columns = table
+            .columns
+            .iter()
+            .map(|c| {
+                let time = matches!(c.kind, ColumnType::Date | ColumnType::Instant).then(|| -> Result<Time> {
+                    let reset = c.reset.iter().map(|(name, to)| Ok((find(name)?, reset_value(table, name, to)?)));
+                    let reset = reset.collect::<Result<_>>()?;
+                    Ok(Time { instant: c.kind == ColumnType::Instant, future: c.future || c.name == "known_at", reset })
+                });
+                Ok(Check {
+                    required: c.required,
+                    time: time.transpose()?,
+                    smallest: c.smallest(),
+                    largest: match c.kind {
+                        ColumnType::Money => Some(limits.amount),
+                        ColumnType::Count => Some(c.max.unwrap_or(limits.count)),
+                        _ => c.max,
+                    },
+                    money: c.kind == ColumnType::Money,
+                    not_before: c.not_before.as_deref().map(find).transpose()?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { columns, event: table.event.as_deref().map(find).transpose()?, known_at: table.position("known_at") })
+    }
+
+    /// The event column's position and whether it holds instants.
+    #[must_use]
+    pub fn event(&self) -> Option<(usize, bool)> {
+        let at = self.event?;
+        Some((at, self.columns[at].time.as_ref().is_some_and(|t| t.instant)))
+    }
+
+    /// Which rows are visible: the event before the cut-off, known no later than the knowledge cut-off.
+    /// `None` when all are.
+    #[must_use]
+    pub fn visible(&self, columns: &[Vec<i64>], rows: usize, snapshot: &Snapshot) -> Option<Vec<bool>> {
+        let mut mask: Option<Vec<bool>> = None;
+        self.hidden(|at| &columns[at], snapshot, |row| mask.get_or_insert_with(|| vec![true; rows])[row] = false);
+        mask
+    }
+
+    /// Calls `hide` for every row that a date does not see, given the columns, which are empty where all rows are null. A row
+    /// without `known_at` became known when it happened.
+    pub fn hidden<'v>(&self, column: impl Fn(usize) -> &'v [i64], snapshot: &Snapshot, mut hide: impl FnMut(usize)) {
+        if let Some((at, instant)) = self.event() {
+            let last = snapshot.last(instant);
+            each(column(at), |v| v > last, &mut hide);
+        }
+        let known = self.known_at.map_or(&[][..], &column);
+        let last = snapshot.known_by.as_microsecond();
+        each(known, |v| v > last, &mut hide);
+        if let Some((at, instant)) = self.event().filter(|_| snapshot.looks_back()) {
+            let last = snapshot.last_known(instant);
+            let unsaid = |row: usize| known.get(row).is_none_or(|k| *k == NULL);
+            each(
+                column(at),
+                |v| v > last,
+                |row| {
+                    if unsaid(row) {
+                        hide(row)
+                    }
+                },
+            );
+        }
+    }
+
+    /// Whether a date sees a row, given its values by column, `None` where all are null.
+    #[must_use]
+    pub fn sees<'v>(&self, value: impl Fn(usize) -> Option<&'v i64>, snapshot: &Snapshot) -> bool {
+        let mut seen = true;
+        self.hidden(|at| value(at).map_or(&[][..], std::slice::from_ref), snapshot, |_| seen = false);
+        seen
+    }
+
+    /// Turns back what a row says about times that had not come, or could not be known, and drops the faults of what was turned back.
+    /// The event itself stands: whoever sees the row at all was told of it.
+    pub fn turn_back<C: Editable>(&self, columns: &mut [C], rows: usize, snapshot: &Snapshot, faults: &mut Vec<Fault>) {
+        for at in (0..self.columns.len()).filter(|at| self.event != Some(*at)) {
+            let Some(time) = self.columns[at].time.as_ref().filter(|t| !t.future) else { continue };
+            let last = snapshot.last_known(time.instant);
+            let late: Vec<usize> = (0..columns[at].len()).filter(|r| columns[at][*r] > last).collect();
+            if late.is_empty() {
+                continue;
+            }
+            let times = columns[at].edit();
+            late.iter().for_each(|row| times[*row] = NULL);
+            for (target, value) in &time.reset {
+                if columns[*target].is_empty() {
+                    if *value == NULL {
+                        continue;
+                    }
+                    *columns[*target].edit() = vec![NULL; rows];
+                }
+                let values = columns[*target].edit();
+                late.iter().for_each(|row| values[*row] = *value);
+            }
+            faults.retain(|f| !(time.reset.iter().any(|(t, _)| *t == f.column) && late.binary_search(&f.row).is_ok()));
+        }
+    }
+
+    /// Adds the faults of null, range, date and order to those of form.
+    pub fn faults(&self, columns: &[Vec<i64>], rows: usize, calendar: &Calendar, faults: &mut Vec<Fault>) {
+        // What stands for a value that has no form is not held against the column's range.
+        let formless: BTreeSet<(usize, usize)> = faults.iter().map(|f| (f.column, f.row)).collect();
+        for (at, check) in self.columns.iter().enumerate() {
+            let values = &columns[at];
+            let mut fault = |row, rule| {
+                if formless.is_empty() || !formless.contains(&(at, row)) {
+                    faults.push(Fault { row, column: at, rule });
+                }
+            };
+            if values.is_empty() {
+                if check.required {
+                    (0..rows).for_each(|row| fault(row, Rule::NullValue));
+                }
+                continue;
+            }
+            if check.required {
+                each(values, |v| v == NULL, |row| fault(row, Rule::NullValue));
+            }
+            if let Some(time) = &check.time {
+                let day = |v: i64| if time.instant { v.div_euclid(DAY_MICROS) } else { v };
+                each(values, |v| v != NULL && !calendar.plausible(day(v)), |row| fault(row, Rule::ImplausibleDate));
+            }
+            if let Some(smallest) = check.smallest {
+                each(values, |v| v < smallest && v != NULL && v < 0, |row| fault(row, Rule::NegativeAmount));
+                each(values, |v| v < smallest && v >= 0, |row| fault(row, Rule::OutOfRange));
+            }
+            if let Some(largest) = check.largest {
+                let rule = if check.money { Rule::AmountTooLarge } else { Rule::OutOfRange };
+                each(values, |v| v > largest || (v < -largest && v != NULL), |row| fault(row, rule));
+            }
+            if let Some(before) = check.not_before {
+                let starts = &columns[before];
+                let paired = values.iter().zip(starts).enumerate();
+                paired.filter(|(_, (v, s))| v < s && **v != NULL).for_each(|(row, _)| fault(row, Rule::EndBeforeStart));
+            }
+        }
+    }
+}
+
+/// Calls `found` for every row whose value is wrong; the usual case of none is one pass without a branch.
+fn each(values: &[i64], wrong: impl Fn(i64) -> bool, found: impl FnMut(usize)) {
+    if values.iter().fold(false, |any, v| any | wrong(*v)) {
+        (0..values.len()).filter(|row| wrong(values[*row])).for_each(found);
+    }
+}
+
+fn reset_value(table: &Table, column: &str, to: &str) -> Result<i64> {
+    if to == "null" {
+        return Ok(NULL);
+    }
+    let target = table.columns.iter().find(|c| c.name == column).context("contract: reset of an unknown column")?;
+    if target.kind == ColumnType::Choice {
+        let code =
+            target.values.iter().position(|v| v == to).with_context(|| format!("contract: {column} is never {to}"))?;
+        return Ok(i64::try_from(code)?);
+    }
+    to.parse().with_context(|| format!("contract: reset of {column} to {to}"))
+}
+
+/// The quarantine entries of a batch: one per row, the first rule in order of precedence, then of columns.
+#[must_use]
+pub fn first_faults(mut faults: Vec<Fault>) -> Vec<Fault> {
+    faults.sort_unstable_by_key(|f| (f.row, f.rule, f.column));
+    faults.dedup_by_key(|f| f.row);
+    faults
+}
+
+/// A fault with its place in the file.
+#[must_use]
+pub fn quarantined(fault: &Fault, file: u32, row: i64) -> Quarantined {
+    Quarantined { file, row, rule: fault.rule, column: fault.column }
+}

@@ -1,0 +1,4 @@
+//! Links between subjects: which are ties ([`ties`]), kept by the subject that they lead to ([`tie_store`]).
+
+pub mod tie_store;
+pub mod ties;

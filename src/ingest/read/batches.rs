@@ -1,0 +1,194 @@
+//! Decoding: every row group of an export once, in parallel.
+
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, ensure};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::Field;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::statistics::Statistics;
+use rayon::prelude::*;
+
+use super::export::{Export, OpenFile};
+use super::{CORRUPT, GIVEN_UP, pages};
+use crate::contract::Column;
+use crate::machine::shield::shield;
+use crate::output::Progress;
+
+/// Rows decoded at a time.
+const BATCH_ROWS: usize = 65_536;
+
+/// Rows of one file in the contract's columns.
+pub struct Batch {
+    /// The file, by its position in the export.
+    pub file: u32,
+    /// The number of each row in the file, from 0.
+    pub rows: RowNumbers,
+    /// The columns by their position in the contract's table; `None` where the export has none.
+    pub columns: Vec<Option<ArrayRef>>,
+    /// Columns beside the contract's, for `groups`.
+    pub extra: Vec<ArrayRef>,
+    /// Rows of the export that the input's `select` leaves out.
+    pub left_out: u64,
+    /// Rows that it makes of one row of the export, beyond the first.
+    pub multiplied: u64,
+    /// Number of rows.
+    pub len: usize,
+}
+
+/// Row numbers of a batch.
+pub enum RowNumbers {
+    /// Consecutive from a first one.
+    From(i64),
+    /// As a `select` left them.
+    Listed(Vec<i64>),
+}
+
+impl RowNumbers {
+    /// The number of a row.
+    #[must_use]
+    #[allow(clippy::cast_possible_wrap, reason = "a position within one batch")]
+    pub fn get(&self, at: usize) -> i64 {
+        match self {
+            Self::From(first) => first + at as i64,
+            Self::Listed(rows) => rows[at],
+        }
+    }
+
+    /// How many of the so many rows of the export are not among them.
+    fn left_out(&self, rows: usize) -> u64 {
+        match self {
+            Self::From(_) => 0,
+            Self::Listed(listed) => {
+                let mut different = listed.clone();
+                // In order but where branches follow each other.
+                different.sort_unstable();
+                different.dedup();
+                rows.saturating_sub(different.len()) as u64
+            }
+        }
+    }
+}
+
+/// What the rows of a row group may be told by its statistics, before they are decoded.
+pub type Skip<'a> = dyn Fn(&RowGroupMetaData, u32) -> Result<bool> + Sync + 'a;
+
+/// Reads the contract's columns of an export, row groups in parallel, and hands each batch to `work`.
+///
+/// # Errors
+/// The first error, with the file and the row group; a corrupt page is one. Also when the run is interrupted.
+pub fn read(
+    export: &Export,
+    skip: &Skip,
+    progress: &Progress,
+    stop: &AtomicBool,
+    work: &(dyn Fn(Batch) -> Result<()> + Sync),
+) -> Result<()> {
+    let tasks: Vec<(usize, usize)> = (0..export.files.len())
+        .flat_map(|f| (0..export.files[f].metadata().num_row_groups()).map(move |g| (f, g)))
+        .collect();
+    tasks.into_par_iter().try_for_each(|(f, group)| {
+        let file = &export.files[f];
+        let number = u32::try_from(f)?;
+        let meta = file.metadata().row_group(group);
+        if skip(meta, number)? {
+            progress.add(u64::try_from(meta.num_rows())?);
+            return Ok(());
+        }
+        read_group(export, file, number, group, progress, stop, work).with_context(|| {
+            format!("{} (row group {group} of {})", file.file.path.display(), file.metadata().num_row_groups())
+        })
+    })
+}
+
+#[allow(clippy::too_many_arguments, reason = "one call, from `read`, which documents them")]
+fn read_group(
+    export: &Export,
+    file: &OpenFile,
+    number: u32,
+    group: usize,
+    progress: &Progress,
+    stop: &AtomicBool,
+    work: &(dyn Fn(Batch) -> Result<()> + Sync),
+) -> Result<()> {
+    let groups = file.metadata().row_groups();
+    let from: i64 = groups[..group].iter().map(RowGroupMetaData::num_rows).sum();
+    let mut first = from;
+    let handle = file.reopen()?;
+    let same = handle.try_clone()?;
+    let wanted = |field: &Field| export.table.position(field.name()).is_some() || export.extra.contains(field.name());
+    let fields = file.footer.schema().fields().iter().enumerate();
+    let roots: Vec<usize> = match &file.select {
+        Some(select) => select.reads().to_vec(),
+        None => fields.filter(|(_, f)| wanted(f)).map(|(n, _)| n).collect(),
+    };
+    let mask = ProjectionMask::roots(file.metadata().file_metadata().schema_descr(), roots);
+    if groups[group].num_rows() == 0 {
+        // Writers of no rows leave out the pages that a reader would look for.
+        let values: i64 = groups[group].columns().iter().map(|c| c.num_values()).sum();
+        ensure!(values == 0, "corrupt data: it holds {values} values, and its footer says that it has no rows");
+        return file.state.holds(&same, &file.file.path);
+    }
+    let mut chunks = groups[group].columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
+    chunks.try_for_each(|(_, chunk)| pages::check(&handle, file.bytes(), chunk))?;
+    let mut reader = shield(CORRUPT, || {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, file.footer.clone())
+            .with_row_groups(vec![group])
+            .with_batch_size(BATCH_ROWS)
+            .with_projection(mask);
+        Ok(builder.build()?)
+    })?;
+    loop {
+        crate::exit::check(stop)?;
+        let Some(batch) = shield(CORRUPT, || Ok(reader.next().transpose()?))? else {
+            let said = groups[group].num_rows();
+            ensure!(first - from == said, "corrupt data: it holds {} rows, and its footer says {said}", first - from);
+            return file.state.holds(&same, &file.file.path);
+        };
+        let rows = batch.num_rows();
+        let (batch, numbers) = match &file.select {
+            Some(select) => {
+                let (batch, numbers) =
+                    shield(GIVEN_UP, || select.run(&batch, first)).context("the input's `select`")?;
+                (batch, RowNumbers::Listed(numbers))
+            }
+            None => (batch, RowNumbers::From(first)),
+        };
+        let left_out = numbers.left_out(rows);
+        let multiplied = (batch.num_rows() as u64 + left_out).saturating_sub(rows as u64);
+        first += i64::try_from(rows)?;
+        let columns = export.table.columns.iter().map(|c| column(c, &batch, file)).collect::<Result<_>>()?;
+        let extra = export.extra.iter().filter_map(|n| batch.column_by_name(n).cloned()).collect();
+        work(Batch { file: number, rows: numbers, columns, extra, left_out, multiplied, len: batch.num_rows() })?;
+        progress.add(u64::try_from(rows)?);
+    }
+}
+
+/// A contract column of a batch: from the file, or from the file's path.
+fn column(column: &Column, batch: &RecordBatch, file: &OpenFile) -> Result<Option<ArrayRef>> {
+    let given = file.given.get(&column.name);
+    match batch.column_by_name(&column.name) {
+        Some(array) => {
+            given.map_or(Ok(()), |given| given.agrees(&column.name, array))?;
+            Ok(Some(array.clone()))
+        }
+        None => given.map_or(Ok(None), |given| given.column(batch.num_rows())),
+    }
+}
+
+/// The smallest integer of a column in a row group, when the statistics vouch for it and no row is null.
+#[must_use]
+pub fn smallest(meta: &RowGroupMetaData, column: &str) -> Option<i64> {
+    let chunk = meta.columns().iter().find(|c| c.column_path().string() == column)?;
+    let statistics = chunk.statistics()?;
+    if statistics.null_count_opt() != Some(0) {
+        return None;
+    }
+    match statistics {
+        Statistics::Int32(s) => s.min_opt().map(|v| i64::from(*v)),
+        Statistics::Int64(s) => s.min_opt().copied(),
+        _ => None,
+    }
+}

@@ -1,0 +1,68 @@
+//! The footer of a Parquet file.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::basic::Type as PhysicalType;
+use parquet::file::metadata::ParquetMetaData;
+
+use super::{CORRUPT, pages};
+use crate::machine::shield::shield;
+
+/// Reads a footer and settles in which Arrow types the columns are read.
+///
+/// # Errors
+/// When it is none, or contradicts itself.
+pub(super) fn read(file: &File) -> Result<ArrowReaderMetadata> {
+    shield(CORRUPT, || {
+        // Before the library makes room for what a footer says it lists.
+        pages::types_agree(&raw_footer(file)?)?;
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let footer = ArrowReaderMetadata::load(file, options.clone())?;
+        consistent(footer.metadata())?;
+        let columns = footer.metadata().file_metadata().schema_descr().columns();
+        let old: Vec<&str> =
+            columns.iter().filter(|c| c.physical_type() == PhysicalType::INT96).map(|c| c.name()).collect();
+        let fields: Vec<Field> =
+            footer.schema().fields().iter().map(|f| reading_field(f, old.contains(&f.name().as_str()))).collect();
+        let options = options.with_schema(Arc::new(Schema::new(fields)));
+        Ok(ArrowReaderMetadata::try_new(footer.metadata().clone(), options)?)
+    })
+    .map_err(|e| anyhow!("not a readable Parquet file: {e}; was it written completely?"))
+}
+
+/// The bytes of a file's footer, which its last eight bytes tell the length of.
+fn raw_footer(file: &File) -> Result<Vec<u8>> {
+    let bytes = file.metadata()?.len();
+    let mut tail = [0; 8];
+    file.read_exact_at(&mut tail, bytes.checked_sub(8).context("it is shorter than any")?)?;
+    ensure!(tail[4..] == *b"PAR1", "it does not end as one does");
+    let length = u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
+    let from = (bytes - 8).checked_sub(u64::from(length)).context("its footer is longer than the file")?;
+    let mut footer = vec![0; usize::try_from(length)?];
+    file.read_exact_at(&mut footer, from)?;
+    Ok(footer)
+}
+
+/// Refuses a footer that contradicts itself.
+fn consistent(footer: &ParquetMetaData) -> Result<()> {
+    let rows = footer.file_metadata().num_rows();
+    let groups: i64 = footer.row_groups().iter().map(|g| g.num_rows()).sum();
+    ensure!(rows >= 0 && rows == groups, "the footer says {rows} rows, and its row groups {groups}");
+    Ok(())
+}
+
+/// Text is read as views, which copies nothing; the old 96-bit timestamps are instants in UTC, to the microsecond.
+fn reading_field(field: &Field, old_timestamp: bool) -> Field {
+    match field.data_type() {
+        DataType::Utf8 => field.clone().with_data_type(DataType::Utf8View),
+        DataType::Timestamp(_, None) if old_timestamp => {
+            field.clone().with_data_type(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))
+        }
+        _ => field.clone(),
+    }
+}

@@ -1,0 +1,20 @@
+//! Reading exports: which [`files`], what their footers and paths say ([`open`], [`partition`], [`id_forms`], [`pages`]), batches of rows
+//! ([`batches`]) through the input's [`select`], columns as integers ([`decode`]).
+
+pub mod batches;
+mod columns;
+pub mod decode;
+pub mod export;
+pub mod files;
+mod footer;
+mod id_forms;
+pub mod open;
+mod pages;
+pub mod partition;
+pub mod select;
+mod thrift;
+
+/// What a panic of a decoder means.
+const CORRUPT: &str = "corrupt data";
+/// What a panic of the SQL engine means.
+const GIVEN_UP: &str = "the SQL engine cannot compute it";

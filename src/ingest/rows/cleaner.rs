@@ -1,0 +1,140 @@
+//! Clean rows: the integer columns that feature SQL sees, made from a bucket's stored rows.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use anyhow::{Context, Result};
+
+use super::layout::{FIRST, Layout};
+use super::store::BucketRows;
+use crate::NULL;
+use crate::contract::{Calendar, ColumnType, DAY_MICROS, table_scope};
+use crate::engine::{Frame, Program};
+use crate::expression::{Expression, Numbers};
+
+/// How one clean column is made.
+#[derive(Debug, Clone)]
+enum Origin {
+    /// A stored column as it is.
+    Stored(usize),
+    /// The day of a stored instant.
+    Day(usize),
+    /// Months back of a stored date, or instant.
+    MonthsAgo(usize, bool),
+    /// Weeks back of a stored date, or instant.
+    WeeksAgo(usize, bool),
+    /// Reliability of the row's source, in thousandths.
+    Reliability(Option<usize>),
+    /// A null column, filled by the derivation.
+    Null,
+}
+
+/// Makes clean columns of one table.
+#[derive(Debug, Clone)]
+pub struct Cleaner {
+    columns: Vec<(String, Origin)>,
+    derived: Vec<(String, Expression)>,
+    program: Program,
+}
+
+impl Cleaner {
+    /// Settles how the wanted columns are made, and those their derivations read.
+    ///
+    /// # Errors
+    /// When a wanted column does not exist or the contract's SQL is faulty.
+    pub fn new(layout: &Layout, calendar: &Calendar, wanted: impl IntoIterator<Item = String>) -> Result<Self> {
+        let table = &layout.table;
+        let scope = table_scope(table, &layout.limits, calendar);
+        let mut names: BTreeSet<String> = wanted.into_iter().collect();
+        let stored = table.columns.iter().filter_map(|c| Some((&c.name, c.derived.as_ref()?, true)));
+        let computed = table.computed.iter().map(|c| (&c.name, &c.derived, false));
+        let mut derived = Vec::new();
+        for (name, sql, has_column) in stored.chain(computed) {
+            if !names.contains(name) {
+                continue;
+            }
+            let sql = if has_column { format!("COALESCE({name}, {sql})") } else { sql.clone() };
+            let expression = Expression::number(&sql, &scope, Numbers::Integer).map_err(anyhow::Error::msg)?;
+            names.extend(expression.columns.iter().cloned());
+            derived.push((name.clone(), expression));
+        }
+        let columns = names
+            .into_iter()
+            .map(|name| {
+                let origin = origin(layout, &name).with_context(|| format!("{} has no column {name}", table.name))?;
+                Ok((name, origin))
+            })
+            .collect::<Result<_>>()?;
+        let program = Program::integers(derived.iter().map(|(_, e)| e.local.as_str()))?;
+        Ok(Self { columns, derived, program })
+    }
+
+    /// The stored columns it reads.
+    pub fn reads(&self) -> impl Iterator<Item = usize> {
+        self.columns.iter().filter_map(|(_, origin)| match origin {
+            Origin::Stored(c) | Origin::Day(c) | Origin::MonthsAgo(c, _) | Origin::WeeksAgo(c, _) => Some(*c),
+            Origin::Reliability(c) => *c,
+            Origin::Null => None,
+        })
+    }
+
+    /// The clean columns of some rows.
+    ///
+    /// # Errors
+    /// When a derivation fails.
+    pub fn clean(&self, rows: &BucketRows, range: Range<usize>, calendar: &Calendar) -> Result<Frame> {
+        let columns =
+            self.columns.iter().map(|(name, origin)| (name.as_str(), make(origin, rows, range.clone(), calendar)));
+        let frame = Frame::new(range.len(), columns)?;
+        if self.derived.is_empty() {
+            return Ok(frame);
+        }
+        let derived = self.program.run(&frame)?;
+        let named = self.derived.iter().zip(derived).map(|((name, _), e)| Ok((name.as_str(), e.integers()?)));
+        frame.with_integers(named.collect::<Result<Vec<_>>>()?)
+    }
+}
+
+fn origin(layout: &Layout, name: &str) -> Option<Origin> {
+    if name == "reliability" {
+        return Some(Origin::Reliability(layout.table.position("source_id").map(|p| p + FIRST)));
+    }
+    for (at, column) in layout.table.columns.iter().enumerate() {
+        let instant = column.kind == ColumnType::Instant;
+        let is = |other: &Option<String>| other.as_deref() == Some(name);
+        if is(&column.day) {
+            return Some(if instant { Origin::Day(at + FIRST) } else { Origin::Stored(at + FIRST) });
+        }
+        if is(&column.months_ago) {
+            return Some(Origin::MonthsAgo(at + FIRST, instant));
+        }
+        if is(&column.weeks_ago) {
+            return Some(Origin::WeeksAgo(at + FIRST, instant));
+        }
+        if column.name == name {
+            return Some(Origin::Stored(at + FIRST));
+        }
+    }
+    layout.table.computed.iter().any(|c| c.name == name).then_some(Origin::Null)
+}
+
+fn make(origin: &Origin, rows: &BucketRows, range: Range<usize>, calendar: &Calendar) -> Vec<i64> {
+    let len = range.len();
+    let map = |column: usize, convert: &dyn Fn(i64) -> i64| match rows.columns[column].get(range.clone()) {
+        Some(values) => values.iter().map(|v| if *v == NULL { NULL } else { convert(*v) }).collect(),
+        None => vec![NULL; len],
+    };
+    match origin {
+        Origin::Stored(c) => rows.columns[*c].get(range.clone()).map_or_else(|| vec![NULL; len], <[i64]>::to_vec),
+        Origin::Day(c) => map(*c, &|v| v.div_euclid(DAY_MICROS)),
+        Origin::MonthsAgo(c, false) => map(*c, &|v| calendar.months_ago(v).unwrap_or(NULL)),
+        Origin::MonthsAgo(c, true) => map(*c, &|v| calendar.months_ago(v.div_euclid(DAY_MICROS)).unwrap_or(NULL)),
+        Origin::WeeksAgo(c, false) => map(*c, &|v| calendar.weeks_ago(v)),
+        Origin::WeeksAgo(c, true) => map(*c, &|v| calendar.weeks_ago(v.div_euclid(DAY_MICROS))),
+        Origin::Reliability(column) => match column.and_then(|c| rows.columns[c].get(range.clone())) {
+            Some(values) => values.iter().map(|v| if *v == NULL { 1000 } else { *v }).collect(),
+            None => vec![1000; len],
+        },
+        Origin::Null => vec![NULL; len],
+    }
+}

@@ -1,0 +1,142 @@
+//! Protected groups: who is in which, for the fairness page and nothing else.
+
+use std::sync::Mutex;
+
+use anyhow::{Context, Result, anyhow, bail};
+use arrow::array::{Array, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+
+use crate::ingest::check::conservation::Class;
+use crate::ingest::check::findings::Findings;
+use crate::ingest::check::rule::{Quarantined, Rule};
+use crate::ingest::read::batches::Batch;
+use crate::ingest::read::export::Export;
+use crate::ingest::spine::Spine;
+use crate::ingest::visibility::scan::Scan;
+
+/// A column with more values than this names no groups.
+const MOST_GROUPS: usize = 50;
+
+/// A column of groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupColumn {
+    /// Its name.
+    pub name: String,
+    /// The groups, in order of their names.
+    pub groups: Vec<String>,
+    /// Each subject's group, by position; nothing where it is not told.
+    pub of: Vec<Option<u8>>,
+}
+
+/// A row: whose, which groups by column, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Held {
+    subject: u32,
+    file: u32,
+    row: i64,
+    groups: Vec<Option<u8>>,
+}
+
+/// Collects the groups at every date.
+pub struct Groups<'a> {
+    export: &'a Export,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The groups of each column, in the order they were met.
+    words: Vec<Vec<String>>,
+    dates: Vec<Vec<Held>>,
+}
+
+impl<'a> Groups<'a> {
+    /// None yet, at so many dates.
+    #[must_use]
+    pub fn new(export: &'a Export, dates: usize) -> Self {
+        let state = State { words: vec![Vec::new(); export.extra.len()], dates: vec![Vec::new(); dates] };
+        Self { export, state: Mutex::new(state) }
+    }
+
+    /// Reads a batch.
+    ///
+    /// # Errors
+    /// When a column has more values than groups can have.
+    pub fn read(&self, scan: &Scan, batch: &Batch, spine: &Spine) -> Result<()> {
+        let mut named = self.export.extra.iter().zip(&batch.extra);
+        if let Some((name, column)) = named.find(|(_, c)| c.data_type().is_nested()) {
+            bail!("groups: the column `{name}` is {}, which names no groups; leave it out", column.data_type());
+        }
+        let columns = batch.extra.iter().map(|c| cast(c, &DataType::Utf8)).collect::<Result<Vec<_>, _>>()?;
+        scan.each(batch, Some(spine), &mut |date, rows| {
+            let mut state = self.state.lock().map_err(|_| anyhow!("another thread failed"))?;
+            for (n, at) in rows.kept.iter().enumerate() {
+                let mut groups = Vec::with_capacity(columns.len());
+                for (column, words) in columns.iter().zip(&mut state.words) {
+                    let column = column.as_string::<i32>();
+                    let at = *at as usize;
+                    groups.push(if column.is_null(at) || column.value(at).is_empty() {
+                        None
+                    } else {
+                        Some(self.code(words, column.value(at), groups.len())?)
+                    });
+                }
+                let subject = spine.members(date).number(rows.owners[0][n]);
+                state.dates[date].push(Held { subject, file: rows.file, row: rows.rows[n], groups });
+            }
+            Ok(())
+        })
+    }
+
+    fn code(&self, words: &mut Vec<String>, word: &str, column: usize) -> Result<u8> {
+        if let Some(code) = words.iter().position(|w| w == word) {
+            return Ok(u8::try_from(code)?);
+        }
+        if words.len() == MOST_GROUPS {
+            bail!(
+                "groups: the column `{}` has more than {MOST_GROUPS} different values, so it names no groups; select coarser ones, or leave it out",
+                self.export.extra[column]
+            );
+        }
+        words.push(word.to_owned());
+        Ok(u8::try_from(words.len() - 1)?)
+    }
+
+    /// The groups at each date, of so many subjects. A subject whose rows contradict each other is in none.
+    ///
+    /// # Errors
+    /// When a thread failed.
+    pub fn settle(self, subjects: &[usize], findings: &mut [Findings]) -> Result<Vec<Vec<GroupColumn>>> {
+        let State { words, dates } = self.state.into_inner().map_err(|_| anyhow!("another thread failed"))?;
+        let key = self.export.table.require("subject_id")?;
+        let dates = dates.into_iter().zip(subjects).zip(findings).map(|((mut held, subjects), found)| {
+            held.sort_unstable();
+            let mut columns: Vec<GroupColumn> =
+                self.export.extra.iter().zip(&words).map(|(n, w)| column(n, w, *subjects)).collect();
+            for rows in held.chunk_by(|a, b| a.subject == b.subject) {
+                if rows.iter().any(|r| r.groups != rows[0].groups) {
+                    for r in rows {
+                        let rule = Rule::ConflictingVersions;
+                        found.quarantine(Quarantined { file: r.file, row: r.row, rule, column: key });
+                    }
+                    continue;
+                }
+                found.tally.add(rows[0].file, Class::Used, 1);
+                rows[1..].iter().for_each(|r| found.tally.add(r.file, Class::Duplicate, 1));
+                for ((column, words), group) in columns.iter_mut().zip(&words).zip(&rows[0].groups) {
+                    let place = |word: &String| column.groups.binary_search(word).ok();
+                    let code = group.and_then(|g| place(&words[usize::from(g)])).and_then(|p| u8::try_from(p).ok());
+                    *column.of.get_mut(rows[0].subject as usize).context("a group of nobody")? = code;
+                }
+            }
+            Ok(columns)
+        });
+        dates.collect()
+    }
+}
+
+fn column(name: &str, words: &[String], subjects: usize) -> GroupColumn {
+    let mut groups = words.to_vec();
+    groups.sort();
+    GroupColumn { name: name.to_owned(), groups, of: vec![None; subjects] }
+}

@@ -1,0 +1,287 @@
+//! Versions, duplicates, disputes and consent: which rows of a bucket count.
+
+use std::ops::Range;
+
+use anyhow::Result;
+
+use crate::NULL;
+use crate::contract::DAY_MICROS;
+use crate::ingest::check::conservation::Class;
+use crate::ingest::check::findings::Findings;
+use crate::ingest::check::rule::Rule;
+use crate::ingest::rows::layout::{DISPUTED, FIRST, Layout, ROW};
+use crate::ingest::rows::store::BucketRows;
+use crate::ingest::visibility::view::Seen;
+
+/// The rows of a bucket that count, and what happened to the others.
+#[derive(Debug, Default)]
+pub struct Resolved {
+    /// Rows sorted by subject, contested ones included.
+    pub rows: BucketRows,
+    /// Which rows are contested; empty when none is.
+    pub disputed: Vec<bool>,
+}
+
+/// Settles the versions of each subject's rows and leaves out what does not count.
+///
+/// `consents` tells for each subject that the date sees whether it may be scored; `first_day` is the earliest day any
+/// feature looks at; `needed` marks the stored columns that something reads afterwards, the others may be left out.
+///
+/// # Errors
+/// When the rows do not have the layout's columns.
+pub fn resolve(
+    seen: &Seen,
+    related: &RelatedRows,
+    layout: &Layout,
+    consents: &[bool],
+    (first_day, needed): (Option<i64>, &[bool]),
+    found: &mut Findings,
+) -> Result<Resolved> {
+    let rows = &seen.rows;
+    let mut fate: Vec<Option<Class>> = vec![None; rows.len()];
+    for subject in &related.large {
+        let alive: Vec<usize> = rows.of(*subject).filter(|row| seen.sees(*row)).collect();
+        if let Some((rule, column)) = excessive(rows, layout, &alive.iter().copied()) {
+            for row in alive {
+                fate[row] = Some(Class::Quarantined);
+                found.quarantine(layout.quarantined(rows, row, rule, column));
+            }
+        }
+    }
+    for group in &related.repeated {
+        let alive: Vec<usize> = group.iter().copied().filter(|r| seen.sees(*r) && fate[*r].is_none()).collect();
+        if alive.len() > 1 {
+            settle(rows, layout, alive, &mut fate, found);
+        }
+    }
+    refunds(seen, related, layout, &mut fate, found);
+    // The time before which a row is outside every window, in the unit of the event.
+    let earliest = layout.event.zip(first_day).map(|((column, unit), first)| (column, first * (DAY_MICROS / unit)));
+    let old = |row: usize| earliest.is_some_and(|(c, first)| rows.value(c, row) < first);
+    let mut keep = Vec::with_capacity(rows.len());
+    let mut starts = vec![0_u32; consents.len() + 1];
+    let mut disputed = Vec::new();
+    let mut counts: Vec<[u64; Class::ALL.len()]> = Vec::new();
+    let mut newest = NULL;
+    for (number, subject) in seen.subjects.iter().enumerate() {
+        for row in rows.of(*subject).filter(|row| seen.sees(*row)) {
+            let contested = rows.value(DISPUTED, row) == 1;
+            let class = match fate[row] {
+                Some(class) => class,
+                None if contested => Class::DisputedOut,
+                None if !consents[number] => Class::WithoutConsent,
+                None if old(row) => Class::OutsideWindows,
+                None => Class::Used,
+            };
+            if class != Class::Quarantined {
+                newest = newest.max(layout.event.map_or(NULL, |(column, _)| rows.value(column, row)));
+                let file = rows.files[row] as usize;
+                if file >= counts.len() {
+                    counts.resize(file + 1, [0; Class::ALL.len()]);
+                }
+                counts[file][class as usize] += 1;
+            }
+            // A contested row still says what the score would be with it.
+            if class == Class::Used {
+                keep.push(row);
+            } else if class == Class::DisputedOut && consents[number] {
+                disputed.push(keep.len());
+                keep.push(row);
+            }
+        }
+        starts[number + 1] = u32::try_from(keep.len())?;
+    }
+    for (file, counts) in (0_u32..).zip(&counts) {
+        Class::ALL.iter().for_each(|class| found.tally.add(file, *class, counts[*class as usize]));
+    }
+    if let Some((_, unit)) = layout.event.filter(|_| newest != NULL) {
+        found.newest = found.newest.max(Some(newest.div_euclid(DAY_MICROS / unit)));
+    }
+    let disputed = match disputed.is_empty() {
+        true => Vec::new(),
+        false => {
+            let mut flags = vec![false; keep.len()];
+            disputed.into_iter().for_each(|at| flags[at] = true);
+            flags
+        }
+    };
+    let rows = match keep.len() == rows.len() {
+        true => BucketRows { starts, ..rows.clone() },
+        false => rows.pick_columns(&keep, starts, &|column| needed.get(column).copied().unwrap_or(false)),
+    };
+    Ok(Resolved { rows, disputed })
+}
+
+/// What the rows of a bucket have to do with each other, whatever the date: found once, settled for each date.
+#[derive(Debug, Default)]
+pub struct RelatedRows {
+    /// Rows of one subject and record, where there are several, by place in the exports.
+    repeated: Vec<Vec<usize>>,
+    /// Refunds of one record by a subject, and the rows of that record.
+    refunds: Vec<Refunds>,
+    /// Subjects who may have more rows or larger amounts than sums can hold.
+    large: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Refunds {
+    refunding: Vec<usize>,
+    originals: Vec<usize>,
+}
+
+impl RelatedRows {
+    /// Finds what belongs together; of a table without records nothing does.
+    ///
+    /// # Errors
+    /// When there are more rows than 32 bits count.
+    pub fn of(rows: &BucketRows, layout: &Layout) -> Result<Self> {
+        let mut related = Self::default();
+        let Some(record) = layout.record else { return Ok(related) };
+        let mut index = KeyIndex::default();
+        for subject in 0..rows.starts.len().saturating_sub(1) {
+            let range = rows.of(subject);
+            if range.is_empty() {
+                continue;
+            }
+            // No date sees more rows, or larger amounts.
+            if excessive(rows, layout, &range).is_some() {
+                related.large.push(subject);
+            }
+            index.repeated(rows, record, range.clone())?;
+            related.repeated.extend(index.groups(rows, record));
+            if let Some((refund_of, _)) = layout.refund {
+                related.refunds.extend(refunds_of(rows, range, record, refund_of));
+            }
+        }
+        Ok(related)
+    }
+}
+
+fn refunds_of(rows: &BucketRows, range: Range<usize>, record: usize, refund_of: usize) -> Vec<Refunds> {
+    let refunded = |row: usize| rows.value(refund_of, row);
+    let mut refunding: Vec<(i64, usize)> =
+        range.clone().filter(|r| refunded(*r) != NULL).map(|r| (refunded(r), r)).collect();
+    if refunding.is_empty() {
+        return Vec::new();
+    }
+    refunding.sort_unstable();
+    let mut refunds: Vec<(i64, Refunds)> = refunding
+        .chunk_by(|a, b| a.0 == b.0)
+        .map(|g| (g[0].0, Refunds { refunding: g.iter().map(|(_, r)| *r).collect(), originals: Vec::new() }))
+        .collect();
+    for row in range {
+        if let Ok(at) = refunds.binary_search_by_key(&rows.value(record, row), |r| r.0) {
+            refunds[at].1.originals.push(row);
+        }
+    }
+    refunds.into_iter().map(|(_, r)| r).filter(|r| !r.originals.is_empty()).collect()
+}
+
+/// Whether some rows of a subject are more, or their amounts larger, than sums can hold.
+fn excessive(
+    rows: &BucketRows,
+    layout: &Layout,
+    some: &(impl ExactSizeIterator<Item = usize> + Clone),
+) -> Option<(Rule, usize)> {
+    if some.len() > layout.limits.subject_rows {
+        return Some((Rule::TooManyRows, layout.record.unwrap_or(FIRST)));
+    }
+    layout.money.iter().find_map(|c| {
+        let values = &rows.columns[*c];
+        if values.is_empty() {
+            return None;
+        }
+        let amounts = some.clone().map(|r| values[r]).filter(|v| *v != NULL).map(i64::unsigned_abs);
+        let total = amounts.fold(0, u64::saturating_add);
+        (total > layout.limits.subject_total.unsigned_abs()).then_some((Rule::AmountTooLarge, *c))
+    })
+}
+
+/// Finds the record keys that a subject has more than once.
+#[derive(Default)]
+struct KeyIndex {
+    slots: Vec<u32>,
+    repeated: Vec<usize>,
+}
+
+impl KeyIndex {
+    fn repeated(&mut self, rows: &BucketRows, record: usize, range: Range<usize>) -> Result<()> {
+        self.repeated.clear();
+        let keys = &rows.columns[record];
+        let size = (range.len() * 2).next_power_of_two();
+        self.slots.clear();
+        self.slots.resize(size, u32::MAX);
+        for row in range {
+            let mut slot = slot_of(keys[row], size);
+            loop {
+                match self.slots[slot] {
+                    u32::MAX => {
+                        self.slots[slot] = u32::try_from(row)?;
+                        break;
+                    }
+                    other if keys[other as usize] == keys[row] => {
+                        self.repeated.extend([other as usize, row]);
+                        break;
+                    }
+                    _ => slot = (slot + 1) & (size - 1),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of each repeated key, by place in the exports.
+    fn groups(&mut self, rows: &BucketRows, record: usize) -> Vec<Vec<usize>> {
+        let keys = &rows.columns[record];
+        let sorted = |row: &usize| (keys[*row], rows.records.get(*row), rows.files[*row], rows.value(ROW, *row));
+        self.repeated.sort_unstable_by_key(sorted);
+        self.repeated.dedup();
+        let alike = |a: &usize, b: &usize| keys[*a] == keys[*b] && rows.records.get(*a) == rows.records.get(*b);
+        self.repeated.chunk_by(alike).filter(|g| g.len() > 1).map(<[usize]>::to_vec).collect()
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "masked to the table's size")]
+const fn slot_of(key: i64, size: usize) -> usize {
+    (key.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & (size - 1)
+}
+
+/// One record's versions: the latest known counts, of equal ones that of the most reliable source; its repetitions are
+/// duplicates, the rest superseded.
+fn settle(rows: &BucketRows, layout: &Layout, group: Vec<usize>, fate: &mut [Option<Class>], found: &mut Findings) {
+    let latest = group.iter().map(|r| layout.known(rows, *r)).max().unwrap_or(NULL);
+    let newest: Vec<usize> = group.iter().copied().filter(|r| layout.known(rows, *r) == latest).collect();
+    // Of several alike the first: the last that `max_by_key` meets.
+    let reliability = |row: &usize| layout.reliability(rows, *row);
+    let Some(kept) = newest.iter().copied().rev().max_by_key(reliability) else { return };
+    if newest.iter().any(|r| !layout.same(rows, kept, *r)) {
+        for row in group {
+            fate[row] = Some(Class::Quarantined);
+            found.quarantine(layout.quarantined(rows, row, Rule::ConflictingVersions, layout.record.unwrap_or(FIRST)));
+        }
+        return;
+    }
+    for row in group.into_iter().filter(|r| *r != kept) {
+        fate[row] = Some(if layout.same(rows, kept, row) { Class::Duplicate } else { Class::Superseded });
+    }
+}
+
+/// Refunds of one order that add up to more than the order are quarantined.
+fn refunds(seen: &Seen, related: &RelatedRows, layout: &Layout, fate: &mut [Option<Class>], found: &mut Findings) {
+    let Some((refund_of, amount)) = layout.refund else { return };
+    let rows = &seen.rows;
+    let mut above = Vec::new();
+    for Refunds { refunding, originals } in &related.refunds {
+        let counts = |row: &usize| seen.sees(*row) && fate[*row].is_none();
+        let Some(original) = originals.iter().copied().find(|r| counts(r)) else { continue };
+        let refunding = refunding.iter().copied().filter(|r| counts(r) && rows.value(refund_of, *r) != NULL);
+        let total: i64 = refunding.clone().map(|r| rows.value(amount, r)).sum();
+        if total > rows.value(amount, original) {
+            above.extend(refunding);
+        }
+    }
+    for row in above {
+        fate[row] = Some(Class::Quarantined);
+        found.quarantine(layout.quarantined(rows, row, Rule::RefundAboveOriginal, refund_of));
+    }
+}

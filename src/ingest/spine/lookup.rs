@@ -1,0 +1,238 @@
+//! From an id to its dense number: open addressing over a table that is built once.
+//!
+//! Ids of eight bytes (all integers) stand in the table themselves, so that one access finds them; of longer ids the
+//! table holds half of the hash and the number. Many ids are looked up in short runs, first the table's places and then
+//! the comparisons, so that the memory accesses of a run overlap.
+
+use std::hash::{BuildHasher, Hasher};
+
+use anyhow::Result;
+use foldhash::fast::FixedState;
+
+use crate::machine::large_array::LargeArray;
+use crate::tables::ids::{Ids, UNKNOWN};
+
+/// Ids looked up together.
+const RUN: usize = 64;
+const EMPTY: u64 = u64::MAX;
+/// The number at a free place: [`UNKNOWN`].
+const FREE: u64 = UNKNOWN as u64;
+
+/// A table of all ids.
+#[derive(Debug)]
+pub enum Lookup {
+    /// Ids of eight bytes with their numbers; [`FREE`] marks a free place.
+    Words(LargeArray<[u64; 2]>),
+    /// The upper half of the hash, then the dense number; the number of places is a power of two.
+    Tags(LargeArray<u64>),
+}
+
+/// A fixed hash: the same id has the same number in every run.
+#[must_use]
+#[inline]
+pub fn hash_bytes(id: &[u8]) -> u64 {
+    let mut hasher = FixedState::with_seed(0x5e5a_3e00).build_hasher();
+    hasher.write(id);
+    hasher.finish()
+}
+
+impl Lookup {
+    /// A table of different ids, numbered by their position.
+    ///
+    /// # Errors
+    /// When there is not enough memory.
+    pub fn new(ids: &Ids) -> Result<Self> {
+        if ids.width() == 8 { Self::words(ids) } else { Self::tags(ids) }
+    }
+
+    fn words(ids: &Ids) -> Result<Self> {
+        // Half full: most ids are where they are looked for first.
+        let mut table = LargeArray::filled((ids.len() * 2).max(16), [0, FREE])?;
+        for (id, number) in ids.words().iter().zip(0_u64..) {
+            let word = u64::from_ne_bytes(*id);
+            let mut at = spread(hash_word(word), table.len());
+            while table[at][1] != FREE {
+                at = next(at, table.len());
+            }
+            table[at] = [word, number];
+        }
+        Ok(Self::Words(table))
+    }
+
+    fn tags(ids: &Ids) -> Result<Self> {
+        let mut table = LargeArray::filled((ids.len() * 2).next_power_of_two().max(16), EMPTY)?;
+        let mask = table.len() - 1;
+        for at in 0..ids.len() {
+            let hash = hash_bytes(ids.get(at));
+            let mut slot = start(hash, mask);
+            while table[slot] != EMPTY {
+                slot = (slot + 1) & mask;
+            }
+            table[slot] = tag(hash) | at as u64;
+        }
+        Ok(Self::Tags(table))
+    }
+
+    /// The number of an id among `ids`, or [`UNKNOWN`].
+    #[must_use]
+    pub fn find(&self, ids: &Ids, id: &[u8]) -> u32 {
+        match (self, <[u8; 8]>::try_from(id)) {
+            (Self::Words(table), Ok(id)) => {
+                let word = u64::from_ne_bytes(id);
+                probe_words(table, word, spread(hash_word(word), table.len()))
+            }
+            (Self::Words(_), Err(_)) => UNKNOWN,
+            (Self::Tags(table), _) => probe_tags(table, ids, id, hash_bytes(id)),
+        }
+    }
+
+    /// The numbers of many ids.
+    pub fn find_all<'a>(&self, ids: &Ids, wanted: impl Iterator<Item = Option<&'a [u8]>>, out: &mut Vec<u32>) {
+        let Self::Tags(table) = self else {
+            out.extend(wanted.map(|id| id.map_or(UNKNOWN, |id| self.find(ids, id))));
+            return;
+        };
+        match ids.width() {
+            16 => find_tags::<16>(table, ids, wanted, out),
+            20 => find_tags::<20>(table, ids, wanted, out),
+            24 => find_tags::<24>(table, ids, wanted, out),
+            32 => find_tags::<32>(table, ids, wanted, out),
+            36 => find_tags::<36>(table, ids, wanted, out),
+            _ => find_tags::<0>(table, ids, wanted, out),
+        }
+    }
+
+    /// The numbers of many ids of eight bytes; `valid` tells of nulls.
+    pub fn find_words(&self, ids: &Ids, wanted: &[[u8; 8]], valid: impl Fn(usize) -> bool, out: &mut Vec<u32>) {
+        let Self::Words(table) = self else {
+            out.extend(wanted.iter().enumerate().map(|(n, id)| if valid(n) { self.find(ids, id) } else { UNKNOWN }));
+            return;
+        };
+        let mut places = [0_usize; RUN];
+        let mut missed = [0_usize; RUN];
+        for (run, some) in wanted.chunks(RUN).enumerate() {
+            let from = out.len();
+            for (place, id) in places.iter_mut().zip(some) {
+                *place = spread(hash_word(u64::from_ne_bytes(*id)), table.len());
+            }
+            let mut misses = 0;
+            for (n, id) in some.iter().enumerate() {
+                let [word, number] = table[places[n]];
+                out.push(dense(number));
+                // A free place, or the id itself, needs no probe; without a branch the accesses of a run overlap.
+                missed[misses] = n;
+                misses += usize::from((word != u64::from_ne_bytes(*id)) & (number != FREE));
+            }
+            for n in &missed[..misses] {
+                out[from + n] = probe_words(table, u64::from_ne_bytes(some[*n]), places[*n]);
+            }
+            for n in (0..some.len()).filter(|n| !valid(run * RUN + n)) {
+                out[from + n] = UNKNOWN;
+            }
+        }
+    }
+}
+
+/// As [`Lookup::find_all`]; `W` is the width of all ids, or 0 when it is another or they differ.
+fn find_tags<'a, const W: usize>(
+    table: &[u64],
+    ids: &Ids,
+    wanted: impl Iterator<Item = Option<&'a [u8]>>,
+    out: &mut Vec<u32>,
+) {
+    let mask = table.len() - 1;
+    let same = |number: u32, id: &[u8]| match <&[u8; W]>::try_from(id) {
+        Ok(id) if W > 0 => ids.fixed::<W>(number as usize) == Some(id),
+        _ => W == 0 && ids.get(number as usize) == id,
+    };
+    let hash = |id: &[u8]| match <&[u8; W]>::try_from(id) {
+        Ok(id) if W > 0 => hash_bytes(id),
+        _ => hash_bytes(id),
+    };
+    let mut run: [(&[u8], u64, u64); RUN] = [(&[], 0, EMPTY); RUN];
+    let mut wanted = wanted;
+    loop {
+        let mut filled = 0;
+        for place in &mut run {
+            let Some(id) = wanted.next() else { break };
+            *place = id.map_or((&[], 0, EMPTY), |id| (id, hash(id), 0));
+            filled += 1;
+        }
+        for place in &mut run[..filled] {
+            if place.2 != EMPTY {
+                place.2 = table[start(place.1, mask)];
+            }
+        }
+        out.extend(run[..filled].iter().map(|(id, hash, slot)| {
+            if *slot == EMPTY {
+                UNKNOWN
+            } else if tag(*hash) == tag(*slot) && same(dense(*slot), id) {
+                dense(*slot)
+            } else {
+                probe_tags(table, ids, id, *hash)
+            }
+        }));
+        if filled < RUN {
+            return;
+        }
+    }
+}
+
+fn probe_words(table: &[[u64; 2]], word: u64, at: usize) -> u32 {
+    let mut at = at;
+    loop {
+        let [other, number] = table[at];
+        if number == FREE || other == word {
+            return dense(number);
+        }
+        at = next(at, table.len());
+    }
+}
+
+fn probe_tags(table: &[u64], ids: &Ids, id: &[u8], hash: u64) -> u32 {
+    let mask = table.len() - 1;
+    let mut at = start(hash, mask);
+    loop {
+        let slot = table[at];
+        if slot == EMPTY {
+            return UNKNOWN;
+        }
+        if tag(slot) == tag(hash) && ids.get(dense(slot) as usize) == id {
+            return dense(slot);
+        }
+        at = (at + 1) & mask;
+    }
+}
+
+/// A word's hash: a multiplication folded onto itself.
+const fn hash_word(word: u64) -> u64 {
+    let product = (word ^ 0x5e5a_3e00_9e37_79b9) as u128 * 0xa076_1d64_78bd_642f_u128;
+    #[allow(clippy::cast_possible_truncation, reason = "both halves of the product")]
+    let folded = (product as u64) ^ ((product >> 64) as u64);
+    folded.wrapping_mul(0xe703_7ed1_a0b4_28db)
+}
+
+/// A place among so many.
+#[allow(clippy::cast_possible_truncation, reason = "below the number of places")]
+const fn spread(hash: u64, places: usize) -> usize {
+    ((hash as u128 * places as u128) >> 64) as usize
+}
+
+const fn next(at: usize, places: usize) -> usize {
+    if at + 1 == places { 0 } else { at + 1 }
+}
+
+const fn tag(hash: u64) -> u64 {
+    hash & 0xffff_ffff_0000_0000
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the lower half of a slot is the dense number")]
+const fn dense(slot: u64) -> u32 {
+    slot as u32
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "masked to the table's size")]
+const fn start(hash: u64, mask: usize) -> usize {
+    // The tag uses the upper half; fold it in, so that tables above 2^32 slots still spread.
+    (hash ^ (hash >> 29)) as usize & mask
+}

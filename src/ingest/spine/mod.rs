@@ -1,0 +1,190 @@
+//! The spine: every visible subject, in order of id, with a dense number.
+
+pub mod lookup;
+pub mod members;
+
+use rayon::prelude::*;
+
+use crate::contract::DateSet;
+use crate::ingest::spine::lookup::Lookup;
+use crate::ingest::spine::members::Members;
+use crate::tables::ids::{IdForm, Ids, SubjectIds, UNKNOWN, id_text};
+
+/// Every subject that one of the dates sees.
+#[derive(Debug)]
+pub struct Spine {
+    /// The ids, sorted; the position is the dense number.
+    pub ids: Ids,
+    /// How they are written.
+    pub form: IdForm,
+    /// Subjects of the export that some dates do not see yet and no date sees, with those dates.
+    later: Option<Box<(Self, Vec<DateSet>)>>,
+    lookup: Lookup,
+    /// Who of them each date sees.
+    members: Vec<Members>,
+}
+
+impl Spine {
+    /// Sorts ids, removes repetitions and numbers them.
+    ///
+    /// # Errors
+    /// When there are 2³² − 1 or more.
+    pub fn build(all: &Ids, form: IdForm) -> anyhow::Result<Self> {
+        let count = u32::try_from(all.len()).ok().filter(|n| *n < UNKNOWN);
+        let Some(count) = count else { anyhow::bail!("{} subjects are more than 2^32 - 2", all.len()) };
+        let mut order: Vec<(u64, u32)> = (0..count).map(|n| (prefix(all.get(n as usize)), n)).collect();
+        order.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| all.get(a.1 as usize).cmp(all.get(b.1 as usize))));
+        let mut ids = Ids::default();
+        for (_, n) in order {
+            let id = all.get(n as usize);
+            if ids.is_empty() || ids.get(ids.len() - 1) != id {
+                ids.push(id);
+            }
+        }
+        let lookup = Lookup::new(&ids)?;
+        let members = vec![Members::all(ids.len())];
+        Ok(Self { ids, form, later: None, lookup, members })
+    }
+
+    /// Settles who of the subjects each date sees.
+    #[must_use]
+    pub fn with_members(mut self, members: Vec<Members>) -> Self {
+        self.members = members;
+        self
+    }
+
+    /// Who of the subjects a date sees.
+    #[must_use]
+    pub fn members(&self, date: usize) -> &Members {
+        &self.members[date]
+    }
+
+    /// The subjects a date sees, in order.
+    #[must_use]
+    pub fn ids_at(&self, date: usize) -> SubjectIds {
+        let members = self.members(date);
+        let mut ids = Ids::default();
+        for position in members.positions(0..self.len()) {
+            ids.push(self.ids.get(position));
+        }
+        SubjectIds { ids, form: self.form }
+    }
+
+    /// Remembers subjects of the export whom no date sees, with the dates that do not see them yet.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn with_later(mut self, ids: &Ids, dates: &[DateSet]) -> anyhow::Result<Self> {
+        let mut later = Ids::default();
+        (0..ids.len()).map(|n| ids.get(n)).filter(|id| self.find(id) == UNKNOWN).for_each(|id| later.push(id));
+        if !later.is_empty() {
+            let spine = Self::build(&later, self.form)?;
+            let mut hidden = vec![DateSet::NONE; spine.len()];
+            for (n, dates) in dates.iter().enumerate() {
+                if let Some(hidden) = hidden.get_mut(spine.find(ids.get(n)) as usize) {
+                    *hidden = hidden.or(*dates);
+                }
+            }
+            self.later = Some(Box::new((spine, hidden)));
+        }
+        Ok(self)
+    }
+
+    /// The dates that do not see the subject of an id yet; none for an unknown one.
+    #[must_use]
+    pub fn later(&self, id: &[u8]) -> DateSet {
+        let Some(later) = &self.later else { return DateSet::NONE };
+        later.1.get(later.0.find(id) as usize).copied().unwrap_or_default()
+    }
+
+    /// Number of subjects.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The dense number of an id, or [`UNKNOWN`].
+    #[must_use]
+    pub fn find(&self, id: &[u8]) -> u32 {
+        self.lookup.find(&self.ids, id)
+    }
+
+    /// The dense numbers of many ids.
+    pub fn find_all<'a>(&self, ids: impl Iterator<Item = Option<&'a [u8]>>, out: &mut Vec<u32>) {
+        self.lookup.find_all(&self.ids, ids, out);
+    }
+
+    /// The dense numbers of many ids of eight bytes; `valid` tells of nulls.
+    pub fn find_words(&self, ids: &[[u8; 8]], valid: impl Fn(usize) -> bool, out: &mut Vec<u32>) {
+        self.lookup.find_words(&self.ids, ids, valid, out);
+    }
+
+    /// An id as it was written.
+    #[must_use]
+    pub fn text(&self, at: u32) -> String {
+        id_text(self.ids.get(at as usize), self.form)
+    }
+}
+
+fn prefix(id: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let n = id.len().min(8);
+    bytes[..n].copy_from_slice(&id[..n]);
+    u64::from_be_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::ids::to_ordered;
+
+    #[test]
+    fn ids_are_numbered_in_order_and_found_again() {
+        let mut all = Ids::default();
+        for id in ["b", "a", "ccc", "b", "", "aa"] {
+            all.push(id.as_bytes());
+        }
+        let spine = Spine::build(&all, IdForm::Text).unwrap();
+        let sorted: Vec<String> = (0..5).map(|n| spine.text(n)).collect();
+        assert_eq!(sorted, ["", "a", "aa", "b", "ccc"]);
+        let mut found = Vec::new();
+        spine.find_all([Some("b".as_bytes()), None, Some(b"zz"), Some(b"")].into_iter(), &mut found);
+        assert_eq!(found, [3, UNKNOWN, UNKNOWN, 0]);
+    }
+
+    #[test]
+    fn integers_keep_their_order() {
+        let mut all = Ids::default();
+        for id in [5_i64, -3, i64::MAX, 0, i64::MIN + 1] {
+            all.push(&to_ordered(id));
+        }
+        let spine = Spine::build(&all, IdForm::Integer).unwrap();
+        assert_eq!(
+            (0..5).map(|n| spine.text(n)).collect::<Vec<_>>(),
+            ["-9223372036854775807", "-3", "0", "5", "9223372036854775807"]
+        );
+        assert_eq!(spine.find(&to_ordered(5)), 3);
+    }
+
+    #[test]
+    fn a_large_spine_finds_every_id_and_no_other() {
+        let mut all = Ids::default();
+        for n in 0..100_000_u64 {
+            all.push(format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).as_bytes());
+        }
+        let spine = Spine::build(&all, IdForm::Text).unwrap();
+        assert_eq!(spine.len(), 100_000);
+        let ids: Vec<String> =
+            (0..200_000_u64).map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        let mut found = Vec::new();
+        spine.find_all(ids.iter().map(|i| Some(i.as_bytes())), &mut found);
+        assert!(found[..100_000].iter().zip(&ids).all(|(n, id)| spine.text(*n) == *id));
+        assert!(found[100_000..].iter().all(|n| *n == UNKNOWN));
+    }
+}

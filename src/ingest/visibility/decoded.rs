@@ -1,0 +1,146 @@
+//! A batch as integers, with its owners looked up and what is wrong with it whatever the date.
+
+use anyhow::Result;
+
+use super::setting::{OwnerIds, Owners, Setting};
+use crate::contract::{ColumnType, DateSet, Table};
+use crate::ingest::check::checks::Columns;
+use crate::ingest::check::pii::looks_personal;
+use crate::ingest::check::rule::{Fault, Rule};
+use crate::ingest::read::batches::Batch;
+use crate::ingest::read::decode::{IdColumn, decode, faulty_ids};
+use crate::ingest::spine::Spine;
+use crate::tables::ids::UNKNOWN;
+
+/// A batch as integers, with what is wrong whatever the date.
+#[derive(Clone)]
+pub(super) struct Decoded {
+    pub columns: Columns,
+    pub faults: Vec<Fault>,
+    /// For rows of subjects whom no date sees, the dates that do not see them yet.
+    pub early: Vec<DateSet>,
+    /// Numbers in the spine per owner column; empty where no spine was given.
+    pub owners: Owners,
+    /// The id columns of the owners.
+    pub owner_ids: OwnerIds,
+}
+
+/// Decodes the batches of one table.
+pub(super) struct Decoder<'a> {
+    table: &'a Table,
+    setting: &'a Setting<'a>,
+    /// Id columns of records whose text could be personal data.
+    plain_ids: Vec<usize>,
+    /// Whose row it is.
+    pub owners: Vec<usize>,
+}
+
+impl<'a> Decoder<'a> {
+    /// For a table.
+    pub(super) fn new(table: &'a Table, setting: &'a Setting<'a>) -> Self {
+        let owners: Vec<usize> =
+            ["subject_id", "subject_a", "subject_b"].iter().filter_map(|c| table.position(c)).collect();
+        let ids = table.columns.iter().enumerate().filter(|(at, c)| c.kind == ColumnType::Id && !owners.contains(at));
+        let plain_ids = ids.map(|(at, _)| at).collect();
+        Self { table, setting, plain_ids, owners }
+    }
+
+    /// Decodes a batch; with a spine its owners are looked up.
+    ///
+    /// # Errors
+    /// When a column is of a type the structural check should have refused.
+    pub(super) fn decode(&self, batch: &Batch, spine: Option<&Spine>) -> Result<Decoded> {
+        let rows = batch.len;
+        let mut faults: Vec<Fault> = Vec::new();
+        let mut columns: Columns = Vec::with_capacity(self.table.columns.len());
+        for (at, (column, array)) in self.table.columns.iter().zip(&batch.columns).enumerate() {
+            columns.push(match array {
+                // Owners are looked up by their bytes; all that matters here is whether they are null.
+                Some(array) if self.owners.contains(&at) => {
+                    if array.null_count() == 0 {
+                        vec![0; rows]
+                    } else {
+                        (0..rows).map(|r| if array.is_null(r) { crate::NULL } else { 0 }).collect()
+                    }
+                }
+                Some(array) => decode(column, at, array, self.setting.currency, &mut faults)?,
+                None => Vec::new(),
+            });
+        }
+        for (at, column) in self.table.columns.iter().enumerate().filter(|(_, c)| c.kind == ColumnType::Id) {
+            if let Some(array) = &batch.columns[at] {
+                let faulty = faulty_ids(array, column.required)?.into_iter();
+                faults.extend(faulty.map(|(row, rule)| Fault { row, column: at, rule }));
+            }
+        }
+        self.personal_ids(batch, &mut faults)?;
+        let mut decoded = Decoded { columns, faults, early: Vec::new(), owners: Vec::new(), owner_ids: Vec::new() };
+        self.look_up(batch, spine, &mut decoded)?;
+        Ok(decoded)
+    }
+
+    /// Finds the owners. A row of a subject that is itself not visible yet is not visible either.
+    fn look_up(&self, batch: &Batch, spine: Option<&Spine>, decoded: &mut Decoded) -> Result<()> {
+        for at in &self.owners {
+            let column = batch.columns[*at].as_ref().map(IdColumn::new).transpose()?;
+            let dense = match (spine, &column) {
+                (Some(spine), Some(column)) => column.numbers(spine, batch.len),
+                _ => Vec::new(),
+            };
+            // An id of the spine has been looked at when the spine was built.
+            let all_known = dense.len() == batch.len && !dense.contains(&UNKNOWN);
+            for row in (0..batch.len).filter(|_| !all_known) {
+                if dense.get(row).is_some_and(|d| *d != UNKNOWN) {
+                    continue;
+                }
+                let Some(id) = column.as_ref().and_then(|c| c.get(row)) else { continue };
+                if matches!(column, Some(IdColumn::Text(_))) && looks_personal(id) {
+                    decoded.faults.push(Fault { row, column: *at, rule: Rule::PiiSuspect });
+                    continue;
+                }
+                let later = spine.map_or(DateSet::NONE, |s| s.later(id));
+                if !later.is_empty() {
+                    decoded.early.resize(batch.len, DateSet::NONE);
+                    decoded.early[row] = decoded.early[row].or(later);
+                }
+                // At dates that see neither the subject nor that it comes later, the row is nobody's.
+                if spine.is_some() && self.owners.len() == 1 && later != self.setting.every_date {
+                    decoded.faults.push(Fault { row, column: *at, rule: Rule::UnknownSubject });
+                }
+            }
+            decoded.owners.push(dense);
+            decoded.owner_ids.push(column);
+        }
+        Ok(())
+    }
+
+    fn personal_ids(&self, batch: &Batch, faults: &mut Vec<Fault>) -> Result<()> {
+        for at in &self.plain_ids {
+            let Some(array) = &batch.columns[*at] else { continue };
+            if let column @ IdColumn::Text(_) = IdColumn::new(array)? {
+                let personal = (0..batch.len).filter(|r| column.get(*r).is_some_and(looks_personal));
+                faults.extend(personal.map(|row| Fault { row, column: *at, rule: Rule::PiiSuspect }));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Decoded {
+    /// Some rows by themselves, renumbered; nothing that only a whole batch needs.
+    pub(super) fn pick(&self, rows: &[usize]) -> Self {
+        let place = |row: usize| rows.binary_search(&row).ok();
+        Self {
+            columns: self.columns.iter().map(|c| gather(c, rows)).collect(),
+            faults: self.faults.iter().filter_map(|f| Some(Fault { row: place(f.row)?, ..*f })).collect(),
+            early: gather(&self.early, rows),
+            owners: self.owners.iter().map(|c| gather(c, rows)).collect(),
+            owner_ids: Vec::new(),
+        }
+    }
+}
+
+/// Chosen values of a column; an empty column stays empty.
+pub(super) fn gather<T: Copy>(column: &[T], rows: &[usize]) -> Vec<T> {
+    if column.is_empty() { Vec::new() } else { rows.iter().map(|r| column[*r]).collect() }
+}

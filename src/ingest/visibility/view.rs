@@ -1,0 +1,129 @@
+//! One of several dates' sight of rows that a pass kept for all of them.
+
+use std::sync::Arc;
+
+use crate::contract::{DateSet, Snapshot};
+use crate::ingest::check::checks::Checks;
+use crate::ingest::check::conservation::Class;
+use crate::ingest::check::findings::Findings;
+use crate::ingest::check::rule::{Quarantined, Rule};
+use crate::ingest::rows::layout::{DISPUTED, FAULTY, FIRST, Layout};
+use crate::ingest::rows::store::BucketRows;
+use crate::ingest::spine::members::{Members, Standing};
+use crate::tables::ids::UNKNOWN;
+
+/// One date's sight of the rows that a pass for several dates kept.
+pub struct View<'a> {
+    /// The date's position among them.
+    pub date: usize,
+    /// The date.
+    pub snapshot: &'a Snapshot,
+    /// Whom it sees; nothing for tables that are of nobody.
+    pub members: Option<&'a Members>,
+}
+
+/// What a date makes of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// It sees it.
+    Seen,
+    /// The row breaks a rule then, which was counted when it was read.
+    Counted,
+    /// It does not see it yet.
+    Hidden,
+    /// The subject is none that it knows.
+    NoSubject,
+}
+
+/// Rows as a date sees them.
+pub struct Seen {
+    /// All stored rows, with what they said then.
+    pub rows: BucketRows,
+    /// Which of them the date sees; empty when it sees all.
+    pub alive: Vec<bool>,
+    /// The positions within the bucket of the subjects it sees.
+    pub subjects: Vec<usize>,
+}
+
+impl View<'_> {
+    fn standing(&self, subject: u32) -> Standing {
+        self.members.map_or(Standing::In(subject), |members| members.standing(subject))
+    }
+
+    /// Whether the date knows a subject of the spine.
+    #[must_use]
+    pub fn knows(&self, subject: u32) -> bool {
+        subject != UNKNOWN && self.standing(subject) != Standing::Absent
+    }
+
+    /// What the date makes of a row, which is `visible` by its own times, breaks a rule at some dates, and is of some subjects. A row
+    /// between two of which one is unknown stays: that is for others to say.
+    pub fn sight(&self, visible: bool, faulty: DateSet, owners: impl Iterator<Item = u32> + Clone) -> Sight {
+        if faulty.has(self.date) {
+            return Sight::Counted;
+        }
+        let standing = |owner: u32| if owner == UNKNOWN { Standing::Absent } else { self.standing(owner) };
+        if !visible || owners.clone().any(|owner| standing(owner) == Standing::Later) {
+            return Sight::Hidden;
+        }
+        let mut standings = owners.map(standing);
+        match (standings.next(), standings.next()) {
+            (Some(Standing::Absent), None) => Sight::NoSubject,
+            _ => Sight::Seen,
+        }
+    }
+
+    /// The rows of a bucket whose first subject has a number, as they were then; what the date does not see is counted.
+    #[must_use]
+    pub fn of(&self, all: &BucketRows, first: u32, layout: &Layout, checks: &Checks, found: &mut Findings) -> Seen {
+        let faulty = &all.columns[FAULTY];
+        let mut alive = vec![true; all.len()];
+        checks.hidden(|at| &all.columns[at + FIRST], self.snapshot, |row| alive[row] = false);
+        let mut subjects = Vec::with_capacity(all.starts.len());
+        for (subject, number) in (0..all.starts.len().saturating_sub(1)).zip(first..) {
+            let range = all.of(subject);
+            if matches!(self.standing(number), Standing::In(_)) {
+                subjects.push(subject);
+                if faulty.is_empty() && alive[range.clone()].iter().all(|a| *a) {
+                    continue;
+                }
+            }
+            for row in range {
+                let faulty = faulty.get(row).copied().map_or(DateSet::NONE, DateSet::from_stored);
+                let sight = self.sight(alive[row], faulty, std::iter::once(number));
+                alive[row] = sight == Sight::Seen;
+                match sight {
+                    Sight::Seen | Sight::Counted => {}
+                    Sight::Hidden => found.tally.add(all.files[row], Class::NotVisible, 1),
+                    Sight::NoSubject => {
+                        let (file, number) = layout.place(all, row);
+                        let (rule, column) = (Rule::UnknownSubject, layout.subject);
+                        found.quarantine(Quarantined { file, row: number, rule, column });
+                    }
+                }
+            }
+        }
+        let mut rows = all.clone();
+        if !rows.columns[DISPUTED].is_empty() {
+            let at = |dates: &mut i64| *dates = i64::from(DateSet::from_stored(*dates).has(self.date));
+            Arc::make_mut(&mut rows.columns[DISPUTED]).iter_mut().for_each(at);
+        }
+        checks.turn_back(&mut rows.columns[FIRST..], all.len(), self.snapshot, &mut Vec::new());
+        Seen { rows, alive, subjects }
+    }
+}
+
+impl Seen {
+    /// Everything, as the only date of a pass sees it.
+    #[must_use]
+    pub fn all(rows: BucketRows) -> Self {
+        let subjects = (0..rows.starts.len().saturating_sub(1)).collect();
+        Self { rows, alive: Vec::new(), subjects }
+    }
+
+    /// Whether the date sees a row.
+    #[must_use]
+    pub fn sees(&self, row: usize) -> bool {
+        self.alive.is_empty() || self.alive[row]
+    }
+}

@@ -1,0 +1,184 @@
+//! Scored subjects as the rows of the table: names for numbers, points by category, rank, and the reasons.
+
+use std::ops::Range;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rayon::prelude::*;
+
+use super::points::{Fits, Points};
+use super::population::Population;
+use super::rows::NONE;
+use crate::pipeline::Model;
+use crate::scorecard::Scorecard;
+use crate::tables::ids::SubjectIds;
+use crate::tables::parquet_file::GROUP_ROWS;
+use crate::tables::scores::{Label, REASONS, Rows, ScoresFile};
+
+/// What the rows are made from.
+#[derive(Clone, Copy)]
+pub struct Finished<'a> {
+    /// Everyone's score.
+    pub population: &'a Population,
+    /// The scorecard.
+    pub card: &'a Scorecard,
+    /// The model.
+    pub model: &'a Model,
+}
+
+/// What the rows of a table say, counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Scored subjects by reason code that they are given, in order of the model file.
+    pub reasons: Vec<u64>,
+    /// Scored subjects by the points of each category.
+    pub categories: [Vec<u64>; 5],
+}
+
+impl Told {
+    fn add(&mut self, explained: &Explained) -> Result<()> {
+        let given = explained.reasons.iter().flatten().chain(&explained.of_friends);
+        given.for_each(|code| self.reasons[*code] += 1);
+        for (counts, points) in self.categories.iter_mut().zip(explained.points) {
+            let points = usize::try_from(points)?;
+            counts.resize(counts.len().max(points + 1), 0);
+            counts[points] += 1;
+        }
+        Ok(())
+    }
+}
+
+/// What a figure outside the range that a checked model keeps is.
+const OFF: &str = "defect: a figure is outside the model's scale";
+
+/// What one subject's row needs beyond its plain columns.
+struct Explained {
+    points: [i16; 5],
+    /// Reason codes by position in the model file.
+    reasons: [Option<usize>; REASONS],
+    of_friends: Option<usize>,
+}
+
+/// Writes the table and counts what it says; `written` is told of the rows of each row group.
+///
+/// # Errors
+/// When the disk is full, or the first error of `written`.
+pub fn write(
+    path: &Path,
+    subjects: &SubjectIds,
+    finished: &Finished,
+    label: &Label,
+    written: &dyn Fn(u64) -> Result<()>,
+) -> Result<Told> {
+    let mut file = ScoresFile::create(path, subjects, label)?;
+    let mut told = Told { reasons: vec![0; finished.card.reasons.len()], ..Told::default() };
+    for from in (0..subjects.len()).step_by(GROUP_ROWS) {
+        let group = from..(from + GROUP_ROWS).min(subjects.len());
+        let explained: Vec<Explained> =
+            group.clone().into_par_iter().map(|s| finished.explain(s)).collect::<Result<_>>().context(OFF)?;
+        for (explained, s) in explained.iter().zip(group.clone()) {
+            if finished.is_scored(s) {
+                told.add(explained)?;
+            }
+        }
+        file.write(from, finished.rows(group.clone(), &explained).context(OFF)?)?;
+        written(group.len() as u64)?;
+    }
+    file.finish()?;
+    Ok(told)
+}
+
+impl<'a> Finished<'a> {
+    fn is_scored(&self, s: usize) -> bool {
+        self.population.rows.score[s] != NONE
+    }
+
+    fn bins(&self, s: usize) -> &'a [u8] {
+        let width = self.card.features.len();
+        &self.population.rows.bins[s * width..(s + 1) * width]
+    }
+
+    /// What friends move a subject's score by, in points.
+    ///
+    /// # Errors
+    /// When it is none of the scale.
+    pub fn lift(&self, s: usize) -> Fits<i64> {
+        self.card.lift(usize::from(self.population.rows.segment[s]), self.bins(s))
+    }
+
+    /// A subject's points.
+    ///
+    /// # Errors
+    /// When they are none of the scale.
+    pub fn points(&self, s: usize) -> Fits<Points> {
+        self.card.points(usize::from(self.population.rows.segment[s]), self.bins(s))
+    }
+
+    fn explain(&self, s: usize) -> Result<Explained> {
+        let (rows, card, bins) = (&self.population.rows, &self.model.card, self.bins(s));
+        let segment = usize::from(rows.segment[s]);
+        let named = |code: &str| self.card.reasons.iter().position(|r| r == code);
+        let mut codes: Vec<usize> = Vec::with_capacity(REASONS + 1);
+        if self.is_scored(s) {
+            let of_rule = |rule: u8| named(&card.policy[usize::from(rule)].get_ref().reason);
+            codes.extend(rows.policy[s].and_then(of_rule));
+            let first = codes.first().copied();
+            codes.extend(self.population.shortfalls.top(segment, bins).into_iter().filter(|c| Some(*c) != first));
+        } else {
+            codes.extend(card.status[usize::from(rows.status[s])].get_ref().reason.as_deref().and_then(named));
+        }
+        let mut reasons = [None; REASONS];
+        reasons.iter_mut().zip(codes).for_each(|(to, code)| *to = Some(code));
+        // Nothing is said about friends unless there are enough of them.
+        let told = self.is_scored(s) && self.card.tells_of_friends(bins);
+        let of_friends = if told { self.population.shortfalls.of_friends(segment, bins) } else { None };
+        let mut points = [0; 5];
+        for (to, points) in points.iter_mut().zip(self.points(s)?.categories) {
+            *to = i16::try_from(points)?;
+        }
+        Ok(Explained { points, reasons, of_friends })
+    }
+
+    /// The rows of some subjects.
+    fn rows(&self, of: Range<usize>, explained: &[Explained]) -> Result<Rows<'a>> {
+        let (rows, card) = (&self.population.rows, &self.model.card);
+        let all = || of.clone();
+        let when_scored = |s: usize, value: i16| self.is_scored(s).then_some(value);
+        let score = |values: &[i16]| values[all()].iter().map(|v| (*v != NONE).then_some(*v)).collect::<Vec<_>>();
+        let segments: Vec<&str> = card.segment.iter().map(|s| s.get_ref().name.as_str()).collect();
+        let statuses: Vec<&str> = card.status.iter().map(|s| s.get_ref().name.as_str()).collect();
+        let policies: Vec<&str> = card.policy.iter().map(|p| p.get_ref().code.as_str()).collect();
+        let reason = |code: &Option<usize>| code.map(|code| self.card.reasons[code].as_str());
+        let of_segment = |segment: usize| -> Fits<[i16; 5]> {
+            let mut most = [0; 5];
+            for (to, points) in most.iter_mut().zip(self.card.maxima(segment)?) {
+                *to = i16::try_from(points)?;
+            }
+            Ok(most)
+        };
+        let most = (0..segments.len()).map(of_segment).collect::<Fits<Vec<_>>>()?;
+        let rank = |s: usize| self.is_scored(s).then(|| self.population.rank(rows.score[s])).transpose();
+        let percentile = |s: usize| self.is_scored(s).then(|| self.population.percentile(rows.score[s])).transpose();
+        Ok(Rows {
+            segment: all().map(|s| segments[usize::from(rows.segment[s])]).collect(),
+            status: all().map(|s| statuses[usize::from(rows.status[s])]).collect(),
+            score: score(&rows.score),
+            band: all().map(|s| self.is_scored(s).then(|| card.band(i64::from(rows.score[s])))).collect(),
+            rank: all().map(rank).collect::<Result<_, _>>()?,
+            percentile: all().map(percentile).collect::<Result<_, _>>()?,
+            confidence: all().map(|s| f64::from(rows.confidence[s]) / 1000.0).collect(),
+            points: std::array::from_fn(|c| {
+                explained.iter().zip(all()).map(|(e, s)| when_scored(s, e.points[c])).collect()
+            }),
+            most: std::array::from_fn(|c| {
+                all().map(|s| when_scored(s, most[usize::from(rows.segment[s])][c])).collect()
+            }),
+            reasons: std::array::from_fn(|n| explained.iter().map(|e| reason(&e.reasons[n])).collect()),
+            reason_relationship: explained.iter().map(|e| reason(&e.of_friends)).collect(),
+            overridden: all().map(|s| rows.policy[s].map(|p| policies[usize::from(p)])).collect(),
+            before: score(&rows.before),
+            disputed: rows.disputed[of.clone()].to_vec(),
+            with_disputed: score(&rows.with_disputed),
+        })
+    }
+}

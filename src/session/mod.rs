@@ -1,0 +1,92 @@
+//! A session: an output folder under lock, and all that is done there.
+//!
+//! A run goes this way: [`Session::open`] locks the folder and finishes what a crash left undone; [`prepare`] hashes the inputs, names the
+//! run, and finds or makes the stages; [`scoring`] scores everyone and writes the tables; [`judging`] holds the result against the gates
+//! and earlier runs; [`result`] sums it up and seals the folder; [`publishing`] publishes or refuses, and tells how it ended.
+//!
+//! [`one_date`] does that for one as-of date, [`backfill`] for many, [`replay`] once more for a run that is kept. [`attempt`] tells of runs
+//! that ended before they began, [`plan`] says what a run would do, [`acceptance`] which gates are overridden.
+
+pub mod acceptance;
+mod attempt;
+pub mod backfill;
+pub mod identity;
+mod judging;
+pub mod one_date;
+pub mod plan;
+mod prepare;
+pub mod publishing;
+pub mod replay;
+pub mod run;
+mod scoring;
+mod result;
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+
+use crate::machine::resources::{Resources, USUAL_MEMORY};
+use crate::machine::threads::use_threads;
+use crate::output::Output;
+use crate::pipeline::Pipeline;
+use crate::pipeline::settings::bytes;
+use crate::runs::ledger::Key;
+use crate::runs::output_folder::OutputFolder;
+
+/// How much of the machine is asked for; what is not said, the pipeline says.
+#[derive(Debug, Clone, Default)]
+pub struct MachineRequest {
+    /// Threads.
+    pub threads: Option<usize>,
+    /// Memory for rows, such as `512MB`.
+    pub memory: Option<String>,
+    /// Where rows are spilled.
+    pub scratch: Option<PathBuf>,
+}
+
+/// An output folder under lock, and the machine.
+pub struct Session<'a> {
+    /// The output folder.
+    pub folder: OutputFolder,
+    /// The machine.
+    pub resources: Resources<'a>,
+    /// Whether every stage is made anew.
+    pub fresh: bool,
+}
+
+impl<'a> Session<'a> {
+    /// Locks the output folder of a pipeline and finishes what is undone there; `command` is told to who finds it locked.
+    ///
+    /// # Errors
+    /// [`Locked`](crate::exit::Locked) when another process holds the lock; when the folder cannot be written, or its ledger does not
+    /// hold; when a size or number of threads cannot be.
+    pub fn open(
+        pipeline: &Pipeline,
+        command: &str,
+        machine: &MachineRequest,
+        stop: &'a AtomicBool,
+        log: &'a Output,
+    ) -> Result<Self> {
+        let engine = &pipeline.settings.engine;
+        use_threads(machine.threads.or(engine.threads))?;
+        let memory = machine.memory.as_deref().or(engine.memory.as_deref()).map_or(Ok(USUAL_MEMORY), bytes)?;
+        let scratch = machine.scratch.clone().or_else(|| engine.scratch.as_ref().map(|s| pipeline.resolve(s)));
+        let folder = OutputFolder::open(pipeline, command, log)?;
+        let scratch = scratch.unwrap_or_else(|| folder.path.join("stages"));
+        Ok(Self { folder, resources: Resources { memory, scratch, stop, log }, fresh: false })
+    }
+
+    /// The same, with every stage made anew.
+    #[must_use]
+    pub const fn fresh(mut self, fresh: bool) -> Self {
+        self.fresh = fresh;
+        self
+    }
+
+    /// The key of the folder's ledger, if it has one.
+    #[must_use]
+    pub fn key(&self) -> Option<Key> {
+        self.folder.key.clone()
+    }
+}

@@ -1,0 +1,73 @@
+//! What a run needs before anything is scored: the content of its inputs, and the stages, found where they are kept, made where they
+//! are not.
+
+use anyhow::{Context, Result};
+
+use super::Session;
+use crate::job::Job;
+use crate::runs::inputs::Memory;
+use crate::stages::key::keys;
+use crate::stages::make::{Lacking, make};
+use crate::stages::store::{Missing, Stage};
+use crate::storage::hashes::Hash;
+
+/// The content hashes of a job's input files; those of files that are as they were are remembered.
+///
+/// # Errors
+/// When a file cannot be read or was changed since it was checked, or the work is interrupted.
+pub(super) fn hashes(job: &Job, session: &Session) -> Result<Vec<Vec<Hash>>> {
+    let (folder, key) = (&session.folder.path, session.folder.key.as_ref());
+    let mut memory = Memory::of(folder, key);
+    let hashes = memory.hashes(&job.exports, session.resources.log, session.resources.stop)?;
+    memory.save(folder, key)?;
+    Ok(hashes)
+}
+
+/// The stages of every job, in order; those that are missing are made, all dates in one pass over the exports.
+///
+/// # Errors
+/// When inputs are corrupt, the disk is full, or the work is interrupted.
+pub(super) fn stages(jobs: &[&Job], hashes: &[Vec<Hash>], session: &Session) -> Result<Vec<Vec<Stage>>> {
+    let (store, log) = (&session.folder.stages, session.resources.log);
+    fs_err::create_dir_all(&session.resources.scratch)?;
+    let mut wanted = Vec::with_capacity(jobs.len());
+    let mut found: Vec<Vec<Stage>> = Vec::with_capacity(jobs.len());
+    let mut lacking = Vec::new();
+    for job in jobs {
+        let keys = keys(job, hashes)?;
+        let (mut kept, mut missing) = (Vec::new(), Vec::new());
+        for key in &keys {
+            match if session.fresh { Err(Missing::Never) } else { store.verified(key)? } {
+                Ok(stage) => kept.push(stage),
+                Err(why) => {
+                    if why == Missing::Damaged {
+                        log.warn(&format!(
+                            "the stage {} of {} is damaged; it is made again",
+                            key.kind.name(),
+                            key.as_of
+                        ));
+                    }
+                    missing.push(key.clone());
+                }
+            }
+        }
+        if !kept.is_empty() {
+            let names: Vec<String> = kept.iter().map(|s| s.label.key.kind.name()).collect();
+            log.line(&format!("reused as of {}: {}", job.snapshot.calendar.as_of(), names.join(", ")));
+        }
+        if !missing.is_empty() {
+            lacking.push(Lacking { job, keys: missing });
+        }
+        wanted.push(keys);
+        found.push(kept);
+    }
+    make(&lacking, store, &session.resources)?;
+    for (keys, found) in wanted.iter().zip(&mut found) {
+        for key in keys.iter().filter(|k| !found.iter().any(|s| s.label.key == **k)).collect::<Vec<_>>() {
+            let stage = store.find(key);
+            found.push(stage.with_context(|| format!("the stage {} was not made", key.kind.name()))?);
+        }
+        found.sort_by(|a, b| a.label.key.kind.cmp(&b.label.key.kind));
+    }
+    Ok(found)
+}

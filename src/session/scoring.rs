@@ -1,0 +1,135 @@
+//! Scoring: from stages to everyone's score, written to the run's folder.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+
+use super::run::Run;
+use crate::ingest::check::conservation::Class;
+use crate::ingest::check::findings::Findings;
+use crate::ingest::check::rule::Quarantined;
+use crate::ingest::read::export::Export;
+use crate::job::Job;
+use crate::machine::resources::Resources;
+use crate::output::thousands;
+use crate::runs::folder::RunFolder;
+use crate::runs::ledger::place::SCORES;
+use crate::runs::step::step;
+use crate::score::finished::{self, Finished, Told};
+use crate::score::friends::{self, Friends};
+use crate::score::population::Population;
+use crate::score::rated::{Rated, rate};
+use crate::score::rows::NONE;
+use crate::scorecard::policy::Caps;
+use crate::stages::opened::StageData;
+use crate::tables::{quarantine, relationships};
+
+/// What a figure outside the range that a checked model keeps is.
+const OFF: &str = "defect: a figure is outside the model's scale";
+
+/// Everyone's score, with what it was made from and what was counted on the way.
+pub(super) struct Scored {
+    /// The stages.
+    pub data: StageData,
+    /// What was counted and quarantined, by table.
+    pub findings: BTreeMap<String, Findings>,
+    /// What friends tell, when propagation ran.
+    pub friends: Option<Friends>,
+    /// Everyone's score.
+    pub population: Population,
+    /// What the table's rows say, counted.
+    pub told: Told,
+}
+
+/// Scores everyone and writes the tables.
+///
+/// # Errors
+/// When a stage is damaged, the disk is full, or the run is interrupted.
+pub(super) fn score(run: &Run, folder: &RunFolder) -> Result<Scored> {
+    let (job, resources) = (run.job, &run.session.resources);
+    let mut data = StageData::open(job, run.stages)?;
+    let mut findings = std::mem::take(&mut data.findings);
+    let caps = Caps::new(&job.policies)?;
+    let rated = rate(job, &data, &caps, resources)?;
+    let friends = find_friends(job, &data, &rated, &mut findings, resources)?;
+    let population = Population::new(rated, friends.as_ref(), &job.card, &caps, &job.model).context(OFF)?;
+    conserved(job, &findings)?;
+    for export in job.exports.iter() {
+        if let Some(found) = findings.get(&export.table.name).filter(|f| !f.quarantined.is_empty()) {
+            write_quarantine(folder, export, &found.quarantined)?;
+        }
+    }
+    let subjects = &data.subjects.ids;
+    let progress = resources.log.stage("write scores", subjects.len() as u64, "subjects");
+    let finished = Finished { population: &population, card: &job.card, model: &job.model };
+    let told = finished::write(&folder.path(SCORES), subjects, &finished, &run.identity.label, &|rows| {
+        progress.add(rows);
+        Ok(resources.check()?)
+    })?;
+    if let Some(friends) = &friends {
+        let is_told = |s: &usize| population.rows.score[*s] != NONE && friends.enough(*s);
+        let told: Vec<usize> = (0..subjects.len()).filter(is_told).collect();
+        let row = |s: usize| friends.row(s, finished.lift(s).context(OFF)?);
+        relationships::write(&folder.path(relationships::FILE), subjects, &told, &row)?;
+    }
+    progress.finish();
+    step("scores written");
+    Ok(Scored { data, findings, friends, population, told })
+}
+
+fn write_quarantine(folder: &RunFolder, export: &Export, rows: &[Quarantined]) -> Result<()> {
+    let mut rows = rows.to_vec();
+    rows.sort_unstable();
+    let column = |q: &Quarantined| export.table.columns.get(q.column).map_or("", |c| c.name.as_str());
+    let row = |q: &Quarantined| quarantine::Row {
+        file: export.files[q.file as usize].file.label.as_str(),
+        row: q.row,
+        rule: q.rule.name(),
+        column: column(q),
+    };
+    let path = folder.path(&quarantine::file(&export.table.name));
+    fs_err::create_dir_all(path.parent().context("a file has a folder")?)?;
+    quarantine::write(&path, &rows.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What friends tell, unless the model's propagation is off or there are no links.
+fn find_friends(
+    job: &Job,
+    data: &StageData,
+    rated: &Rated,
+    findings: &mut BTreeMap<String, Findings>,
+    resources: &Resources,
+) -> Result<Option<Friends>> {
+    let Some(export) = job.export("friend_links") else { return Ok(None) };
+    let Some(ties) = &data.ties else {
+        let mut unread = Findings::default();
+        for (file, open) in (0_u32..).zip(&export.files) {
+            unread.tally.add(file, Class::Dropped, open.rows);
+        }
+        findings.insert(export.table.name.clone(), unread);
+        return Ok(None);
+    };
+    let propagation = &job.model.card.propagation;
+    let (friends, mut found) = friends::propagate_scores(ties, export.files.len(), rated, propagation, resources)?;
+    findings.entry(export.table.name.clone()).or_default().merge(&mut found);
+    Ok(Some(friends))
+}
+
+/// The conservation law: every row of every file is in exactly one class.
+fn conserved(job: &Job, findings: &BTreeMap<String, Findings>) -> Result<()> {
+    for export in job.exports.iter() {
+        let Some(found) = findings.get(&export.table.name) else { continue };
+        for (n, file) in export.files.iter().enumerate() {
+            let counted = found.tally.file_total(n);
+            ensure!(
+                counted == file.rows + found.tally.multiplied(n),
+                "defect: {} rows of {} are accounted for, but it holds {} and its `select` adds {}",
+                thousands(counted),
+                file.file.path.display(),
+                thousands(file.rows),
+                thousands(found.tally.multiplied(n))
+            );
+        }
+    }
+    Ok(())
+}

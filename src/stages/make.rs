@@ -1,0 +1,273 @@
+//! Makes the stages that are missing, of one as-of date or of several in one pass over the exports.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+use rayon::prelude::*;
+
+use super::key::{Key, Kind};
+use super::store::{NewStage, StageStore};
+use super::{features, groups, outcomes, records, subjects, ties};
+use crate::contract::Snapshot;
+use crate::features::{Plan, compile};
+use crate::ingest::check::findings::Findings;
+use crate::ingest::links::ties::Joinable;
+use crate::ingest::pass::{Ingested, Pass};
+use crate::job::Job;
+use crate::machine::resources::Resources;
+use crate::measure::bucket::{Measured, Measurer, bucket, tables};
+use crate::tables::ids::SubjectIds;
+
+/// What the measuring of buckets is called.
+pub const MEASURE: &str = "measure";
+
+/// A job and the stages it lacks.
+pub struct Lacking<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// Their keys.
+    pub keys: Vec<Key>,
+}
+
+/// The stages of one date under way.
+struct Date<'a> {
+    job: &'a Job,
+    keys: &'a [Key],
+    ids: SubjectIds,
+    subjects: Option<(NewStage, subjects::Writer)>,
+    records: BTreeMap<String, (NewStage, records::Writer)>,
+    features: Vec<(NewStage, features::Writer)>,
+    /// What buckets counted, by table.
+    counted: BTreeMap<String, Findings>,
+}
+
+/// Makes the stages that some jobs lack. The jobs are those of one pipeline and model, in order of as-of date.
+///
+/// # Errors
+/// When a file turns out corrupt, versions of a subject contradict each other, the disk is full, or the run is interrupted.
+pub fn make(lacking: &[Lacking], store: &StageStore, resources: &Resources) -> Result<()> {
+    let Some(first) = lacking.first().map(|l| l.job) else { return Ok(()) };
+    let wanted = |kind: &Kind| lacking.iter().flat_map(|l| &l.keys).any(|k| k.kind == *kind);
+    let mut read: BTreeSet<String> = BTreeSet::new();
+    let mut categories = BTreeSet::new();
+    for key in lacking.iter().flat_map(|l| &l.keys) {
+        match &key.kind {
+            Kind::Records(table) => {
+                read.insert(table.clone());
+            }
+            Kind::Features(category) => {
+                categories.insert(category.clone());
+            }
+            Kind::Outcomes => {
+                read.insert("outcomes".to_owned());
+            }
+            Kind::Groups => {
+                read.insert("groups".to_owned());
+            }
+            Kind::Subjects | Kind::Ties => {}
+        }
+    }
+    let catalogue = first.model.catalogue.only(&categories);
+    let compiled = |l: &Lacking| compile(&catalogue, &l.job.contract, &l.job.snapshot.calendar, &l.job.present());
+    let plans: Vec<Plan> = lacking.iter().map(compiled).collect::<Result<_>>()?;
+    read.extend(plans.iter().flat_map(|p| &p.tables).map(|t| t.table.clone()));
+    let snapshots: Vec<Snapshot> = lacking.iter().map(|l| l.job.snapshot.clone()).collect();
+    let budget = resources.budget();
+    let pass = first.pass(&snapshots, &budget, resources);
+    let mut ingested = pass.run(&read)?;
+    let mut findings = std::mem::take(&mut ingested.findings);
+    let in_buckets = |kind: &Kind| matches!(kind, Kind::Subjects | Kind::Records(_) | Kind::Features(_));
+    let mut dates = Vec::with_capacity(lacking.len());
+    for (n, (lacking, plan)) in lacking.iter().zip(&plans).enumerate() {
+        dates.push(Date::begin(lacking, plan, ingested.spine.ids_at(n), store)?);
+    }
+    if lacking.iter().flat_map(|l| &l.keys).any(|k| in_buckets(&k.kind)) {
+        buckets(&mut dates, &plans, &ingested, &read, resources)?;
+    }
+    for (n, date) in dates.into_iter().enumerate() {
+        date.finish(&ingested, n, &mut findings[n], store)?;
+    }
+    if wanted(&Kind::Ties) {
+        let export = first.export("friend_links").context("no friend_links")?;
+        let joinable = Joinable {
+            spine: &ingested.spine,
+            consents: &ingested.consents,
+            min_age_days: i64::from(first.model.card.propagation.min_tie_age_days),
+        };
+        keep_ties(lacking, &pass, export, joinable, store)?;
+    }
+    Ok(())
+}
+
+/// Measures every bucket at every date; results are written in order.
+fn buckets(
+    dates: &mut [Date],
+    plans: &[Plan],
+    ingested: &Ingested,
+    read: &BTreeSet<String>,
+    resources: &Resources,
+) -> Result<()> {
+    let jobs: Vec<&Job> = dates.iter().map(|d| d.job).collect();
+    let Some(first) = jobs.first() else { return Ok(()) };
+    let measurers: Vec<Measurer> = jobs
+        .iter()
+        .zip(plans)
+        .enumerate()
+        .map(|(n, (job, plan))| Measurer::new(job, plan, ingested, n))
+        .collect::<Result<_>>()?;
+    let tables: Vec<&str> =
+        tables(&first.contract).filter(|t| read.contains(*t) && first.export(t).is_some()).collect();
+    let all: Vec<usize> = (0..ingested.buckets.count()).collect();
+    let progress = resources.log.stage(MEASURE, (ingested.spine.len() * dates.len()) as u64, "subjects");
+    // A few buckets per thread at a time: their results come in order, and only so many are held.
+    for some in all.chunks(2 * rayon::current_num_threads()) {
+        let results: Vec<Vec<Measured>> = some
+            .par_iter()
+            .map(|at| {
+                resources.check()?;
+                let result = bucket(&measurers, ingested, *at, &tables)?;
+                progress.add((ingested.buckets.subjects(*at).len() * measurers.len()) as u64);
+                Ok(result)
+            })
+            .collect::<Result<_>>()?;
+        for result in results {
+            for (date, measured) in dates.iter_mut().zip(result) {
+                date.add(measured)?;
+            }
+        }
+    }
+    progress.finish();
+    Ok(())
+}
+
+impl<'a> Date<'a> {
+    fn begin(lacking: &'a Lacking, plan: &Plan, ids: SubjectIds, store: &StageStore) -> Result<Self> {
+        let job = lacking.job;
+        let mut date = Self {
+            job,
+            keys: &lacking.keys,
+            subjects: None,
+            records: BTreeMap::new(),
+            features: Vec::new(),
+            counted: BTreeMap::new(),
+            ids,
+        };
+        for key in &lacking.keys {
+            match &key.kind {
+                Kind::Subjects => {
+                    let stage = store.begin(key)?;
+                    let writer = subjects::Writer::create(&stage, job.contract.table("subjects")?, &date.ids)?;
+                    date.subjects = Some((stage, writer));
+                }
+                Kind::Records(table) => {
+                    let stage = store.begin(key)?;
+                    let writer = records::Writer::create(&stage, &job.contract, &job.model, &date.ids)?;
+                    date.records.insert(table.clone(), (stage, writer));
+                }
+                Kind::Features(category) => {
+                    let of = plan.features.iter().enumerate().filter(|(_, f)| f.category == *category);
+                    let of: Vec<(usize, &str)> = of.map(|(at, f)| (at, f.name.as_str())).collect();
+                    let stage = store.begin(key)?;
+                    let writer = features::Writer::create(&stage, &of)?;
+                    date.features.push((stage, writer));
+                }
+                Kind::Ties | Kind::Outcomes | Kind::Groups => {}
+            }
+        }
+        Ok(date)
+    }
+
+    fn add(&mut self, measured: Measured) -> Result<()> {
+        let subjects = measured.consents.len();
+        if let Some((_, writer)) = &mut self.subjects {
+            writer.add(&self.ids, &measured.subjects, &measured.consents)?;
+        }
+        for (table, (_, writer)) in &mut self.records {
+            let counts = measured.records.get(table).with_context(|| format!("{table} was not measured"))?;
+            let evidence = measured.evidence.get(table).map_or(&[][..], Vec::as_slice);
+            writer.add(&self.ids, counts, evidence)?;
+        }
+        for (_, writer) in &mut self.features {
+            writer.add(subjects, &measured.features, &measured.with_disputed)?;
+        }
+        for (table, mut found) in measured.findings {
+            self.counted.entry(table).or_default().merge(&mut found);
+        }
+        Ok(())
+    }
+
+    fn finish(
+        self,
+        ingested: &Ingested,
+        date: usize,
+        findings: &mut BTreeMap<String, Findings>,
+        store: &StageStore,
+    ) -> Result<()> {
+        for (table, mut counted) in self.counted {
+            findings.entry(table).or_default().merge(&mut counted);
+        }
+        let mut of = |tables: &[&str]| -> BTreeMap<String, Findings> {
+            tables.iter().filter_map(|t| findings.remove_entry(*t)).collect()
+        };
+        if let Some((stage, writer)) = self.subjects {
+            writer.finish()?;
+            stage.keep(&of(&["subjects", "sources", "consents", "disputes"]))?;
+        }
+        for (table, (mut stage, writer)) in self.records {
+            writer.finish(&self.ids)?;
+            stage.disputes = ingested.disputes[date].get(&table).copied();
+            stage.keep(&of(&[&table]))?;
+        }
+        for (stage, writer) in self.features {
+            writer.finish()?;
+            stage.keep(&BTreeMap::new())?;
+        }
+        for key in self.keys {
+            match key.kind {
+                Kind::Outcomes => {
+                    let stage = store.begin(key)?;
+                    outcomes::write(&stage, &ingested.outcomes[date])?;
+                    stage.keep(&of(&["outcomes"]))?;
+                }
+                Kind::Groups => {
+                    let stage = store.begin(key)?;
+                    groups::write(&stage, &ingested.groups[date])?;
+                    stage.keep(&of(&["groups"]))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads the links once and keeps the ties of every date that lacks them.
+fn keep_ties(
+    lacking: &[Lacking],
+    pass: &Pass,
+    export: &crate::ingest::read::export::Export,
+    joinable: Joinable,
+    store: &StageStore,
+) -> Result<()> {
+    let mut stages = Vec::with_capacity(lacking.len());
+    for l in lacking {
+        let key = l.keys.iter().find(|k| k.kind == Kind::Ties);
+        let stage = key.map(|key| store.begin(key)).transpose()?;
+        let subjects = joinable.spine.members(stages.len()).len();
+        let writer = stage.as_ref().map(|stage| ties::Writer::create(stage, subjects)).transpose()?;
+        stages.push((stage, writer));
+    }
+    let keep = |date: usize, file: u32, ties: Vec<_>| match &stages[date].1 {
+        Some(writer) => writer.add(file, &ties),
+        None => Ok(()),
+    };
+    let (dropped, found) = pass.ties(export, joinable, &keep)?;
+    for ((stage, writer), (dropped, found)) in stages.into_iter().zip(dropped.into_iter().zip(found)) {
+        if let (Some(mut stage), Some(writer)) = (stage, writer) {
+            writer.finish()?;
+            stage.dropped = Some(dropped);
+            stage.keep(&BTreeMap::from([(export.table.name.clone(), found)]))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! Columns of many subjects in blocks of a fixed number of rows, so that files of one date can be read side by side.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::properties::EnabledStatistics;
+
+use super::parquet_file::{ParquetFile, properties};
+use crate::storage::read;
+
+/// Rows of a block; the last one of a file may have fewer.
+pub const BLOCK_ROWS: usize = 16_384;
+
+/// Writes rows as they come, block by block.
+pub struct BlockWriter {
+    file: ParquetFile,
+    schema: SchemaRef,
+    held: Vec<RecordBatch>,
+    rows: usize,
+}
+
+impl BlockWriter {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(path: &Path, fields: Vec<Field>) -> Result<Self> {
+        let schema = Arc::new(Schema::new(fields));
+        let properties = properties()?.set_statistics_enabled(EnabledStatistics::None).build();
+        Ok(Self { file: ParquetFile::create(path, schema.clone(), properties)?, schema, held: Vec::new(), rows: 0 })
+    }
+
+    /// Encodes columns one after another; see [`ParquetFile::one_by_one`].
+    #[must_use]
+    pub fn one_by_one(mut self) -> Self {
+        self.file = self.file.one_by_one();
+        self
+    }
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// When the disk is full or the columns do not fit.
+    pub fn add(&mut self, columns: Vec<ArrayRef>) -> Result<()> {
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
+        self.rows += batch.num_rows();
+        self.held.push(batch);
+        if self.rows >= BLOCK_ROWS { self.write(BLOCK_ROWS) } else { Ok(()) }
+    }
+
+    /// Writes what is held in blocks of at least `least` rows.
+    fn write(&mut self, least: usize) -> Result<()> {
+        let all = concat_batches(&self.schema, &self.held)?;
+        let mut from = 0;
+        while all.num_rows() - from >= least.max(1) {
+            let rows = BLOCK_ROWS.min(all.num_rows() - from);
+            self.file.write(all.slice(from, rows).columns().to_vec())?;
+            from += rows;
+        }
+        self.rows = all.num_rows() - from;
+        // What is left is copied, or the whole would be held with it.
+        let rest = concat_batches(&self.schema, &[all.slice(from, self.rows)])?;
+        self.held = vec![rest];
+        Ok(())
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn finish(mut self) -> Result<()> {
+        self.write(1)?;
+        self.file.end()?;
+        Ok(())
+    }
+}
+
+/// A file of blocks.
+#[derive(Debug, Clone)]
+pub struct Blocks {
+    path: PathBuf,
+    footer: ArrowReaderMetadata,
+    rows: usize,
+}
+
+impl Blocks {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// When it is no Parquet file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = read::open(path)?;
+        let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+            .with_context(|| format!("{} is damaged", path.display()))?;
+        let rows = usize::try_from(footer.metadata().file_metadata().num_rows())?;
+        Ok(Self { path: path.to_owned(), footer, rows })
+    }
+
+    /// Number of blocks.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.footer.metadata().num_row_groups()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// One block.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn block(&self, at: usize) -> Result<RecordBatch> {
+        let read = || -> Result<RecordBatch> {
+            let rows = usize::try_from(self.footer.metadata().row_group(at).num_rows())?;
+            let file = read::open(&self.path)?;
+            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone())
+                .with_row_groups(vec![at])
+                .with_batch_size(rows)
+                .build()?;
+            let batches = reader.collect::<Result<Vec<_>, _>>()?;
+            Ok(concat_batches(self.footer.schema(), &batches)?)
+        };
+        read().with_context(|| format!("block {at} of {}", self.path.display()))
+    }
+
+    /// All rows.
+    ///
+    /// # Errors
+    /// When a block cannot be read.
+    pub fn all(&self) -> Result<RecordBatch> {
+        let blocks = (0..self.len()).map(|at| self.block(at)).collect::<Result<Vec<_>>>()?;
+        Ok(concat_batches(self.footer.schema(), &blocks)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::Int32Array;
+    use arrow::datatypes::DataType;
+    use proptest::prelude::*;
+
+    use crate::tables::columns::ints;
+
+    proptest! {
+        #[test]
+        fn rows_come_back_in_order_in_blocks_of_equal_size(parts in proptest::collection::vec(0_usize..40_000, 0..6)) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("blocks.parquet");
+            let mut writer = BlockWriter::create(&path, vec![Field::new("n", DataType::Int32, false)]).unwrap();
+            let mut next = 0;
+            for rows in &parts {
+                let last = next + i32::try_from(*rows).unwrap();
+                writer.add(vec![Arc::new((next..last).map(Some).collect::<Int32Array>())]).unwrap();
+                next = last;
+            }
+            writer.finish().unwrap();
+            let blocks = Blocks::open(&path).unwrap();
+            prop_assert_eq!(blocks.rows(), parts.iter().sum::<usize>());
+            prop_assert_eq!(blocks.len(), blocks.rows().div_ceil(BLOCK_ROWS));
+            prop_assert_eq!(ints(&blocks.all().unwrap(), "n").unwrap(), (0..next).collect::<Vec<_>>());
+            for at in 0..blocks.len() {
+                prop_assert!(at + 1 == blocks.len() || blocks.block(at).unwrap().num_rows() == BLOCK_ROWS);
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Ids of subjects and records: one after another in memory, and as a column of a table.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, Int64Array, StringArray};
+use arrow::datatypes::{DataType, Int64Type};
+
+/// Dense number of an id that is not known.
+pub const UNKNOWN: u32 = u32::MAX;
+
+/// How subject ids are written in the exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdForm {
+    /// Text.
+    #[default]
+    Text,
+    /// Fixed-size binary.
+    Binary,
+    /// An integer; kept as eight bytes whose order is the integers' order.
+    Integer,
+}
+
+/// Ids one after another, all of their bytes in one place.
+#[derive(Debug, Clone, Default)]
+pub struct Ids {
+    bytes: Vec<u8>,
+    /// Where each id ends; empty when all have `width` bytes.
+    ends: Vec<u64>,
+    width: usize,
+    len: usize,
+}
+
+impl Ids {
+    /// Adds an id.
+    pub fn push(&mut self, id: &[u8]) {
+        if self.len == 0 {
+            self.width = id.len();
+        }
+        if self.ends.is_empty() && (id.len() != self.width || self.width == 0) {
+            self.ends = (1..=self.len).map(|n| (n * self.width) as u64).collect();
+            self.width = 0;
+        }
+        self.bytes.extend_from_slice(id);
+        self.len += 1;
+        if self.width == 0 {
+            self.ends.push(self.bytes.len() as u64);
+        }
+    }
+
+    /// The id at a position.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "an end is the length of a Vec, so it fits usize")]
+    pub fn get(&self, at: usize) -> &[u8] {
+        if self.width > 0 {
+            return &self.bytes[at * self.width..(at + 1) * self.width];
+        }
+        let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
+        &self.bytes[start..self.ends[at] as usize]
+    }
+
+    /// The width of all ids, 0 when they differ.
+    #[must_use]
+    pub const fn width(&self) -> usize {
+        if self.ends.is_empty() { self.width } else { 0 }
+    }
+
+    /// All ids, when each has eight bytes.
+    #[must_use]
+    pub fn words(&self) -> &[[u8; 8]] {
+        if self.width() == 8 { self.bytes.as_chunks::<8>().0 } else { &[] }
+    }
+
+    /// The id at a position, when all have `W` bytes.
+    #[must_use]
+    pub fn fixed<const W: usize>(&self, at: usize) -> Option<&[u8; W]> {
+        self.bytes.as_chunks::<W>().0.get(at)
+    }
+
+    /// Number of ids.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds all ids of another list.
+    pub fn append(&mut self, other: &Self) {
+        for at in 0..other.len() {
+            self.push(other.get(at));
+        }
+    }
+}
+
+/// Ids and how they are written, in order.
+#[derive(Debug, Clone, Default)]
+pub struct SubjectIds {
+    /// The ids.
+    pub ids: Ids,
+    /// How they are written.
+    pub form: IdForm,
+}
+
+impl SubjectIds {
+    /// Number of subjects.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+/// An id's bytes as people write it.
+#[must_use]
+pub fn id_text(id: &[u8], form: IdForm) -> String {
+    match form {
+        IdForm::Text => String::from_utf8_lossy(id).into_owned(),
+        IdForm::Binary => id.iter().map(|b| format!("{b:02x}")).collect(),
+        IdForm::Integer => id.try_into().map_or_else(|_| String::new(), |b| from_ordered(b).to_string()),
+    }
+}
+
+/// Eight bytes that sort as the integer does.
+#[must_use]
+pub const fn to_ordered(value: i64) -> [u8; 8] {
+    (value.cast_unsigned() ^ (1 << 63)).to_be_bytes()
+}
+
+/// The integer back.
+#[must_use]
+pub const fn from_ordered(bytes: [u8; 8]) -> i64 {
+    (u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed()
+}
+
+/// The type of a column of ids.
+///
+/// # Errors
+/// When the ids are longer than a column can hold.
+pub fn data_type(subjects: &SubjectIds) -> Result<DataType> {
+    Ok(match subjects.form {
+        IdForm::Text => DataType::Utf8,
+        IdForm::Integer => DataType::Int64,
+        IdForm::Binary => DataType::FixedSizeBinary(width(subjects)?),
+    })
+}
+
+/// The bytes of each id; a table without subjects says 1.
+fn width(subjects: &SubjectIds) -> Result<i32> {
+    if subjects.is_empty() { Ok(1) } else { Ok(i32::try_from(subjects.ids.get(0).len())?) }
+}
+
+/// The ids of some subjects as a column.
+///
+/// # Errors
+/// When an id is not of the form that all are said to be of.
+pub fn column(subjects: &SubjectIds, of: impl Iterator<Item = usize>) -> Result<ArrayRef> {
+    let id = |s: usize| subjects.ids.get(s);
+    Ok(match subjects.form {
+        IdForm::Text => Arc::new(of.map(|s| std::str::from_utf8(id(s)).map(Some)).collect::<Result<StringArray, _>>()?),
+        IdForm::Integer => {
+            let value = |s: usize| id(s).try_into().map(|bytes| Some(from_ordered(bytes)));
+            Arc::new(of.map(value).collect::<Result<Int64Array, _>>()?)
+        }
+        IdForm::Binary => {
+            let values = of.map(|s| Some(id(s)));
+            Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, width(subjects)?)?)
+        }
+    })
+}
+
+/// Adds the ids of an array and says how they are written.
+///
+/// # Errors
+/// When they are of another type.
+pub fn push(array: &ArrayRef, ids: &mut Ids) -> Result<IdForm> {
+    match array.data_type() {
+        DataType::Utf8 => {
+            array.as_string::<i32>().iter().for_each(|id| ids.push(id.unwrap_or("").as_bytes()));
+            Ok(IdForm::Text)
+        }
+        DataType::Int64 => {
+            array.as_primitive::<Int64Type>().values().iter().for_each(|id| ids.push(&to_ordered(*id)));
+            Ok(IdForm::Integer)
+        }
+        DataType::FixedSizeBinary(_) => {
+            let array = array.as_fixed_size_binary();
+            (0..array.len()).for_each(|n| ids.push(array.value(n)));
+            Ok(IdForm::Binary)
+        }
+        other => bail!("ids are {other}"),
+    }
+}
+
+/// Walks through two lists of ids in order: where each id stands in the one, the other, or both.
+pub fn matched(a: &Ids, b: &Ids, seen: &mut dyn FnMut(Option<usize>, Option<usize>)) {
+    let (mut i, mut j) = (0, 0);
+    while i < a.len() || j < b.len() {
+        let order = match (i < a.len(), j < b.len()) {
+            (true, true) => a.get(i).cmp(b.get(j)),
+            (true, false) => std::cmp::Ordering::Less,
+            (false, _) => std::cmp::Ordering::Greater,
+        };
+        seen(order.is_le().then_some(i), order.is_ge().then_some(j));
+        i += usize::from(order.is_le());
+        j += usize::from(order.is_ge());
+    }
+}
