@@ -266,6 +266,12 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// How many characters a line of standard output has; nothing where that is no terminal.
+#[must_use]
+pub fn terminal_width() -> Option<usize> {
+    terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0))
+}
+
 /// A count with separators: 1,234,567.
 #[must_use]
 pub fn thousands(count: u64) -> String {

@@ -5,14 +5,15 @@ use anyhow::Result;
 use super::flags::{Format, RunsArgs};
 use crate::exit::{ExitStatus, stop_on_signals};
 use crate::output::Output;
-use crate::runs::kept::{KeptRun, find};
+use crate::runs::kept::KeptRun;
+use crate::runs::named::find;
 use crate::validate::scored::ScoredTable;
 use crate::validate::{comparison, outcomes, text};
 
 /// Flags of `compare`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// One run: its folder, its id, or `latest`.
+    /// One run: its folder, its id or the beginning of it, its as-of date, `latest` or `last`.
     pub a: String,
     /// The other one, of the same as-of date.
     pub b: String,

@@ -9,12 +9,14 @@ use crate::diff::compare::{Comparison, Contribution, compare};
 use crate::disclosure::crosstab::Crosstab;
 use crate::exit::ExitStatus;
 use crate::output::{Output, thousands};
-use crate::runs::kept::{KeptRun, find};
+use crate::runs::kept::KeptRun;
+use crate::runs::named::find;
 
 /// Flags of `diff`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The earlier run, or the one with the old model: its folder, its id, or `latest`.
+    /// The earlier run, or the one with the old model: its folder, its id or the beginning of it, its as-of date,
+    /// `latest` or `last`.
     pub a: String,
     /// The other one.
     pub b: String,

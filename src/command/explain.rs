@@ -9,7 +9,8 @@ use crate::explain::notice::notice;
 use crate::explain::text::text;
 use crate::output::{Output, printable};
 use crate::report::page;
-use crate::runs::kept::{KeptRun, find};
+use crate::runs::kept::KeptRun;
+use crate::runs::named::find;
 
 /// How `explain` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -28,7 +29,7 @@ pub enum Format {
 /// Flags of `explain`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The run: its folder, its id, or `latest`.
+    /// The run: its folder, its id or the beginning of it, its as-of date, `latest` or `last`.
     pub run: String,
     /// The subject's id, as the exports write it.
     #[arg(allow_negative_numbers = true)]

@@ -12,6 +12,7 @@ pub mod manual;
 pub mod plan;
 pub mod report;
 pub mod run;
+pub mod runs;
 pub mod schema;
 pub mod validate;
 pub mod verify;
@@ -93,6 +94,11 @@ pub enum Command {
         Offline; the first thing that does not hold is named, and the exit code is 1."
     )]
     Verify(verify::Args),
+    /// List the runs of an output folder: how each ended and why, and its main figures.
+    #[command(
+        after_help = "Examples:\n  sesame runs\n  sesame runs --last --why\n  sesame runs --output /srv/scores --format json"
+    )]
+    Runs(runs::Args),
     /// Show what could be removed to make room, and remove it.
     #[command(
         after_help = "Examples:\n  sesame clean pipelines/nightly.toml\n  sesame clean pipelines/nightly.toml --stages-older-than 7 --runs-older-than 400 --yes"
@@ -127,6 +133,7 @@ impl Command {
         match self {
             Self::Run(args) => run::run(args, output),
             Self::Backfill(args) => backfill::run(args, output),
+            Self::Runs(args) => runs::run(args, output),
             Self::Explain(args) => explain::run(args, output),
             Self::Report(args) => report::run(args, output),
             Self::Validate(args) => validate::run(args, output),

@@ -10,14 +10,15 @@ use crate::exit::ExitStatus;
 use crate::output::Output;
 use crate::report::page;
 use crate::runs::folder::PAGE;
-use crate::runs::kept::{KeptRun, find};
+use crate::runs::kept::KeptRun;
+use crate::runs::named::find;
 use crate::runs::output_folder::keep_private;
 use crate::storage::{durable, read};
 
 /// Flags of `report`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The run: its folder, its id, or `latest`.
+    /// The run: its folder, its id or the beginning of it, its as-of date, `latest` or `last`.
     pub run: String,
     /// Where runs are.
     #[command(flatten)]

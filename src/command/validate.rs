@@ -5,14 +5,15 @@ use anyhow::Result;
 use super::flags::{Format, RunsArgs};
 use crate::exit::{ExitStatus, stop_on_signals};
 use crate::output::Output;
-use crate::runs::kept::{KeptRun, find};
+use crate::runs::kept::KeptRun;
+use crate::runs::named::find;
 use crate::validate::scored::ScoredTable;
 use crate::validate::{outcomes, text, validation};
 
 /// Flags of `validate`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The run: its folder, its id, or `latest`.
+    /// The run: its folder, its id or the beginning of it, its as-of date, `latest` or `last`.
     pub run: String,
     /// The outcomes: a file, folder or pattern.
     #[arg(long, value_name = "FILE")]

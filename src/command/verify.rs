@@ -11,15 +11,16 @@ use crate::exit::{ExitStatus, stop_on_signals};
 use crate::output::Output;
 use crate::runs::folder::RunFolder;
 use crate::runs::folder::manifest::Manifest;
-use crate::runs::kept::{find, key_of};
+use crate::runs::kept::key_of;
 use crate::runs::ledger::Key;
+use crate::runs::named::find;
 use crate::runs::verify::{self, Mismatch, Scope};
 use crate::session::replay::replay;
 
 /// Flags of `verify`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The run: its folder, its id, or `latest`.
+    /// The run: its folder, its id or the beginning of it, its as-of date, `latest` or `last`.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub run: Option<String>,
     /// Every run of the output folder, and that nothing else is published there.

@@ -1,15 +1,15 @@
-//! A run that is kept: found by folder, id or `latest`, and opened with the configuration it was made with.
+//! A run that is kept, opened with the configuration it was made with.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use super::folder::RunFolder;
 use super::folder::configuration::PIPELINE;
 use super::folder::manifest::Manifest;
+use super::ledger::Key;
 use super::ledger::place::SCORES;
-use super::ledger::{Event, Key, Ledger, Line};
 use super::verify::Mismatch;
 use crate::contract::{Calendar, Contract, parse_day};
 use crate::features::{Plan, compile};
@@ -31,51 +31,6 @@ pub struct KeptRun {
     pub plan: Plan,
     /// The scorecard as it was.
     pub card: Scorecard,
-}
-
-/// The folder of a run that a user names: the folder itself, an id below `output`, `latest` (the newest as-of date that is published)
-/// or `last` (the run made last).
-///
-/// # Errors
-/// When there is no such run.
-pub fn find(name: &str, output: &Path) -> Result<RunFolder> {
-    let folder = Path::new(name);
-    if folder.join(crate::runs::folder::manifest::MANIFEST).exists() {
-        let folder = std::path::absolute(folder)?;
-        let id = folder.file_name().context("a run's folder has a name")?.to_string_lossy().into_owned();
-        let output = folder.parent().and_then(Path::parent).unwrap_or_else(|| Path::new(".")).to_owned();
-        return Ok(RunFolder { output, id, folder });
-    }
-    let id = match name {
-        "latest" => latest(output)?,
-        "last" => last(output)?,
-        id => id.to_owned(),
-    };
-    let run = RunFolder::of(output, &id);
-    if run.path(crate::runs::folder::manifest::MANIFEST).exists() {
-        return Ok(run);
-    }
-    let known: Vec<String> = RunFolder::all(output)?.into_iter().map(|r| r.id).collect();
-    let hint = crate::expression::did_you_mean(&id, known.iter().map(String::as_str));
-    bail!("there is no run {id} in {}{hint}; name a run's folder, or give --output", output.join("runs").display())
-}
-
-/// The run of the newest as-of date that is published; of several the one published last.
-fn latest(output: &Path) -> Result<String> {
-    // Which run it is does not depend on the key; `verify` asks for it.
-    let ledger = Ledger::open(output, None)?;
-    let published = ledger.lines.iter().filter(|l| l.entry.event == Event::Published);
-    let newest = published.max_by(|a, b| (&a.entry.as_of, a.n).cmp(&(&b.entry.as_of, b.n)));
-    let line = newest.with_context(|| format!("nothing was published in {} yet", output.display()))?;
-    Ok(line.entry.run.clone())
-}
-
-/// The run that came to its end last, published or refused.
-fn last(output: &Path) -> Result<String> {
-    let ledger = Ledger::open(output, None)?;
-    let ended = |l: &&Line| matches!(l.entry.event, Event::Published | Event::Refused);
-    let line = ledger.lines.iter().rev().find(ended);
-    Ok(line.with_context(|| format!("no run has ended in {} yet", output.display()))?.entry.run.clone())
 }
 
 /// The key that a run's pipeline names for the ledger.

@@ -3,9 +3,11 @@
 //! The [`ledger`] tells what was published and refused. A run has a [`folder`]; [`publication`] renames its table into place and adds a
 //! line to the ledger, finishes what a crash left undone, and removes what may go. [`output_folder`] is all of it under a [`lock`].
 //!
-//! [`kept`] opens a run that is kept, [`earlier`] finds those that a new one is compared with, [`verify`] proves that all is as it was.
+//! [`overview`] lists the runs, [`named`] finds the one that a user names, [`kept`] opens it, [`earlier`] finds those that a new one is compared with, [`verify`] proves that all is as it was.
 //! [`inputs`] remembers hashes of input files, [`backfill`] what became of the dates of a backfill; [`monitoring`] tells others.
 
+pub mod overview;
+pub mod named;
 pub mod kept;
 pub mod earlier;
 pub mod verify;

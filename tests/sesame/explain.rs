@@ -7,7 +7,8 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int16Type;
 use sesame::explain::explanation::explain;
 use sesame::explain::parts::{Explanation, FeatureLine};
-use sesame::runs::kept::{KeptRun, find};
+use sesame::runs::kept::KeptRun;
+use sesame::runs::named::find;
 
 use crate::exports::{Export, read, repayments, subjects};
 use crate::workdir::{Workdir, repository};

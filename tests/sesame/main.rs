@@ -30,6 +30,7 @@ mod hostile;
 mod identity;
 mod meaning;
 mod oracle;
+mod overview;
 mod proof;
 mod properties;
 mod real_data;
