@@ -54,7 +54,7 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
         command: format!("run {}", args.pipeline.pipeline.display()),
     };
     match request.run(output)? {
-        Done::Nothing => Ok(ExitStatus::Success),
+        Done::Nothing(..) => Ok(ExitStatus::Success),
         Done::Made(identity, Ended::Published { run }) => {
             let table = run.output.join(table_path(identity.label.as_of, &identity.label.model)?);
             output.event(

@@ -105,6 +105,11 @@ impl Pipeline {
         if let Some(fault) = self.settings.report.fault() {
             find("report", fault);
         }
+        for (key, words) in [("on_success", &self.settings.on_success), ("on_failure", &self.settings.on_failure)] {
+            if words.as_ref().is_some_and(|w| w.first().is_none_or(|program| program.trim().is_empty())) {
+                find(key, format!("`{key}` names no program; write [\"PROGRAM\", \"ARGUMENT\", …], or leave it out"));
+            }
+        }
         let engine = &self.settings.engine;
         if let Some(threads) = engine.threads.filter(|n| !(1..=MOST_THREADS).contains(n)) {
             find("threads", format!("`engine.threads = {threads}`: write 1 to {MOST_THREADS}"));

@@ -45,6 +45,10 @@ pub struct Settings {
     /// How much of the machine a run may use.
     #[serde(default)]
     pub engine: Engine,
+    /// A program and its arguments, called when a run or backfill ended well; variables `SESAME_…` tell what happened.
+    pub on_success: Option<Vec<String>>,
+    /// The same, called when it ended otherwise.
+    pub on_failure: Option<Vec<String>>,
 }
 
 /// Who may read what a run writes.

@@ -7,6 +7,7 @@ use jiff::civil::Date;
 
 use super::acceptance::AcceptRequest;
 use super::attempt::Attempt;
+use super::hooks::Ending;
 use super::identity::{Identity, Standing, identify, published};
 use super::prepare::{hashes, stages};
 use super::publishing::Ended;
@@ -65,6 +66,11 @@ impl Request<'_> {
         if let Err(error) = &ended {
             Attempt { pipeline: self.pipeline, as_of: None, started }.failed(error, log);
         }
+        let ending = match &ended {
+            Ok(backfill) => of(backfill),
+            Err(error) => Ending::of(error, None),
+        };
+        ending.tell(self.pipeline, log);
         ended
     }
 
@@ -125,6 +131,18 @@ impl Request<'_> {
         }
         Ok(backfill)
     }
+}
+
+/// How a backfill ended, and which dates failed.
+fn of(backfill: &Backfill) -> Ending<'static> {
+    let failed = backfill.slots.iter().filter_map(|slot| match &slot.fate {
+        Fate::Failed { because } => Some(format!("{}: {because}", slot.as_of)),
+        _ => None,
+    });
+    let failed: Vec<String> = failed.collect();
+    let result = if failed.is_empty() { "backfilled" } else { "partly_backfilled" };
+    let message = (!failed.is_empty()).then(|| failed.join("\n"));
+    Ending { result, exit: status(backfill), as_of: None, run: None, table: None, message }
 }
 
 /// What the shell sees of a backfill.

@@ -10,6 +10,7 @@
 pub mod acceptance;
 mod attempt;
 pub mod backfill;
+mod hooks;
 pub mod identity;
 mod judging;
 pub mod one_date;

@@ -6,16 +6,19 @@ use anyhow::{Context, Result};
 
 use super::acceptance::AcceptRequest;
 use super::attempt::Attempt;
+use super::hooks::Ending;
 use super::identity::{Identity, Standing, identify, published};
 use super::prepare::{hashes, stages};
 use super::publishing::Ended;
 use super::run::Run;
 use super::{MachineRequest, Session};
-use crate::exit::stop_on_signals;
+use crate::exit::{ExitStatus, stop_on_signals};
 use crate::job::Job;
 use crate::job::load::{JobRequest, load};
 use crate::output::Output;
 use crate::pipeline::Pipeline;
+use crate::runs::folder::RunFolder;
+use crate::runs::ledger::place::table_path;
 use crate::runs::monitoring::metrics::{self, Outcome};
 use crate::stages::store::Stage;
 use crate::storage::hashes::Hash;
@@ -39,9 +42,29 @@ pub struct Request<'a> {
 /// How it ended.
 pub enum Done {
     /// The run that is published is the one that would be made.
-    Nothing,
+    Nothing(Box<Identity>, RunFolder),
     /// It was made.
     Made(Box<Identity>, Ended),
+}
+
+impl Done {
+    fn ending(&self) -> Result<Ending<'_>> {
+        let (identity, run, result) = match self {
+            Self::Nothing(identity, run) => (identity, run, "nothing_to_do"),
+            Self::Made(identity, Ended::Published { run }) => (identity, run, "published"),
+            Self::Made(identity, Ended::Refused { run, .. }) => (identity, run, "refused"),
+        };
+        let (exit, message) = match self {
+            Self::Made(_, Ended::Refused { found, .. }) => (ExitStatus::Gate, Some(found.clone())),
+            _ => (ExitStatus::Success, None),
+        };
+        let label = &identity.label;
+        let table = match exit {
+            ExitStatus::Success => Some(run.output.join(table_path(label.as_of, &label.model)?)),
+            _ => None,
+        };
+        Ok(Ending { result, exit, as_of: Some(label.as_of), run: Some(&run.id), table, message })
+    }
 }
 
 impl Request<'_> {
@@ -53,11 +76,15 @@ impl Request<'_> {
         let started = Instant::now();
         let mut told = false;
         let done = self.done(started, &mut told, log);
+        let as_of = || self.pipeline.as_of(self.job.as_of.as_deref()).ok();
         if let Err(error) = &done
             && !told
         {
-            let as_of = self.pipeline.as_of(self.job.as_of.as_deref()).ok();
-            Attempt { pipeline: self.pipeline, as_of, started }.failed(error, log);
+            Attempt { pipeline: self.pipeline, as_of: as_of(), started }.failed(error, log);
+        }
+        match &done {
+            Ok(done) => done.ending()?.tell(self.pipeline, log),
+            Err(error) => Ending::of(error, as_of()).tell(self.pipeline, log),
         }
         done
     }
@@ -69,7 +96,7 @@ impl Request<'_> {
         let stop = stop_on_signals()?;
         let session = Session::open(self.pipeline, &self.command, &self.machine, &stop, log)?.fresh(self.fresh);
         let (identity, hashes, stages) = match ready(&job, &session, started)? {
-            Ready::Published => return Ok(Done::Nothing),
+            Ready::Published(identity, run) => return Ok(Done::Nothing(identity, run)),
             Ready::ToMake(identity, hashes, stages) => (identity, hashes, stages),
         };
         *told = true;
@@ -90,7 +117,7 @@ impl Request<'_> {
 /// What there is to do.
 enum Ready {
     /// Nothing: the run is published.
-    Published,
+    Published(Box<Identity>, RunFolder),
     /// A run, with all that it needs.
     ToMake(Box<Identity>, Vec<Vec<Hash>>, Vec<Stage>),
 }
@@ -118,7 +145,7 @@ fn ready(job: &Job, session: &Session, started: Instant) -> Result<Ready> {
         if let Err(error) = metrics::write(folder, &outcome) {
             log.warn(&format!("the run's metrics could not be written: {error:#}"));
         }
-        return Ok(Ready::Published);
+        return Ok(Ready::Published(Box::new(identity), run));
     }
     let stages = stages(&[job], &hashes, session)?.pop().context("no stages")?;
     Ok(Ready::ToMake(Box::new(identity), hashes, stages))

@@ -197,3 +197,48 @@ fn a_recovered_publication_is_told_as_any_other() {
     assert!(lineage.lines().last().unwrap().contains("\"COMPLETE\""));
     work.sesame(["verify", "--all", "--output", "out"]).expect(0);
 }
+
+#[test]
+fn a_pipelines_own_commands_are_called_with_what_happened() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small");
+    let script = work.path("tell.sh");
+    std::fs::write(&script, "#!/bin/sh\necho \"heard $1\"\nenv | grep ^SESAME_ | sort > \"$2\"\ntest \"$1\" = good\n")
+        .unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let told = work.path("told");
+    let hook = |key: &str, word: &str| format!("{key}=[\"{}\", \"{word}\", \"{}\"]", script.display(), told.display());
+    let (good, bad) = (hook("on_success", "good"), hook("on_failure", "bad"));
+    let key = "privacy.ledger_key=\"env:SESAME_TEST_KEY\"";
+    let run = |more: &[&str]| {
+        let hooks = ["--set", &good, "--set", &bad, "--set", key];
+        let arguments = work.arguments("run", &small, "out", &[&hooks, more].concat());
+        let ended = work.ended(work.command(arguments).env("SESAME_TEST_KEY", "0123456789abcdef"));
+        let text = std::fs::read_to_string(&told).unwrap();
+        std::fs::remove_file(&told).unwrap();
+        let of = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        (ended, text.lines().filter_map(of).collect::<std::collections::BTreeMap<_, _>>())
+    };
+    let (ended, told) = run(&[]);
+    ended.expect(0).says("on_success: heard good");
+    let table = std::fs::canonicalize(work.scores_path("out")).unwrap();
+    assert_eq!((told["SESAME_RESULT"].as_str(), told["SESAME_EXIT_CODE"].as_str()), ("published", "0"));
+    assert_eq!((told["SESAME_AS_OF"].as_str(), told["SESAME_PIPELINE"].as_str()), ("2025-10-31", "nightly"));
+    assert_eq!(std::fs::canonicalize(&told["SESAME_TABLE"]).unwrap(), table);
+    assert!(told["SESAME_RUN"].starts_with("2025-10-31-standard-1-") && !told.contains_key("SESAME_MESSAGE"));
+    assert!(!told.contains_key("SESAME_TEST_KEY"), "the ledger's key was passed on");
+    let (ended, told) = run(&[]);
+    ended.expect(0).says("nothing to do");
+    assert_eq!(told["SESAME_RESULT"], "nothing_to_do");
+    // A command that fails changes no exit code.
+    let (ended, told) = run(&["--set", "gates.min_scored_share=0.999"]);
+    ended.expect(1).says("on_failure: heard bad").says("exit status: 1");
+    assert_eq!((told["SESAME_RESULT"].as_str(), told["SESAME_EXIT_CODE"].as_str()), ("refused", "1"));
+    assert!(told["SESAME_MESSAGE"].contains("min_scored_share") && !told.contains_key("SESAME_TABLE"));
+    let (ended, told) = run(&["--set", "inputs.repayments=\"nowhere/*.parquet\""]);
+    ended.expect(2);
+    assert_eq!(told["SESAME_RESULT"], "failed");
+    assert!(told["SESAME_MESSAGE"].contains("nowhere/*.parquet"));
+    work.run(&small, "other", &["--set", "on_success=[\"./nowhere\"]"]).expect(0).says("on_success: ./nowhere");
+    work.run(&small, "other", &["--set", "on_failure=[]"]).expect(2).says("`on_failure` names no program");
+}
