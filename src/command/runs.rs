@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::flags::{Format, RunsArgs};
 use crate::exit::ExitStatus;
@@ -34,13 +34,16 @@ const WIDE: usize = 104;
 /// # Errors
 /// When the ledger does not hold, or a folder cannot be read.
 pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
+    if !args.runs.output.is_dir() {
+        bail!("there is no folder {}; --output names the output folder", args.runs.output.display());
+    }
     let mut runs = overview(&args.runs.output)?;
     if args.last {
         let last = runs.iter().enumerate().max_by(|(_, a), (_, b)| a.ended.cmp(&b.ended)).map(|(at, _)| at);
         runs = last.map(|at| runs.swap_remove(at)).into_iter().collect();
     }
     if runs.is_empty() && args.format == Format::Text {
-        output.line(&format!("no run is in {}; --output names the output folder", args.runs.output.display()));
+        output.line(&format!("no run is in {} yet", args.runs.output.display()));
     }
     output.data(&match args.format {
         Format::Json => serde_json::to_string_pretty(&runs)? + "\n",

@@ -16,7 +16,7 @@ impl Linter<'_> {
             return;
         }
         let name = &f.name;
-        if f.bins.len() > MOST_BINS {
+        if f.bins.len() > usize::from(MOST_BINS) {
             self.find(span, format!("the feature `{name}` has {} bins; {MOST_BINS} are the most", f.bins.len()));
         }
         for bin in &f.bins {

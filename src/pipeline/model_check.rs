@@ -14,7 +14,7 @@ pub const MOST_IMPORTANCE: i64 = 1_000_000;
 /// The longest name and the longest version: with the date and a number they are the name of a folder.
 const LONGEST_NAME: usize = 64;
 /// The most bins of a feature: a bin, `none` and `unknown` are one byte.
-pub(super) const MOST_BINS: usize = 250;
+pub const MOST_BINS: u8 = 250;
 
 /// Checks everything about a model that does not need its rules' SQL.
 ///

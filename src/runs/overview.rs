@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use jiff::civil::Date;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::folder::{LINEAGE, RunFolder, State};
@@ -56,7 +58,7 @@ pub struct Overview {
     /// Its as-of date.
     pub as_of: Option<Date>,
     /// When it ended.
-    pub ended: Option<String>,
+    pub ended: Option<Timestamp>,
     /// The pipeline's name.
     pub pipeline: Option<String>,
     /// `name-version` of the model.
@@ -87,7 +89,7 @@ pub struct Overview {
 #[derive(Deserialize)]
 struct Told {
     #[serde(rename = "eventTime")]
-    event_time: String,
+    event_time: Timestamp,
 }
 
 /// All runs, by as-of date and then as they ended; those without a date come last.
@@ -98,7 +100,7 @@ pub fn overview(output: &Path) -> Result<Vec<Overview>> {
     let ledger = Ledger::open(output, None)?;
     let folders = RunFolder::all(output)?.into_iter().map(|run| run.id);
     let ids: BTreeSet<String> = folders.chain(ledger.lines.iter().map(|l| l.entry.run.clone())).collect();
-    let runs: Result<Vec<_>> = ids.iter().map(|id| one(&ledger, &RunFolder::of(output, id))).collect();
+    let runs: Result<Vec<_>> = ids.par_iter().map(|id| one(&ledger, &RunFolder::of(output, id))).collect();
     let mut runs = runs?;
     runs.sort_by(|a, b| {
         (a.as_of.is_none(), a.as_of, &a.ended, &a.run).cmp(&(b.as_of.is_none(), b.as_of, &b.ended, &b.run))
@@ -134,7 +136,10 @@ fn one(ledger: &Ledger, run: &RunFolder) -> Result<Overview> {
             _ if ledger.current(&entry.table).is_some_and(|current| current.n == line.n) => Standing::Published,
             _ => Standing::Replaced,
         };
-        (found.as_of, found.ended) = (Some(entry.as_of), Some(entry.at.clone()));
+        (found.as_of, found.ended) = (
+            Some(entry.as_of),
+            Some(entry.at.parse().with_context(|| format!("the ledger: {} is no instant", entry.at))?),
+        );
         (found.pipeline, found.model) = (Some(entry.pipeline.clone()), Some(entry.model.clone()));
         let accepted = entry.accepted.iter().map(|a| format!("{} accepted: {}", a.gate, a.because));
         let because: Vec<String> = entry.because.iter().cloned().chain(accepted).collect();
@@ -158,7 +163,7 @@ fn one(ledger: &Ledger, run: &RunFolder) -> Result<Overview> {
 }
 
 /// When the last event of a run's lineage came to be.
-fn ended(run: &RunFolder) -> Result<Option<String>> {
+fn ended(run: &RunFolder) -> Result<Option<Timestamp>> {
     let path = run.path(LINEAGE);
     if !path.exists() {
         return Ok(None);

@@ -202,6 +202,7 @@ mod tests {
                     edges: (1..100).map(f64::from).collect(),
                     shares: (0..=100).map(|s| s * 12).chain([500, 500]).take(102).collect(),
                     reason: None,
+                    missing: 100,
                 }
             })
             .collect();

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::expression::product;
 use crate::features::Plan;
 use crate::pipeline::catalogue::{Aggregate, Unit};
 use crate::pipeline::exact::{MOST_COMMON, common_multiple};
 use crate::pipeline::model::{Bin, CATEGORIES, RELATIONSHIPS};
-use crate::pipeline::model_check::MOST_IMPORTANCE;
+use crate::pipeline::model_check::{MOST_BINS, MOST_IMPORTANCE};
 use crate::pipeline::propagation::Propagation;
 use crate::pipeline::{Finding, Findings, Model};
 
@@ -74,31 +74,32 @@ pub struct CardFeature {
     pub shares: Vec<i64>,
     /// Position of its reason code, if it has one.
     pub reason: Option<usize>,
+    /// The bin of no opportunity; that of what was not told follows it.
+    pub missing: u8,
 }
 
 impl CardFeature {
     /// The bin of a value: [`CardFeature::none`] and [`CardFeature::unknown`] for a missing one.
     #[must_use]
     pub fn bin(&self, value: f64, none: bool) -> u8 {
-        let bin = if value.is_nan() {
-            if none { self.none() } else { self.unknown() }
-        } else {
-            self.edges.iter().take_while(|e| value >= **e).count()
-        };
-        // The linter admits fewer than 250 bins.
-        u8::try_from(bin).unwrap_or(u8::MAX)
+        match (value.is_nan(), none) {
+            (true, true) => self.missing,
+            (true, false) => self.missing + 1,
+            // There are fewer edges than bins, which were counted when the card was made.
+            (false, _) => self.edges.iter().take_while(|e| value >= **e).fold(0, |bin, _| bin + 1),
+        }
     }
 
     /// The bin of no opportunity.
     #[must_use]
     pub fn none(&self) -> usize {
-        self.shares.len() - 2
+        usize::from(self.missing)
     }
 
     /// The bin of what was not told.
     #[must_use]
     pub fn unknown(&self) -> usize {
-        self.shares.len() - 1
+        self.none() + 1
     }
 
     /// What a bin is called in reports: `[from, below)`, `none` or `unknown`.
@@ -145,6 +146,8 @@ impl Scorecard {
             let Some(category) = CATEGORIES.iter().position(|c| *c == declared.category) else { continue };
             let scale = if declared.declared.unit == Unit::Money { factor } else { 1.0 };
             let bins: Vec<&Bin> = scored.bins.iter().map(toml::Spanned::get_ref).collect();
+            let missing = u8::try_from(bins.len()).ok().filter(|n| *n <= MOST_BINS);
+            let missing = missing.with_context(|| format!("`{}` has more than {MOST_BINS} bins", scored.name))?;
             let mut shares: Vec<i64> = bins.iter().map(|b| b.share).collect();
             shares.push(scored.none.unwrap_or(card.scale.neutral_share));
             shares.push(scored.unknown.unwrap_or(card.scale.neutral_share));
@@ -157,6 +160,7 @@ impl Scorecard {
                 edges: bins.iter().filter_map(|b| b.below).map(|e| product(e, scale)).collect(),
                 shares,
                 reason: reasons.iter().position(|r| declared.declared.reason.as_ref() == Some(r)),
+                missing,
             });
         }
         let weights = card.segment.iter().map(|s| weights(&s.get_ref().weights, &card.propagation)).collect();

@@ -239,6 +239,13 @@ fn a_pipelines_own_commands_are_called_with_what_happened() {
     ended.expect(2);
     assert_eq!(told["SESAME_RESULT"], "failed");
     assert!(told["SESAME_MESSAGE"].contains("nowhere/*.parquet"));
+    let pipeline = repository("pipelines/backfill.toml").display().to_string();
+    let output = format!("output=\"{}\"", work.path("many").display());
+    let dates = ["--from", "2025-08-31", "--to", "2025-09-30", "--every", "month"];
+    let sets = ["--set", &good, "--set", &bad, "--set", &output, "--set", "gates.min_scored_share=0.999"];
+    work.sesame([&["backfill", pipeline.as_str()][..], &dates, &sets].concat()).expect(4);
+    let text = std::fs::read_to_string(work.path("told")).unwrap();
+    assert!(text.contains("SESAME_RESULT=partly_backfilled") && text.contains("SESAME_EXIT_CODE=4"), "{text}");
     work.run(&small, "other", &["--set", "on_success=[\"./nowhere\"]"]).expect(0).says("on_success: ./nowhere");
     work.run(&small, "other", &["--set", "on_failure=[]"]).expect(2).says("`on_failure` names no program");
 }

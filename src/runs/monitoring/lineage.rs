@@ -182,7 +182,8 @@ fn event(of: &Described, transition: &Transition, at: &str) -> Result<Value> {
 pub fn now() -> String {
     // A test that compares folders has one time.
     let now = if cfg!(test) { jiff::Timestamp::UNIX_EPOCH } else { jiff::Timestamp::now() };
-    now.round(jiff::Unit::Second).unwrap_or(now).to_string()
+    let milliseconds = jiff::TimestampRound::new().smallest(jiff::Unit::Millisecond).mode(jiff::RoundMode::Trunc);
+    now.round(milliseconds).unwrap_or(now).to_string()
 }
 
 /// A UUID (RFC 9562, version 8) of a text: the same run has the same one in all of its events.
