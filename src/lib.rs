@@ -21,6 +21,8 @@
 pub mod command;
 // Who has things done, in which order.
 pub mod session;
+// A first pipeline for files that nobody has looked at.
+pub mod init;
 // Kept runs, looked at.
 pub mod report;
 pub mod explain;

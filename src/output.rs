@@ -11,8 +11,11 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde_json::{Map, Value, json};
+
+/// Columns that a bar with all its figures takes.
+const BAR_WIDTH: u16 = 96;
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -167,9 +170,18 @@ impl Output {
     pub fn stage(&self, name: &str, total: u64, unit: &'static str) -> Progress<'_> {
         let bar = self.bars.then(|| {
             let bar = ProgressBar::new(total);
-            let style =
-                ProgressStyle::with_template("{msg:<24} {bar:24} {human_pos:>13} {prefix} {per_sec:>16} {eta:>5}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            let wide = terminal_size::terminal_size_of(std::io::stderr()).is_none_or(|(w, _)| w.0 >= BAR_WIDTH);
+            let template = match wide {
+                true => "{msg:<24} {bar:24} {human_pos:>13} {prefix} {rate:>12}/s {eta:>5}",
+                false => "{msg:<22} {wide_bar} {percent:>3} % {eta:>5}",
+            };
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, shown whole")]
+            let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                // A bar that cannot be written is not shown.
+                let _ = out.write_str(&thousands(state.per_sec() as u64));
+            };
+            bar.set_style(style.with_key("rate", rate));
             bar.set_message(name.to_owned());
             bar.set_prefix(unit);
             bar
@@ -270,6 +282,19 @@ pub fn printable(text: &str) -> String {
 #[must_use]
 pub fn terminal_width() -> Option<usize> {
     terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0))
+}
+
+/// The same, and a usual width where there is no terminal.
+#[must_use]
+pub fn text_width() -> usize {
+    terminal_width().unwrap_or(112)
+}
+
+/// Text broken at blanks to lines of a width; those after the first are indented.
+#[must_use]
+pub fn wrapped(text: &str, indent: usize, width: usize) -> String {
+    let blanks = " ".repeat(indent);
+    textwrap::fill(text, textwrap::Options::new(width.max(2 * indent + 20)).subsequent_indent(&blanks))
 }
 
 /// A count with separators: 1,234,567.

@@ -25,6 +25,9 @@ pub struct FeatureBins {
     pub reason: Option<String>,
     /// Its weight within the category.
     pub importance: i64,
+    /// The segments in which it counts; all when none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segments: Option<Vec<String>>,
     /// Why it names codes, if it does.
     pub names_codes: Option<String>,
     /// Subjects by bin.
@@ -58,6 +61,8 @@ pub struct FeatureDrift {
 /// Every scored feature, in order of the model file.
 pub(super) fn features(facts: &Facts) -> Vec<FeatureBins> {
     let neutral = facts.friends.is_some();
+    let segment = |at: &usize| facts.job.model.card.segment.get(*at).map(|s| s.get_ref().name.clone());
+    let named = |segments: &Vec<usize>| segments.iter().filter_map(segment).collect();
     let of = |(feature, counts): (&CardFeature, &Vec<u64>)| {
         let declared = facts.job.model.catalogue.feature(&feature.name).map(|f| &f.declared);
         // How many have too few friends is told beside propagation, so it can hide nothing here.
@@ -77,6 +82,7 @@ pub(super) fn features(facts: &Facts) -> Vec<FeatureBins> {
             unit: declared.map(|d| d.unit.word().to_owned()),
             reason: declared.and_then(|d| d.reason.clone()),
             importance: feature.importance,
+            segments: feature.segments.as_ref().map(named),
             names_codes: declared.and_then(|d| d.names_codes.clone()),
             bins: shown.iter().enumerate().map(bin).collect(),
             drift: drift(facts, &feature.name, &shown),

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Facts;
+use crate::contract::Zone;
 use jiff::civil::Date;
 
 /// Where a result comes from.
@@ -18,6 +19,9 @@ pub struct Provenance {
     pub as_of: Date,
     /// The knowledge cut-off.
     pub known_by: String,
+    /// The time zone in which days begin and end.
+    #[serde(default = "utc")]
+    pub time_zone: String,
     /// `name-version` of the model.
     pub model: String,
     /// Hash of the model and its catalogue.
@@ -26,6 +30,11 @@ pub struct Provenance {
     pub program: String,
     /// The currency.
     pub currency: String,
+}
+
+/// The zone of runs that name none.
+fn utc() -> String {
+    Zone::utc().to_string()
 }
 
 /// What a result cost.
@@ -56,6 +65,7 @@ pub(super) fn provenance(facts: &Facts) -> Provenance {
         pipeline: settings.name.clone(),
         as_of: label.as_of,
         known_by: label.known_by.clone(),
+        time_zone: settings.time_zone.to_string(),
         model: label.model.clone(),
         model_hash: label.model_hash.clone(),
         program: label.program.clone(),

@@ -7,7 +7,7 @@ use crate::exit::ExitStatus;
 use crate::explain::explanation::explain;
 use crate::explain::notice::notice;
 use crate::explain::text::text;
-use crate::output::{Output, printable};
+use crate::output::{Output, printable, text_width};
 use crate::report::page;
 use crate::runs::kept::KeptRun;
 use crate::runs::named::find;
@@ -53,7 +53,7 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     let run = KeptRun::open(find(&args.run, &args.runs.output)?)?;
     let explanation = explain(&run, &args.subject)?;
     output.data(&match args.format {
-        Format::Text => printable(&text(&explanation, &args.language)),
+        Format::Text => printable(&text(&explanation, &args.language, text_width())),
         Format::Json => serde_json::to_string_pretty(&explanation)? + "\n",
         Format::Html => page::explanation(&explanation, &args.language)?,
         Format::Notice => printable(&notice(&run.model, &explanation, &args.language)?),

@@ -8,6 +8,8 @@ pub mod diff;
 pub mod explain;
 pub mod flags;
 pub mod generate;
+mod language;
+pub mod init;
 pub mod manual;
 pub mod plan;
 pub mod report;
@@ -104,16 +106,25 @@ pub enum Command {
         after_help = "Examples:\n  sesame clean pipelines/nightly.toml\n  sesame clean pipelines/nightly.toml --stages-older-than 7 --runs-older-than 400 --yes"
     )]
     Clean(clean::Args),
+    /// Look at Parquet files and write a first pipeline for them: which table each is, and the SQL that makes it the contract's.
+    #[command(
+        after_help = "Examples:\n  sesame init mine --from /exports --currency EUR --time-zone Europe/Berlin\n  \
+        sesame init mine --from loans.parquet clients.parquet\n\nEvery guess is told in the pipeline file; nothing is scored."
+    )]
+    Init(init::Args),
     /// Check configuration, model and inputs against the contract; all findings at once, nothing is scored.
-    #[command(after_help = "Example:\n  sesame check pipelines/nightly.toml")]
+    #[command(
+        after_help = "Examples:\n  sesame check pipelines/nightly.toml\n  sesame check pipelines/nightly.toml --sample 1000\n\n\
+        --sample reads rows, shows some before and after the input's `select`, and counts what would be quarantined."
+    )]
     Check(check::Args),
     /// Write a synthetic population in the contract's tables.
     #[command(after_help = "Examples:\n  sesame generate /tmp/population --subjects 100000 --seed 7\n  \
         sesame generate /tmp/population --subjects 1000 --seed 7 --as-of 2025-06-30 --months 12")]
     Generate(generate::Args),
-    /// Print the data contract, or the JSON Schema of pipeline, model or feature files.
+    /// Print the data contract, the language of `select` and features, or the JSON Schema of pipeline, model or feature files.
     #[command(
-        after_help = "Examples:\n  sesame schema\n  sesame schema --format json\n  sesame schema pipeline > pipeline.json"
+        after_help = "Examples:\n  sesame schema\n  sesame schema --format json\n  sesame schema functions\n  sesame schema columns\n  sesame schema pipeline > pipeline.json"
     )]
     Schema(schema::Args),
     /// Print completions for a shell.
@@ -142,6 +153,7 @@ impl Command {
             Self::Verify(args) => verify::run(args, output),
             Self::Clean(args) => clean::run(args, output),
             Self::Plan(args) => plan::run(args, output),
+            Self::Init(args) => init::run(args, output),
             Self::Check(args) => check::run(args, output),
             Self::Generate(args) => generate::run(args, output),
             Self::Schema(args) => schema::run(args, output),

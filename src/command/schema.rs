@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
+use super::language;
 use crate::audit::Audit;
 use crate::contract::{CONTRACT_TOML, Contract};
 use crate::exit::ExitStatus;
@@ -38,6 +39,10 @@ pub enum SchemaOf {
     Features,
     /// A run's `audit.json`, as JSON Schema.
     Audit,
+    /// What SQL of features, rules and models can name, by table.
+    Columns,
+    /// The words and functions of SQL in a `select` and in a feature.
+    Functions,
 }
 
 /// Flags of `schema`.
@@ -58,6 +63,14 @@ pub struct Args {
 pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     let schema = match args.of {
         SchemaOf::Contract => None,
+        SchemaOf::Columns => {
+            output.data(&language::columns(&Contract::load()?)?)?;
+            return Ok(ExitStatus::Success);
+        }
+        SchemaOf::Functions => {
+            output.data(&language::functions()?)?;
+            return Ok(ExitStatus::Success);
+        }
         SchemaOf::Pipeline => Some(schemars::schema_for!(Settings)),
         SchemaOf::Model => Some(schemars::schema_for!(Card)),
         SchemaOf::Features => Some(schemars::schema_for!(CatalogueFile)),

@@ -4,6 +4,8 @@ use anyhow::{Context, Result, bail};
 use jiff::civil::Date;
 use jiff::{ToSpan, Unit};
 
+use super::Zone;
+
 /// Microseconds in a day.
 pub const DAY_MICROS: i64 = 86_400_000_000;
 
@@ -43,14 +45,16 @@ pub struct Calendar {
     as_of_day: i64,
     first_day: i64,
     months_ago: Vec<i16>,
+    zone: Zone,
+    cutoff_micros: i64,
 }
 
 impl Calendar {
-    /// Prepares the table for an as-of date and the plausible dates of the contract.
+    /// Prepares the table for an as-of date, the plausible dates of the contract, and the time zone of the days.
     ///
     /// # Errors
     /// When a date lies outside the calendar, or the range is empty.
-    pub fn new(as_of: Date, first: Date, last: Date) -> Result<Self> {
+    pub fn new(as_of: Date, first: Date, last: Date, zone: &Zone) -> Result<Self> {
         let as_of_day = day_number(as_of)?;
         let (first_day, last_day) = (day_number(first)?, day_number(last)?);
         if first_day > last_day || as_of_day < first_day || as_of_day >= last_day {
@@ -71,7 +75,8 @@ impl Calendar {
             }
             month += 1;
         }
-        Ok(Self { as_of, as_of_day, first_day, months_ago })
+        let cutoff_micros = zone.start(as_of_day + 1);
+        Ok(Self { as_of, as_of_day, first_day, months_ago, zone: zone.clone(), cutoff_micros })
     }
 
     /// The as-of date.
@@ -89,7 +94,13 @@ impl Calendar {
     /// The first instant after the as-of date, microseconds since 1970: what happens then or later is not visible.
     #[must_use]
     pub const fn cutoff_micros(&self) -> i64 {
-        (self.as_of_day + 1) * DAY_MICROS
+        self.cutoff_micros
+    }
+
+    /// The time zone of its days.
+    #[must_use]
+    pub const fn zone(&self) -> &Zone {
+        &self.zone
     }
 
     /// Whole months back from the end of the as-of date; `None` outside the plausible dates.
@@ -109,6 +120,13 @@ impl Calendar {
     #[must_use]
     pub fn plausible(&self, day: i64) -> bool {
         self.months_ago(day).is_some()
+    }
+
+    /// The day of the week, 1 for Monday to 7 for Sunday.
+    #[must_use]
+    pub const fn weekday(day: i64) -> i64 {
+        // 1970-01-01 was a Thursday.
+        (day + 3).rem_euclid(7) + 1
     }
 
     /// Whole weeks of seven days back from the end of the as-of date.
@@ -132,7 +150,7 @@ mod tests {
     use jiff::civil::date;
 
     fn calendar(y: i16, m: i8, d: i8) -> Calendar {
-        Calendar::new(date(y, m, d), date(1900, 1, 1), date(2199, 12, 31)).unwrap()
+        Calendar::new(date(y, m, d), date(1900, 1, 1), date(2199, 12, 31), &Zone::utc()).unwrap()
     }
 
     #[test]
@@ -158,6 +176,14 @@ mod tests {
         assert_eq!(ago(2025, 2, 28), Some(0));
         assert_eq!(ago(2025, 2, 27), Some(1));
         assert_eq!(c.months_back(1).unwrap(), day_number(date(2025, 2, 28)).unwrap());
+    }
+
+    #[test]
+    fn weekdays_are_those_of_the_calendar() {
+        for day in (-30_000..90_000).step_by(13) {
+            let date = EPOCH.checked_add(day.days()).unwrap();
+            assert_eq!(Calendar::weekday(day), i64::from(date.weekday().to_monday_one_offset()));
+        }
     }
 
     #[test]

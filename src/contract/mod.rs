@@ -6,15 +6,18 @@ mod date;
 mod dates;
 mod scope;
 mod snapshot;
+mod zone;
 
 pub use date::{Calendar, DAY_MICROS, day_number, day_text, parse_day};
 pub use dates::DateSet;
 pub use scope::{EventColumns, event_columns, subject_scope, table_scope};
 pub use snapshot::Snapshot;
+pub use zone::Zone;
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use jiff::civil::Date;
 use serde::Deserialize;
 
 /// Thousandths in a source reliability of 1.
@@ -124,6 +127,10 @@ pub struct Column {
     pub months_ago: Option<String>,
     /// Name of the weeks back from the as-of date.
     pub weeks_ago: Option<String>,
+    /// Name of the hour of the day, 0 to 23.
+    pub hour: Option<String>,
+    /// Name of the day of the week, 1 for Monday to 7 for Sunday.
+    pub weekday: Option<String>,
     /// Whether a time after the as-of date is kept as it is (an expiry, an outcome).
     #[serde(default)]
     pub future: bool,
@@ -231,6 +238,14 @@ impl Contract {
     pub fn denied(&self, name: &str) -> Option<&str> {
         let parts: Vec<String> = name.split('_').map(str::to_lowercase).collect();
         self.deny.words.iter().find(|w| parts.contains(w)).map(String::as_str)
+    }
+
+    /// The calendar of an as-of date in a time zone.
+    ///
+    /// # Errors
+    /// When the contract does not allow the date.
+    pub fn calendar(&self, as_of: Date, zone: &Zone) -> Result<Calendar> {
+        Calendar::new(as_of, parse_day(&self.limits.first_date)?, parse_day(&self.limits.last_date)?, zone)
     }
 
     /// The table of that name.

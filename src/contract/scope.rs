@@ -29,6 +29,9 @@ pub fn event_columns(contract: &Contract, table: &str) -> Result<EventColumns, S
 
 /// Thousandths in a share or a reliability of 1.
 const THOUSAND: i128 = 1_000;
+/// The last hour of a day, and the last day of a week.
+const LAST_HOUR: i128 = 23;
+const LAST_WEEKDAY: i128 = 7;
 /// Days, weeks and months between plausible dates are fewer.
 const MOST_DAYS: i128 = 200_000;
 
@@ -74,6 +77,9 @@ fn columns(table: &Table, limits: &Limits, calendar: &Calendar) -> Scope {
                 let known = column.required && (table.event.as_ref() == Some(&column.name) || column.future);
                 for name in [&column.day, &column.months_ago, &column.weeks_ago].into_iter().flatten() {
                     scope.declare(name, ColumnKind::Number, !known, MOST_DAYS);
+                }
+                for (name, most) in [(&column.hour, LAST_HOUR), (&column.weekday, LAST_WEEKDAY)] {
+                    name.iter().for_each(|name| scope.declare(name, ColumnKind::Number, !known, most));
                 }
                 continue;
             }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
-use super::{Calendar, DAY_MICROS};
+use super::Calendar;
 
 /// What had happened by an as-of date and was known by a cut-off.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ impl Snapshot {
     #[must_use]
     pub fn last_known(&self, instant: bool) -> i64 {
         let known = self.known_by.as_microsecond();
-        let last = if instant { known } else { (known + 1).div_euclid(DAY_MICROS) - 1 };
+        let last = if instant { known } else { self.calendar.zone().day(known + 1) - 1 };
         self.last(instant).min(last)
     }
 

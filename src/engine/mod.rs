@@ -1,6 +1,7 @@
 //! The expression engine: polars, behind one door.
 
 pub mod bridge;
+mod calls;
 pub mod frame;
 mod quotient;
 pub mod rowwise;

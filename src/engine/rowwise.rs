@@ -13,7 +13,9 @@ use polars::prelude::{
     RoundMode, Schema, UnknownKind, lit, when,
 };
 use polars::sql::SQLContext;
+use sqlparser::ast;
 
+use super::calls::{Calls, impossible};
 use super::quotient;
 
 /// Results of this size and above may have left 64 bits; doubles tell them to 0.1 per cent.
@@ -22,12 +24,21 @@ const EDGE: f64 = 9.2e18;
 /// The name of the table in the SQL.
 const TABLE: &str = "export";
 
-/// An expression with the condition that a row of it may have left 64 bits, if it could.
+/// What a row of an expression can come to that is no value of it.
+#[derive(Debug, Clone, Copy)]
+enum Risk {
+    /// An integer that leaves 64 bits.
+    Leaves64Bits,
+    /// A date or an instant that does not exist.
+    Impossible,
+}
+
+/// An expression with the conditions that a row of it has no value, as far as there may be one.
 #[derive(Debug, Clone)]
 struct Checked {
     text: String,
     value: Expr,
-    risk: Option<Expr>,
+    risks: Vec<(Risk, Expr)>,
 }
 
 /// A condition and expressions over frames of one schema.
@@ -43,9 +54,9 @@ impl Rowwise {
     ///
     /// # Errors
     /// When the engine does not take one of them over frames like the given one.
-    pub fn new(like: &DataFrame, row: &str, filter: Option<&str>, columns: &[String]) -> Result<Self> {
-        let filter = filter.map(|text| checked(like, row, text)).transpose()?;
-        let columns = columns.iter().map(|text| checked(like, row, text)).collect::<Result<_>>()?;
+    pub fn new(like: &DataFrame, row: &str, filter: Option<&ast::Expr>, columns: &[ast::Expr]) -> Result<Self> {
+        let filter = filter.map(|e| checked(like, row, e)).transpose()?;
+        let columns = columns.iter().map(|e| checked(like, row, e)).collect::<Result<_>>()?;
         Ok(Self { row: row.to_owned(), filter, columns })
     }
 
@@ -57,26 +68,25 @@ impl Rowwise {
         let row = self.row.as_str();
         let mut frame = frame.lazy();
         if let Some(filter) = &self.filter {
-            if let Some(risk) = &filter.risk {
+            for (kind, risk) in &filter.risks {
                 let found =
                     frame.clone().filter(risk.clone()).select([polars::prelude::col(row)]).collect().map_err(untold)?;
-                filter.refuse(&found, row)?;
+                filter.refuse(*kind, &found, row)?;
             }
             frame = frame.filter(filter.value.clone());
         }
         let named = |at: usize| PlSmallStr::from_string(format!("c{at}"));
         let mut wanted = vec![polars::prelude::col(row)];
         wanted.extend(self.columns.iter().enumerate().map(|(at, c)| c.value.clone().alias(named(at))));
-        let risks: Vec<(PlSmallStr, &Checked, Expr)> = (0..)
-            .zip(&self.columns)
-            .filter_map(|(at, c)| Some((PlSmallStr::from_string(format!("risk{at}")), c, c.risk.clone()?)))
-            .collect();
-        wanted.extend(risks.iter().map(|(name, _, risk)| risk.clone().fill_null(lit(false)).alias(name.clone())));
+        let all = self.columns.iter().flat_map(|column| column.risks.iter().map(move |risk| (column, risk)));
+        let risks: Vec<(PlSmallStr, &Checked, &(Risk, Expr))> =
+            (0..).zip(all).map(|(at, (c, risk))| (PlSmallStr::from_string(format!("risk{at}")), c, risk)).collect();
+        wanted.extend(risks.iter().map(|(name, _, (_, risk))| risk.clone().fill_null(lit(false)).alias(name.clone())));
         let mut found = frame.select(wanted).collect().map_err(untold)?;
-        for (name, column, _) in risks {
+        for (name, column, (kind, _)) in risks {
             let risky = found.drop_in_place(&name)?;
             if risky.bool()?.any() {
-                column.refuse(&found.filter(risky.bool()?)?, row)?;
+                column.refuse(*kind, &found.filter(risky.bool()?)?, row)?;
             }
         }
         Ok(found)
@@ -93,20 +103,24 @@ fn untold(error: PolarsError) -> anyhow::Error {
 }
 
 impl Checked {
-    /// The error of the first row that may have left 64 bits, if there is one.
-    fn refuse(&self, risky: &DataFrame, row: &str) -> Result<()> {
-        match risky.column(row)?.i64()?.iter().next().flatten() {
-            None => Ok(()),
-            Some(row) => bail!(
-                "row {row}: `{}` leaves the range of 64-bit integers; compute it in doubles (CAST … AS DOUBLE), or check the column's unit",
-                self.text
-            ),
-        }
+    /// The error of the first row that has no value, if there is one.
+    fn refuse(&self, kind: Risk, risky: &DataFrame, row: &str) -> Result<()> {
+        let Some(row) = risky.column(row)?.i64()?.iter().next().flatten() else { return Ok(()) };
+        let why = match kind {
+            Risk::Leaves64Bits => {
+                "leaves the range of 64-bit integers; compute it in doubles (CAST … AS DOUBLE), or check the column's unit"
+            }
+            Risk::Impossible => {
+                "is no day or instant of the calendar; write CASE WHEN … THEN … END so that such rows give NULL"
+            }
+        };
+        bail!("row {row}: `{}` {why}", self.text)
     }
 }
 
-fn checked(like: &DataFrame, row: &str, text: &str) -> Result<Checked> {
-    let parsed = parse(like, row, text)?;
+fn checked(like: &DataFrame, row: &str, expression: &ast::Expr) -> Result<Checked> {
+    let text = expression.to_string();
+    let parsed = parse(like, row, expression)?;
     let schema = like.schema();
     for node in &parsed {
         if let Expr::Cast { dtype, .. } = node
@@ -117,20 +131,26 @@ fn checked(like: &DataFrame, row: &str, text: &str) -> Result<Checked> {
         }
     }
     let value = parsed.try_map_expr(|node| Ok(plain(node, schema)))?;
-    let risk = risk(&value, schema);
-    Ok(Checked { text: text.to_owned(), value, risk })
+    let kinds: [(Risk, &Fault); 2] =
+        [(Risk::Leaves64Bits, &too_large), (Risk::Impossible, &|node, _| impossible(node))];
+    let risks = kinds.into_iter().filter_map(|(kind, fault)| Some((kind, risk(&value, schema, fault)?))).collect();
+    Ok(Checked { text, value, risks })
 }
 
-/// The expression that a text is, as polars plans it over frames like the given one.
-fn parse(like: &DataFrame, row: &str, text: &str) -> Result<Expr> {
-    let mut context = SQLContext::new();
+/// What polars plans for an expression over frames like the given one.
+fn parse(like: &DataFrame, row: &str, expression: &ast::Expr) -> Result<Expr> {
+    let calls = Calls::of(expression).map_err(anyhow::Error::msg)?;
+    let text = calls.expression.to_string();
+    let mut context = SQLContext::new().with_function_registry(Arc::new(calls.functions()));
     context.register(TABLE, like.clone().lazy());
     let frame = context.execute(&format!("SELECT \"{row}\", ({text}) AS c FROM {TABLE}"))?;
     // What does not fit the columns is told by polars itself.
-    frame.clone().collect_schema().with_context(|| format!("`{text}`"))?;
+    frame.clone().collect_schema().with_context(|| format!("`{expression}`"))?;
     match frame.logical_plan {
-        DslPlan::Select { expr, .. } => expr.into_iter().nth(1).with_context(|| format!("`{text}` yields nothing")),
-        _ => bail!("`{text}` is no expression over one row"),
+        DslPlan::Select { expr, .. } => {
+            expr.into_iter().nth(1).with_context(|| format!("`{expression}` yields nothing"))
+        }
+        _ => bail!("`{expression}` is no expression over one row"),
     }
 }
 
@@ -285,10 +305,21 @@ fn in_doubles(node: &Expr, schema: &Schema) -> Option<Expr> {
     }
 }
 
-/// The condition that something in an expression, where a row takes it, may have left 64 bits.
-fn risk(e: &Expr, schema: &Schema) -> Option<Expr> {
+/// The condition that a node has no value.
+type Fault<'a> = dyn Fn(&Expr, &Schema) -> Option<Expr> + 'a;
+
+/// The condition that a node may have left 64 bits.
+fn too_large(node: &Expr, schema: &Schema) -> Option<Expr> {
+    let double = in_doubles(node, schema)?;
+    let size = Expr::Function { input: vec![double], function: FunctionExpr::Abs };
+    Some(size.gt_eq(lit(EDGE)).fill_null(lit(false)))
+}
+
+/// The condition that something in an expression, where a row takes it, has no value.
+fn risk(e: &Expr, schema: &Schema, fault: &Fault) -> Option<Expr> {
     if let Expr::Ternary { predicate, truthy, falsy } = e {
-        let (condition, yes, no) = (risk(predicate, schema), risk(truthy, schema), risk(falsy, schema));
+        let of = |part: &Expr| risk(part, schema, fault);
+        let (condition, yes, no) = (of(predicate), of(truthy), of(falsy));
         let never = || lit(false);
         let taken = (yes.is_some() || no.is_some()).then(|| {
             let condition = predicate.as_ref().clone().fill_null(never());
@@ -296,12 +327,8 @@ fn risk(e: &Expr, schema: &Schema) -> Option<Expr> {
         });
         return either(condition, taken);
     }
-    let own = in_doubles(e, schema).map(|double| {
-        let size = Expr::Function { input: vec![double], function: FunctionExpr::Abs };
-        size.gt_eq(lit(EDGE)).fill_null(lit(false))
-    });
-    let of_parts = nodes(e).into_iter().fold(None, |all, part| either(all, risk(part, schema)));
-    either(own, of_parts)
+    let of_parts = nodes(e).into_iter().fold(None, |all, part| either(all, risk(part, schema, fault)));
+    either(fault(e, schema), of_parts)
 }
 
 /// What a node is made of.

@@ -172,6 +172,7 @@ impl Checker<'_> {
                 let whole = Expression::assemble(Type::Number, &[&l, &r], |p| format!("({} {text} {})", p[0], p[1]));
                 Ok(Expression { bound: bound.min(i128::from(i64::MAX)), ..whole })
             }
+            Op::Modulo => self.rest(left, right),
             Op::Divide => Err(format!(
                 "`{left} / {right}`: engines divide integers differently; use the aggregate `ratio`, or multiply the other side"
             )),
@@ -182,6 +183,21 @@ impl Checker<'_> {
             Op::Eq | Op::NotEq => self.equality(left, &text, right),
             _ => Err(format!("the operator `{text}` is outside the portable subset of SQL")),
         }
+    }
+
+    /// What is left after a division by a whole number that is written out; it has the sign of what was divided.
+    fn rest(&self, left: &Expr, right: &Expr) -> Checked {
+        let (l, r) = (self.number(left)?, self.number(right)?);
+        let Some(by) = r.portable.parse::<i64>().ok().filter(|by| *by > 0) else {
+            return Err(format!("`{left} % {right}`: write a positive whole number behind %"));
+        };
+        if self.numbers == Numbers::Decimal {
+            return Err(format!("`{left} % {right}`: finished features are decimals, which have no rest"));
+        }
+        let whole = Expression::assemble(Type::Number, &[&l], |p| format!("({} % {by})", p[0]));
+        // The local engine's rest of a negative number is positive.
+        let local = format!("(CASE WHEN {0} < 0 THEN (- ((- {0}) % {by})) ELSE ({0} % {by}) END)", l.local);
+        Ok(Expression { local, bound: i128::from(by) - 1, ..whole })
     }
 
     fn equality(&self, left: &Expr, op: &str, right: &Expr) -> Checked {

@@ -5,6 +5,7 @@ use sqlparser::ast::{self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments
 use super::checked::Expression;
 use super::checker::{Checked, Checker};
 use super::kinds::Type;
+use super::reference::{Place, Reference};
 use super::scope::did_you_mean;
 
 impl Checker<'_> {
@@ -70,10 +71,10 @@ impl Checker<'_> {
             "NULLIF" => count == 2,
             "COALESCE" | "GREATEST" | "LEAST" => count >= 2,
             _ => {
-                let known = ["ABS", "NULLIF", "COALESCE", "GREATEST", "LEAST"];
+                let known: Vec<&str> = Reference::get()?.names(Place::Feature).collect();
                 return Err(format!(
                     "the function `{name}` is outside the portable subset of SQL{}; there are {}",
-                    did_you_mean(&name, known),
+                    did_you_mean(&name, known.iter().copied()),
                     known.join(", ")
                 ));
             }

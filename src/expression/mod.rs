@@ -14,6 +14,7 @@ mod decimal;
 mod functions;
 mod kinds;
 mod parse;
+pub mod reference;
 mod scope;
 
 pub use checked::Expression;

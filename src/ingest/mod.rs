@@ -8,8 +8,9 @@
 //! 3. [`spine`]: whose it is. [`rows`]: packed by bucket, spilled when memory is short.
 //! 4. [`settle`]: which version of it counts at each date, and what the small tables say. [`links`]: ties between subjects.
 //!
-//! [`pass`] has it done for every export.
+//! [`pass`] has it done for every export; [`sample`] tries out the first rows of one.
 
+pub mod sample;
 pub mod pass;
 pub mod links;
 pub mod settle;

@@ -190,7 +190,11 @@ impl<'a> Pass<'a> {
         Ok((reader.finish()?, found))
     }
 
-    fn setting(&self) -> Result<Setting<'a>> {
+    /// What every table's scan needs to know.
+    ///
+    /// # Errors
+    /// When there are no dates, or too many.
+    pub(super) fn setting(&self) -> Result<Setting<'a>> {
         Ok(Setting {
             snapshots: self.snapshots,
             every_date: DateSet::first(self.snapshots.len())?,
@@ -328,7 +332,7 @@ impl<'a> Pass<'a> {
     }
 
     fn layout(&self, export: &Export) -> Result<Layout> {
-        Layout::new(&export.table, &self.contract.limits)
+        Layout::new(&export.table, &self.contract.limits, self.snapshots.first().context("no date")?.calendar.zone())
     }
 
     fn required(&self, table: &str) -> Result<&'a Export> {

@@ -33,7 +33,7 @@ pub fn input_part(table: &str) -> String {
 }
 
 /// The parts that every stage depends on besides its inputs and definitions.
-const OF_EVERY_STAGE: [&str; 3] = ["the contract", "the currency", "the knowledge cut-off"];
+const OF_EVERY_STAGE: [&str; 4] = ["the contract", "the currency", "the knowledge cut-off", "the time zone"];
 
 impl Dependencies {
     /// Everything that the result of a job depends on. `hashes` are those of the input files, export by export.
@@ -47,6 +47,7 @@ impl Dependencies {
             ("the currency".to_owned(), settings.currency.clone()),
             ("the knowledge cut-off".to_owned(), job.snapshot.known_by.to_string()),
             ("the model".to_owned(), job.model.hash()),
+            ("the time zone".to_owned(), hashes::text(&settings.time_zone.meaning())),
             (PROGRAM.to_owned(), BUILD.to_owned()),
         ]);
         for (export, files) in job.exports.iter().zip(hashes) {

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
 use super::{Job, present};
-use crate::contract::{Calendar, Contract, Snapshot, parse_day};
+use crate::contract::{Calendar, Contract, Snapshot, Zone, parse_day};
 use crate::features::{Plan, compile};
 use crate::ingest::read::open::open;
 use crate::output::Output;
@@ -38,7 +37,7 @@ pub struct JobRequest {
 /// All findings about configuration, model and inputs at once.
 pub fn load(pipeline: &Pipeline, request: &JobRequest, log: &Output) -> Result<Job> {
     let as_of = pipeline.as_of(request.as_of.as_deref())?;
-    not_in_the_future(as_of, request.allow_future, log)?;
+    not_in_the_future(as_of, &pipeline.settings.time_zone, request.allow_future, log)?;
     load_dates(pipeline, request, &[as_of])?.pop().context("no as-of date")
 }
 
@@ -46,15 +45,15 @@ pub fn load(pipeline: &Pipeline, request: &JobRequest, log: &Output) -> Result<J
 ///
 /// # Errors
 /// When the date lies in the future.
-pub fn not_in_the_future(as_of: Date, allowed: bool, log: &Output) -> Result<()> {
-    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+pub fn not_in_the_future(as_of: Date, zone: &Zone, allowed: bool, log: &Output) -> Result<()> {
+    let today = zone.today()?;
     ensure!(
         as_of <= today || allowed,
-        "the as-of date {as_of} lies in the future (today is {today} in UTC); --allow-future scores it all the same"
+        "the as-of date {as_of} lies in the future (today is {today} in {zone}); --allow-future scores it all the same"
     );
     if as_of == today {
         log.warn(&format!(
-            "the as-of date {as_of} has not ended yet in UTC: what is still to come today will be missing"
+            "the as-of date {as_of} has not ended yet in {zone}: what is still to come today will be missing"
         ));
     }
     Ok(())
@@ -68,7 +67,7 @@ pub fn load_dates(pipeline: &Pipeline, request: &JobRequest, dates: &[Date]) -> 
     let contract = Contract::load()?;
     let snapshots = dates
         .iter()
-        .map(|date| snapshot(*date, request.known_by.as_deref(), &contract))
+        .map(|date| snapshot(*date, &pipeline.settings.time_zone, request.known_by.as_deref(), &contract))
         .collect::<Result<Vec<Snapshot>>>()?;
     let model_path = request.model.clone().unwrap_or_else(|| pipeline.resolve(&pipeline.settings.model));
     let mut findings = Findings(pipeline.findings(&contract));
@@ -104,9 +103,8 @@ pub fn load_dates(pipeline: &Pipeline, request: &JobRequest, dates: &[Date]) -> 
     Ok(jobs.collect())
 }
 
-fn snapshot(as_of: Date, known: Option<&str>, contract: &Contract) -> Result<Snapshot> {
-    let (first, last) = (parse_day(&contract.limits.first_date)?, parse_day(&contract.limits.last_date)?);
-    let calendar = Calendar::new(as_of, first, last)?;
+fn snapshot(as_of: Date, zone: &Zone, known: Option<&str>, contract: &Contract) -> Result<Snapshot> {
+    let calendar = contract.calendar(as_of, zone)?;
     let known_by = known_by(known, &calendar)?;
     Ok(Snapshot { calendar, known_by })
 }
@@ -144,5 +142,5 @@ fn known_by(text: Option<&str>, calendar: &Calendar) -> Result<Timestamp> {
     }
     let day =
         parse_day(text).context("--known-by takes a date, or an instant with its zone such as 2025-06-30T12:00:00Z")?;
-    Ok(day.tomorrow()?.to_zoned(TimeZone::UTC)?.timestamp())
+    Ok(Timestamp::from_microsecond(calendar.zone().end_of(day)?)?)
 }

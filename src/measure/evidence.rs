@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::NULL;
-use crate::contract::{Calendar, ColumnType, DAY_MICROS};
+use crate::contract::{Calendar, ColumnType};
 use crate::ingest::rows::cleaner::Cleaner;
 use crate::ingest::rows::layout::{FIRST, Layout};
 use crate::ingest::rows::store::BucketRows;
@@ -98,7 +98,7 @@ impl Adverse {
                 table: self.number,
                 record_text: few.records.get(at).map_or_else(String::new, |id| id_text(id, self.form)),
                 record_number: few.value(self.record, at),
-                day: if self.event.1 { event.div_euclid(DAY_MICROS) } else { event },
+                day: if self.event.1 { calendar.zone().day(event) } else { event },
                 days_past_due: lateness.as_ref().and_then(|l| known(l[at])),
                 amount: self.amount.and_then(|a| known(few.value(a, at))),
                 policy: policy.get(*row).copied().flatten(),

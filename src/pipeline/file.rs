@@ -150,7 +150,7 @@ impl Pipeline {
     /// When neither is a date or "yesterday".
     pub fn as_of(&self, flag: Option<&str>) -> Result<Date> {
         match flag.unwrap_or(&self.settings.as_of) {
-            "yesterday" => Ok(jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().yesterday()?),
+            "yesterday" => Ok(self.settings.time_zone.today()?.yesterday()?),
             text => parse_day(text).context("as_of"),
         }
     }

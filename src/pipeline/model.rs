@@ -289,6 +289,8 @@ pub struct ScoredFeature {
     pub name: String,
     /// Its weight within its category.
     pub importance: i64,
+    /// The segments in which it counts; all when not given.
+    pub segments: Option<Vec<String>>,
     /// Share where there was no opportunity; the neutral share when not given.
     pub none: Option<i64>,
     /// Share where it was not told; the neutral share when not given.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::finding::{Finding, Findings};
-use super::model::{CATEGORIES, FULL_SHARE, MOST_TIES, Model, NO_CONSENT, RELATIONSHIPS};
+use super::model::{CATEGORIES, FULL_SHARE, MOST_TIES, Model, NO_CONSENT, RELATIONSHIPS, ScoredFeature};
 use crate::expression::did_you_mean;
 
 /// Statuses that every model must have, whatever it calls the others: these people are never scored.
@@ -274,6 +274,7 @@ impl Linter<'_> {
                     ),
                 );
             }
+            self.counts_in(f, &span);
             for (name, share) in [("none", f.none), ("unknown", f.unknown)] {
                 if share.is_some_and(|s| !(0..=FULL_SHARE).contains(&s)) {
                     self.find(
@@ -284,6 +285,25 @@ impl Linter<'_> {
             }
             self.bins(f, &span, declared);
         }
+    }
+
+    /// The segments that a feature names.
+    fn counts_in(&mut self, f: &ScoredFeature, span: &Range<usize>) {
+        let Some(segments) = &f.segments else { return };
+        let known: Vec<&str> = self.model.card.segment.iter().map(|s| s.get_ref().name.as_str()).collect();
+        if segments.is_empty() {
+            self.find(
+                span,
+                format!("the feature `{}` counts in no segment; name one, or leave `segments` out", f.name),
+            );
+        }
+        for name in segments.iter().filter(|name| !known.contains(&name.as_str())) {
+            let hint = did_you_mean(name, known.iter().copied());
+            let message =
+                format!("the feature `{}`: `{name}` is no segment{hint}; there are {}", f.name, known.join(", "));
+            self.find(span, message);
+        }
+        self.unique(segments.iter().map(|name| (name.clone(), span.clone())).collect(), "segment of a feature");
     }
 
     pub(super) fn unique(&mut self, names: Vec<(String, Range<usize>)>, what: &str) {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::gates::Gates;
 use super::marks::Marks;
+use crate::contract::Zone;
 use crate::expression::did_you_mean;
 
 /// The keys of a pipeline file.
@@ -19,9 +20,13 @@ pub struct Settings {
     pub name: String,
     /// The model file, relative to the pipeline file.
     pub model: PathBuf,
-    /// The as-of date: `YYYY-MM-DD`, or "yesterday" in UTC.
+    /// The as-of date: `YYYY-MM-DD`, or "yesterday" in the time zone.
     #[serde(deserialize_with = "date_text")]
     pub as_of: String,
+    /// The time zone in which days begin and end, such as "Asia/Shanghai"; UTC when not given.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub time_zone: Zone,
     /// The currency of every amount, ISO 4217; rows in another are quarantined.
     pub currency: String,
     /// The folder results go to, relative to the pipeline file.

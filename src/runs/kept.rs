@@ -11,7 +11,7 @@ use super::folder::manifest::Manifest;
 use super::ledger::Key;
 use super::ledger::place::SCORES;
 use super::verify::Mismatch;
-use crate::contract::{Calendar, Contract, parse_day};
+use crate::contract::Contract;
 use crate::features::{Plan, compile};
 use crate::pipeline::{Model, Pipeline};
 use crate::scorecard::Scorecard;
@@ -66,8 +66,7 @@ impl KeptRun {
         let pipeline = pipeline(&run, &manifest)?;
         let model = Model::load(&run.path(&parameters.model_file))?;
         let contract = Contract::load()?;
-        let (first, last) = (parse_day(&contract.limits.first_date)?, parse_day(&contract.limits.last_date)?);
-        let calendar = Calendar::new(parameters.as_of, first, last)?;
+        let calendar = contract.calendar(parameters.as_of, &pipeline.settings.time_zone)?;
         let present: BTreeSet<String> = manifest.inputs().iter().map(|i| i.annotations.table.clone()).collect();
         let plan = compile(&model.catalogue, &contract, &calendar, &present)?;
         let card = Scorecard::new(&model, &plan, &pipeline.settings.currency)?;

@@ -69,7 +69,7 @@ impl Scorecard {
     /// # Errors
     /// When they are none of a scale, which the checks of the model exclude.
     pub fn points(&self, segment: usize, bins: &[u8]) -> Fits<Points> {
-        self.of_sums(segment, &self.sums(bins))
+        self.of_sums(segment, &self.sums(segment, bins))
     }
 
     /// The share of the score from the subject's own categories, friends left out, in millionths.
@@ -77,7 +77,7 @@ impl Scorecard {
     /// # Errors
     /// As [`Self::points`].
     pub fn own_share(&self, segment: usize, bins: &[u8]) -> Fits<u32> {
-        let sums = self.sums(bins);
+        let sums = self.sums(segment, bins);
         let contributions = self.contributions(segment, &sums);
         let own: i128 = contributions[..RELATIONSHIPS].iter().sum();
         let weight: i64 = self.weights[segment][..RELATIONSHIPS].iter().sum();
@@ -85,7 +85,7 @@ impl Scorecard {
             return Ok(0);
         }
         // A contribution is range · weight · share over the denominator of all.
-        let denominator = self.denominator() / i128::from(WEIGHTS_ONE) * i128::from(self.range * weight);
+        let denominator = self.denominator(segment) / i128::from(WEIGHTS_ONE) * i128::from(self.range * weight);
         let share = Fraction { numerator: own * i128::from(SHARE_ONE), denominator }.round_half_even()?;
         u32::try_from(share)
     }
@@ -100,16 +100,16 @@ impl Scorecard {
             sums[RELATIONSHIPS] = sum;
             self.contributions(segment, &sums)[RELATIONSHIPS]
         };
-        let neutral = of(self.neutral_share * self.importance[RELATIONSHIPS]);
-        let numerator = of(self.sums(bins)[RELATIONSHIPS]) - neutral;
-        Fraction { numerator, denominator: self.denominator() }.round_half_even()
+        let neutral = of(self.neutral_share * self.importance[segment][RELATIONSHIPS]);
+        let numerator = of(self.sums(segment, bins)[RELATIONSHIPS]) - neutral;
+        Fraction { numerator, denominator: self.denominator(segment) }.round_half_even()
     }
 
     /// The points that a bin of a feature gives in a segment, before the one rounding of the score.
     #[must_use]
     pub fn feature_points(&self, segment: usize, feature: &CardFeature, bin: u8) -> f64 {
-        let share = feature.importance * feature.shares[usize::from(bin)];
-        let all = FULL_SHARE * self.importance[feature.category].max(1);
+        let share = feature.importance_in(segment) * feature.shares[usize::from(bin)];
+        let all = FULL_SHARE * self.importance[segment][feature.category].max(1);
         (self.range * self.weights[segment][feature.category]) as f64 * share as f64 / all as f64 / WEIGHTS_ONE as f64
     }
 
@@ -118,14 +118,16 @@ impl Scorecard {
     /// # Errors
     /// When the points are not those of the bins.
     pub fn feature_parts(&self, segment: usize, category: usize, points: i64, bins: &[u8]) -> Fits<Vec<(usize, i64)>> {
-        let of: Vec<usize> = (0..self.features.len()).filter(|f| self.features[*f].category == category).collect();
+        let of: Vec<usize> = (0..self.features.len())
+            .filter(|f| self.features[*f].category == category && self.importances[segment][*f] > 0)
+            .collect();
         let weight = i128::from(self.range * self.weights[segment][category]);
         let contribution = |f: &usize| {
             let feature = &self.features[*f];
-            weight * i128::from(feature.importance * feature.shares[usize::from(bins[*f])])
+            weight * i128::from(self.importances[segment][*f] * feature.shares[usize::from(bins[*f])])
         };
         let contributions: Vec<i128> = of.iter().map(contribution).collect();
-        let denominator = i128::from(FULL_SHARE * WEIGHTS_ONE * self.importance[category].max(1));
+        let denominator = i128::from(FULL_SHARE * WEIGHTS_ONE * self.importance[segment][category].max(1));
         let parts = share_out(points, &contributions, denominator)?;
         Ok(of.into_iter().zip(parts).collect())
     }
@@ -139,10 +141,10 @@ impl Scorecard {
     }
 
     /// Σ importance·share of each category.
-    fn sums(&self, bins: &[u8]) -> [i64; 5] {
+    fn sums(&self, segment: usize, bins: &[u8]) -> [i64; 5] {
         let mut sums = [0_i64; 5];
-        for (feature, bin) in self.features.iter().zip(bins) {
-            sums[feature.category] += feature.importance * feature.shares[usize::from(*bin)];
+        for ((feature, importance), bin) in self.features.iter().zip(&self.importances[segment]).zip(bins) {
+            sums[feature.category] += importance * feature.shares[usize::from(*bin)];
         }
         sums
     }
@@ -152,31 +154,32 @@ impl Scorecard {
     /// # Errors
     /// As [`Self::points`].
     pub fn maxima(&self, segment: usize) -> Fits<[i64; 5]> {
-        let sums = std::array::from_fn(|c| FULL_SHARE * self.importance[c].max(1));
+        let sums = std::array::from_fn(|c| FULL_SHARE * self.importance[segment][c].max(1));
         Ok(self.of_sums(segment, &sums)?.categories)
     }
 
     /// Points from Σ importance·share of each category.
     fn of_sums(&self, segment: usize, sums: &[i64; 5]) -> Fits<Points> {
         let contributions = self.contributions(segment, sums);
-        let denominator = self.denominator();
+        let denominator = self.denominator(segment);
         let total = Fraction { numerator: contributions.iter().sum(), denominator }.round_half_even()?;
         let parts = share_out(total, &contributions, denominator)?;
         Ok(Points { total, categories: std::array::from_fn(|c| parts[c]) })
     }
 
     /// What all contributions are over.
-    fn denominator(&self) -> i128 {
-        i128::from(FULL_SHARE * WEIGHTS_ONE) * self.common
+    fn denominator(&self, segment: usize) -> i128 {
+        i128::from(FULL_SHARE * WEIGHTS_ONE) * self.common[segment]
     }
 
     /// Exact contributions of the categories; one without features is neutral, unless its sum is told.
     fn contributions(&self, segment: usize, sums: &[i64; 5]) -> [i128; 5] {
+        let (importance, common) = (&self.importance[segment], self.common[segment]);
         std::array::from_fn(|c| {
-            let empty = self.importance[c] == 0 && sums[c] == 0;
+            let empty = importance[c] == 0 && sums[c] == 0;
             let sum = if empty { self.neutral_share } else { sums[c] };
             let weight = self.weights[segment][c];
-            i128::from(self.range * weight) * i128::from(sum) * (self.common / i128::from(self.importance[c].max(1)))
+            i128::from(self.range * weight) * i128::from(sum) * (common / i128::from(importance[c].max(1)))
         })
     }
 }
@@ -185,31 +188,31 @@ impl Scorecard {
 mod tests {
     use super::*;
     use crate::pipeline::exact::common_multiple;
-    use crate::scorecard::card::Origin;
+    use crate::scorecard::card::{Origin, sums};
     use proptest::prelude::*;
 
     fn card(importances: &[(usize, i64)], weights: [i64; 5]) -> Scorecard {
-        let mut importance = [0; 5];
-        let features = importances
+        let features: Vec<CardFeature> = importances
             .iter()
-            .map(|(category, i)| {
-                importance[*category] += i;
-                CardFeature {
-                    name: String::new(),
-                    origin: Origin::Plan(0),
-                    category: *category,
-                    importance: *i,
-                    edges: (1..100).map(f64::from).collect(),
-                    shares: (0..=100).map(|s| s * 12).chain([500, 500]).take(102).collect(),
-                    reason: None,
-                    missing: 100,
-                }
+            .map(|(category, i)| CardFeature {
+                name: String::new(),
+                origin: Origin::Plan(0),
+                category: *category,
+                importance: *i,
+                segments: None,
+                edges: (1..100).map(f64::from).collect(),
+                shares: (0..=100).map(|s| s * 12).chain([500, 500]).take(102).collect(),
+                reason: None,
+                missing: 100,
             })
             .collect();
+        let of: Vec<i64> = importances.iter().map(|(_, i)| *i).collect();
+        let importance = sums(&features, &of);
         Scorecard {
             features,
-            common: common_multiple(&importance).unwrap(),
-            importance,
+            importances: vec![of],
+            common: vec![common_multiple(&importance).unwrap()],
+            importance: vec![importance],
             weights: vec![weights.map(|w| 100 * w)],
             low: 350,
             range: 600,

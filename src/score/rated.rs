@@ -71,7 +71,7 @@ pub fn rate(job: &Job, data: &StageData, caps: &Caps, resources: &Resources) -> 
     let progress = resources.log.stage("rate", subjects as u64, "subjects");
     let card = &job.model.card;
     let no_consent = card.status.iter().position(|s| s.get_ref().name == NO_CONSENT);
-    let layout = Layout::new(job.contract.table("subjects")?, &job.contract.limits)?;
+    let layout = Layout::new(job.contract.table("subjects")?, &job.contract.limits, job.snapshot.calendar.zone())?;
     let rater = Rater {
         job,
         data,

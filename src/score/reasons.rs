@@ -138,12 +138,17 @@ impl Segment {
                 Baseline::Max => feature.shares.iter().copied().max().unwrap_or(FULL_SHARE),
                 _ => card.neutral_share,
             };
-            let weight =
-                i128::from(card.range * card.weights[segment][feature.category]) * i128::from(feature.importance);
-            let weight = weight * (card.common / i128::from(card.importance[feature.category]));
+            let weight = i128::from(card.range * card.weights[segment][feature.category])
+                * i128::from(feature.importance_in(segment));
+            // A category in which nothing counts has no importance to divide by, and its features cost nothing.
+            let sum_of = card.importance[segment][feature.category].max(1);
+            let weight = weight * (card.common[segment] / i128::from(sum_of));
             let cost = |share: &i64| weight * (i128::from(sum) - i128::from(*share) * count);
             feature.shares.iter().map(cost).collect()
         });
-        Self { costs: costs.collect(), denominator: i128::from(FULL_SHARE * WEIGHTS_ONE) * count * card.common }
+        Self {
+            costs: costs.collect(),
+            denominator: i128::from(FULL_SHARE * WEIGHTS_ONE) * count * card.common[segment],
+        }
     }
 }

@@ -18,10 +18,12 @@ use crate::pipeline::{Finding, Findings, Model};
 pub struct Scorecard {
     /// The features that are scored, in order of the model file.
     pub features: Vec<CardFeature>,
-    /// Sum of the importances in each category; 0 for a category without features.
-    pub importance: [i64; 5],
-    /// The least common multiple of those sums: what exact fractions of the score are over.
-    pub common: i128,
+    /// Each feature's importance, by segment; 0 where it does not count.
+    pub importances: Vec<Vec<i64>>,
+    /// Sum of the importances in each category, by segment; 0 for a category without features.
+    pub importance: Vec<[i64; 5]>,
+    /// The least common multiple of those sums, by segment: what exact fractions of the score are over.
+    pub common: Vec<i128>,
     /// Ten-thousandths per category, by segment; they sum to [`WEIGHTS_ONE`].
     pub weights: Vec<[i64; 5]>,
     /// Lowest score.
@@ -66,8 +68,10 @@ pub struct CardFeature {
     pub origin: Origin,
     /// Its category.
     pub category: usize,
-    /// Its weight within the category.
+    /// Its weight within the category, in the segments in which it counts.
     pub importance: i64,
+    /// The segments in which it counts, by position; all when none is named.
+    pub segments: Option<Vec<usize>>,
     /// Where bins end; one fewer than there are bins.
     pub edges: Vec<f64>,
     /// The share of each bin, then of `none`, then of `unknown`.
@@ -88,6 +92,12 @@ impl CardFeature {
             // There are fewer edges than bins, which were counted when the card was made.
             (false, _) => self.edges.iter().take_while(|e| value >= **e).fold(0, |bin, _| bin + 1),
         }
+    }
+
+    /// Its weight in a segment; 0 where it does not count.
+    #[must_use]
+    pub fn importance_in(&self, segment: usize) -> i64 {
+        if self.segments.as_ref().is_none_or(|s| s.contains(&segment)) { self.importance } else { 0 }
     }
 
     /// The bin of no opportunity.
@@ -129,8 +139,8 @@ impl Scorecard {
         let card = &model.card;
         let positions = plan.positions();
         let factor = money_factor(model, currency)?;
-        let mut importance = [0; 5];
-        let mut features = Vec::new();
+        let segments: Vec<&str> = card.segment.iter().map(|s| s.get_ref().name.as_str()).collect();
+        let mut features: Vec<CardFeature> = Vec::new();
         let reasons: Vec<String> = card.reason.iter().map(|r| r.get_ref().code.clone()).collect();
         for scored in card.feature.iter().map(toml::Spanned::get_ref) {
             let Some(declared) = model.catalogue.feature(&scored.name) else { continue };
@@ -151,12 +161,14 @@ impl Scorecard {
             let mut shares: Vec<i64> = bins.iter().map(|b| b.share).collect();
             shares.push(scored.none.unwrap_or(card.scale.neutral_share));
             shares.push(scored.unknown.unwrap_or(card.scale.neutral_share));
-            importance[category] += scored.importance.clamp(0, MOST_IMPORTANCE);
+            let places =
+                |names: &Vec<String>| names.iter().filter_map(|n| segments.iter().position(|s| s == n)).collect();
             features.push(CardFeature {
                 name: scored.name.clone(),
                 origin,
                 category,
-                importance: scored.importance,
+                importance: scored.importance.clamp(0, MOST_IMPORTANCE),
+                segments: scored.segments.as_ref().map(places),
                 edges: bins.iter().filter_map(|b| b.below).map(|e| product(e, scale)).collect(),
                 shares,
                 reason: reasons.iter().position(|r| declared.declared.reason.as_ref() == Some(r)),
@@ -164,9 +176,13 @@ impl Scorecard {
             });
         }
         let weights = card.segment.iter().map(|s| weights(&s.get_ref().weights, &card.propagation)).collect();
-        let common = common(model, &importance)?;
+        let of = |segment: usize| features.iter().map(|f| f.importance_in(segment)).collect::<Vec<i64>>();
+        let importances: Vec<Vec<i64>> = (0..segments.len()).map(of).collect();
+        let importance: Vec<[i64; 5]> = importances.iter().map(|of| sums(&features, of)).collect();
+        let common = importance.iter().map(|sums| common(model, sums)).collect::<Result<_>>()?;
         Ok(Self {
             features,
+            importances,
             importance,
             common,
             weights,
@@ -196,6 +212,14 @@ impl Scorecard {
         let mut friends = self.features.iter().zip(bins).filter(|(f, _)| f.category == RELATIONSHIPS);
         friends.any(|(f, bin)| usize::from(*bin) != f.none())
     }
+}
+
+/// The sum of the features' importances in each category.
+#[must_use]
+pub fn sums(features: &[CardFeature], importances: &[i64]) -> [i64; 5] {
+    let mut sums = [0; 5];
+    features.iter().zip(importances).for_each(|(feature, importance)| sums[feature.category] += importance);
+    sums
 }
 
 /// What exact fractions of the score are over.

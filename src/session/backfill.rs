@@ -84,7 +84,7 @@ impl Request<'_> {
     }
 
     fn begun(&self, log: &Output) -> Result<Begun> {
-        not_in_the_future(self.range.1, self.job.allow_future, log)?;
+        not_in_the_future(self.range.1, &self.pipeline.settings.time_zone, self.job.allow_future, log)?;
         // The model names the backfill, so it is read before the dates are known.
         let first = load_dates(self.pipeline, &self.job, &[self.range.0])?.pop().context("no date")?;
         let (name, model) = (&self.pipeline.settings.name, first.model.label());

@@ -78,12 +78,12 @@ pub(super) fn purchase_shape() -> Shape {
 }
 
 /// When an exporter learns of something that happened on a day: in the night after, seldom much later.
-fn known(rng: &mut Rng, day: i64) -> i64 {
+pub(super) fn known(rng: &mut Rng, day: i64) -> i64 {
     let late = if rng.f64() < 0.01 { 1 + i64::from(whole(exponential(rng, 12.0))) } else { 0 };
     (day + 1 + late) * DAY + 7_200_000_000
 }
 
-fn signed(value: u64) -> i64 {
+pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 

@@ -11,6 +11,7 @@ mod events;
 mod months;
 pub mod person;
 mod registers;
+mod sales;
 
 use std::path::Path;
 
@@ -156,6 +157,14 @@ fn tasks<'a>(world: World, months: &'a [Month], last: i64) -> Vec<Task<'a>> {
                 Box::new(move |n, f| {
                     let (person, id) = (world.person(n), world.pseudonym(n));
                     months.iter().try_for_each(|m| events::purchases(&world, &person, &id, m, f))
+                }),
+            );
+            event(
+                "sales",
+                sales::shape(),
+                Box::new(move |n, f| {
+                    let (person, id) = (world.person(n), world.pseudonym(n));
+                    months.iter().try_for_each(|m| sales::of_month(&world, &person, &id, m, f))
                 }),
             );
             event(

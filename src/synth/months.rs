@@ -19,6 +19,8 @@ pub(super) struct Month {
     pub first: i64,
     /// Last day number that is written.
     pub last: i64,
+    /// Whether all its days are.
+    pub whole: bool,
 }
 
 /// The months that end with a day, oldest first.
@@ -30,12 +32,14 @@ pub(super) fn months(as_of: Date, count: u32) -> Result<Vec<Month>> {
         .rev()
         .map(|ago| {
             let first = as_of.first_of_month().checked_sub(i64::from(ago).months())?;
+            let (end, as_of) = (day_number(first.last_of_month())?, day_number(as_of)?);
             Ok(Month {
                 name: first.strftime("%Y-%m").to_string(),
                 year: first.year(),
                 ago,
                 first: day_number(first)?,
-                last: day_number(first.last_of_month())?.min(day_number(as_of)?),
+                last: end.min(as_of),
+                whole: end <= as_of,
             })
         })
         .collect()

@@ -27,6 +27,8 @@ pub enum Stream {
     Ties,
     /// Consents, records, disputes, outcome and groups.
     Registers,
+    /// What a small business sells.
+    Sales,
 }
 
 /// A subject.

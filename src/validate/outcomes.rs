@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::scored::ScoredTable;
-use crate::contract::{Calendar, Contract, Snapshot, parse_day};
+use crate::contract::{Contract, Snapshot};
 use crate::ingest::check::conservation::Class;
 use crate::ingest::pass::Pass;
 use crate::ingest::read::open::open;
@@ -53,9 +53,8 @@ pub fn read(run: &KeptRun, table: &ScoredTable, path: &str, log: &Output, stop: 
     let (exports, found) = open(&pipeline, &contract)?;
     Findings(found).or(())?;
     let parameters = run.manifest.parameters();
-    let (first, last) = (parse_day(&contract.limits.first_date)?, parse_day(&contract.limits.last_date)?);
     let snapshot = Snapshot {
-        calendar: Calendar::new(parameters.as_of, first, last)?,
+        calendar: contract.calendar(parameters.as_of, &pipeline.settings.time_zone)?,
         known_by: parameters.known_by.parse().context("the run's knowledge cut-off")?,
     };
     let resources = Resources { memory: USUAL_MEMORY, scratch: std::env::temp_dir(), stop, log };

@@ -21,9 +21,12 @@ pub fn day(text: &str) -> i32 {
     i32::try_from(day_number(parse_day(text).unwrap()).unwrap()).unwrap()
 }
 
-/// The microseconds of midnight UTC of a date.
+/// The microseconds of an instant, or of midnight UTC of a date.
 pub fn instant(text: &str) -> i64 {
-    i64::from(day(text)) * 86_400_000_000
+    match text.parse::<jiff::Timestamp>() {
+        Ok(instant) => instant.as_microsecond(),
+        Err(_) => i64::from(day(text)) * 86_400_000_000,
+    }
 }
 
 impl Export {

@@ -16,14 +16,14 @@ fn run(work: &Workdir, more: &[&str]) -> Ended {
 }
 
 /// The bin of `[privacy] min_cell = 1` that holds so many subjects of a feature.
-fn bins(work: &Workdir, feature: &str) -> Vec<(String, u64)> {
+pub fn bins(work: &Workdir, feature: &str) -> Vec<(String, u64)> {
     let all = work.feature("out", feature)["bins"].clone();
     let full = |b: &Value| Some((b["bin"].as_str()?.to_owned(), b["subjects"].as_u64().filter(|n| *n > 0)?));
     all.as_array().unwrap().iter().filter_map(full).collect()
 }
 
 /// A model file of the repository's, with one more feature.
-fn model_with(work: &Workdir, declaration: &str, bins: &str) -> PathBuf {
+pub fn model_with(work: &Workdir, declaration: &str, bins: &str) -> PathBuf {
     let read = |name: &str| std::fs::read_to_string(repository(name)).unwrap();
     let name = declaration.lines().next().unwrap();
     let features = read("pipelines/features/credit_history.toml");

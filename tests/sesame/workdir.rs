@@ -169,7 +169,7 @@ pub const CORPUS: [&str; 9] = [
 pub fn inputs(export: &Path) -> Vec<String> {
     CORPUS
         .iter()
-        .chain(&["outcomes", "groups"])
+        .chain(&["outcomes", "groups", "sales"])
         .flat_map(|table| {
             let (folder, file) = (export.join(table), export.join(format!("{table}.parquet")));
             let path = if folder.is_dir() { folder } else { file };

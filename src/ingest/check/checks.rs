@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::rule::{Fault, Quarantined, Rule};
 use crate::NULL;
-use crate::contract::{Calendar, ColumnType, DAY_MICROS, Limits, Snapshot, Table};
+use crate::contract::{Calendar, ColumnType, Limits, Snapshot, Table};
 
 /// Columns of one batch: one vector per contract column, empty where all rows are null.
 pub type Columns = Vec<Vec<i64>>;
@@ -187,7 +187,7 @@ impl Checks {
                 each(values, |v| v == NULL, |row| fault(row, Rule::NullValue));
             }
             if let Some(time) = &check.time {
-                let day = |v: i64| if time.instant { v.div_euclid(DAY_MICROS) } else { v };
+                let day = |v: i64| if time.instant { calendar.zone().day(v) } else { v };
                 each(values, |v| v != NULL && !calendar.plausible(day(v)), |row| fault(row, Rule::ImplausibleDate));
             }
             if let Some(smallest) = check.smallest {

@@ -1,12 +1,13 @@
 //! Decoding: every row group of an export once, in parallel.
 
+use std::fs::File;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::Field;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 use rayon::prelude::*;
@@ -118,28 +119,13 @@ fn read_group(
     let mut first = from;
     let handle = file.reopen()?;
     let same = handle.try_clone()?;
-    let wanted = |field: &Field| export.table.position(field.name()).is_some() || export.extra.contains(field.name());
-    let fields = file.footer.schema().fields().iter().enumerate();
-    let roots: Vec<usize> = match &file.select {
-        Some(select) => select.reads().to_vec(),
-        None => fields.filter(|(_, f)| wanted(f)).map(|(n, _)| n).collect(),
-    };
-    let mask = ProjectionMask::roots(file.metadata().file_metadata().schema_descr(), roots);
     if groups[group].num_rows() == 0 {
         // Writers of no rows leave out the pages that a reader would look for.
         let values: i64 = groups[group].columns().iter().map(|c| c.num_values()).sum();
         ensure!(values == 0, "corrupt data: it holds {values} values, and its footer says that it has no rows");
         return file.state.holds(&same, &file.file.path);
     }
-    let mut chunks = groups[group].columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
-    chunks.try_for_each(|(_, chunk)| pages::check(&handle, file.bytes(), chunk))?;
-    let mut reader = shield(CORRUPT, || {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, file.footer.clone())
-            .with_row_groups(vec![group])
-            .with_batch_size(BATCH_ROWS)
-            .with_projection(mask);
-        Ok(builder.build()?)
-    })?;
+    let mut reader = reader(export, file, handle, &[group], None)?;
     loop {
         crate::exit::check(stop)?;
         let Some(batch) = shield(CORRUPT, || Ok(reader.next().transpose()?))? else {
@@ -148,22 +134,88 @@ fn read_group(
             return file.state.holds(&same, &file.file.path);
         };
         let rows = batch.num_rows();
-        let (batch, numbers) = match &file.select {
-            Some(select) => {
-                let (batch, numbers) =
-                    shield(GIVEN_UP, || select.run(&batch, first)).context("the input's `select`")?;
-                (batch, RowNumbers::Listed(numbers))
-            }
-            None => (batch, RowNumbers::From(first)),
-        };
-        let left_out = numbers.left_out(rows);
-        let multiplied = (batch.num_rows() as u64 + left_out).saturating_sub(rows as u64);
+        work(mapped(export, file, number, batch, first)?)?;
         first += i64::try_from(rows)?;
-        let columns = export.table.columns.iter().map(|c| column(c, &batch, file)).collect::<Result<_>>()?;
-        let extra = export.extra.iter().filter_map(|n| batch.column_by_name(n).cloned()).collect();
-        work(Batch { file: number, rows: numbers, columns, extra, left_out, multiplied, len: batch.num_rows() })?;
         progress.add(u64::try_from(rows)?);
     }
+}
+
+/// Reads so many of a file's first rows at most, and hands them to `work` batch by batch: the number of the first one, the rows as
+/// the file has them, as far as they are read, and in the contract's columns.
+///
+/// # Errors
+/// When a page is corrupt, or the input's `select` fails; or the first error of `work`.
+pub fn read_first(
+    export: &Export,
+    number: u32,
+    rows: usize,
+    work: &mut dyn FnMut(i64, &RecordBatch, Batch) -> Result<()>,
+) -> Result<()> {
+    let file = export.files.get(number as usize).context("no such file")?;
+    let (mut groups, mut held) = (Vec::new(), 0);
+    for (group, meta) in file.metadata().row_groups().iter().enumerate().filter(|(_, meta)| meta.num_rows() > 0) {
+        if held < rows {
+            groups.push(group);
+            held += usize::try_from(meta.num_rows())?;
+        }
+    }
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let mut reader = reader(export, file, file.reopen()?, &groups, Some(rows))?;
+    let mut first = 0;
+    while let Some(batch) = shield(CORRUPT, || Ok(reader.next().transpose()?))? {
+        let rows = i64::try_from(batch.num_rows())?;
+        work(first, &batch, mapped(export, file, number, batch.clone(), first)?)?;
+        first += rows;
+    }
+    Ok(())
+}
+
+/// A reader of the columns that are wanted of some row groups, whose pages are looked at before.
+fn reader(
+    export: &Export,
+    file: &OpenFile,
+    handle: File,
+    groups: &[usize],
+    rows: Option<usize>,
+) -> Result<ParquetRecordBatchReader> {
+    let wanted = |field: &Field| export.table.position(field.name()).is_some() || export.extra.contains(field.name());
+    let fields = file.footer.schema().fields().iter().enumerate();
+    let roots: Vec<usize> = match &file.select {
+        Some(select) => select.reads().to_vec(),
+        None => fields.filter(|(_, f)| wanted(f)).map(|(n, _)| n).collect(),
+    };
+    let mask = ProjectionMask::roots(file.metadata().file_metadata().schema_descr(), roots);
+    for group in groups {
+        let columns = file.metadata().row_group(*group).columns().iter().enumerate();
+        let mut chunks = columns.filter(|(leaf, _)| mask.leaf_included(*leaf));
+        chunks.try_for_each(|(_, chunk)| pages::check(&handle, file.bytes(), chunk))?;
+    }
+    shield(CORRUPT, || {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, file.footer.clone())
+            .with_row_groups(groups.to_vec())
+            .with_batch_size(BATCH_ROWS)
+            .with_projection(mask);
+        Ok(rows.into_iter().fold(builder, ParquetRecordBatchReaderBuilder::with_limit).build()?)
+    })
+}
+
+/// A file's rows, from its so manieth on, in the contract's columns.
+fn mapped(export: &Export, file: &OpenFile, number: u32, batch: RecordBatch, first: i64) -> Result<Batch> {
+    let rows = batch.num_rows();
+    let (batch, numbers) = match &file.select {
+        Some(select) => {
+            let (batch, numbers) = shield(GIVEN_UP, || select.run(&batch, first)).context("the input's `select`")?;
+            (batch, RowNumbers::Listed(numbers))
+        }
+        None => (batch, RowNumbers::From(first)),
+    };
+    let left_out = numbers.left_out(rows);
+    let multiplied = (batch.num_rows() as u64 + left_out).saturating_sub(rows as u64);
+    let columns = export.table.columns.iter().map(|c| column(c, &batch, file)).collect::<Result<_>>()?;
+    let extra = export.extra.iter().filter_map(|n| batch.column_by_name(n).cloned()).collect();
+    Ok(Batch { file: number, rows: numbers, columns, extra, left_out, multiplied, len: batch.num_rows() })
 }
 
 /// A contract column of a batch: from the file, or from the file's path.

@@ -11,6 +11,7 @@ mod id_forms;
 pub mod open;
 mod pages;
 pub mod partition;
+pub mod peek;
 pub mod select;
 mod thrift;
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::layout::{FIRST, Layout};
 use super::store::BucketRows;
 use crate::NULL;
-use crate::contract::{Calendar, ColumnType, DAY_MICROS, table_scope};
+use crate::contract::{Calendar, ColumnType, table_scope};
 use crate::engine::{Frame, Program};
 use crate::expression::{Expression, Numbers};
 
@@ -23,6 +23,10 @@ enum Origin {
     MonthsAgo(usize, bool),
     /// Weeks back of a stored date, or instant.
     WeeksAgo(usize, bool),
+    /// The hour of a stored instant.
+    Hour(usize),
+    /// The day of the week of a stored date, or instant.
+    Weekday(usize, bool),
     /// Reliability of the row's source, in thousandths.
     Reliability(Option<usize>),
     /// A null column, filled by the derivation.
@@ -72,7 +76,8 @@ impl Cleaner {
     /// The stored columns it reads.
     pub fn reads(&self) -> impl Iterator<Item = usize> {
         self.columns.iter().filter_map(|(_, origin)| match origin {
-            Origin::Stored(c) | Origin::Day(c) | Origin::MonthsAgo(c, _) | Origin::WeeksAgo(c, _) => Some(*c),
+            Origin::Stored(c) | Origin::Day(c) | Origin::Hour(c) => Some(*c),
+            Origin::MonthsAgo(c, _) | Origin::WeeksAgo(c, _) | Origin::Weekday(c, _) => Some(*c),
             Origin::Reliability(c) => *c,
             Origin::Null => None,
         })
@@ -111,6 +116,12 @@ fn origin(layout: &Layout, name: &str) -> Option<Origin> {
         if is(&column.weeks_ago) {
             return Some(Origin::WeeksAgo(at + FIRST, instant));
         }
+        if is(&column.hour) {
+            return Some(Origin::Hour(at + FIRST));
+        }
+        if is(&column.weekday) {
+            return Some(Origin::Weekday(at + FIRST, instant));
+        }
         if column.name == name {
             return Some(Origin::Stored(at + FIRST));
         }
@@ -124,13 +135,14 @@ fn make(origin: &Origin, rows: &BucketRows, range: Range<usize>, calendar: &Cale
         Some(values) => values.iter().map(|v| if *v == NULL { NULL } else { convert(*v) }).collect(),
         None => vec![NULL; len],
     };
+    let day = |v: i64, instant: bool| if instant { calendar.zone().day(v) } else { v };
     match origin {
         Origin::Stored(c) => rows.columns[*c].get(range.clone()).map_or_else(|| vec![NULL; len], <[i64]>::to_vec),
-        Origin::Day(c) => map(*c, &|v| v.div_euclid(DAY_MICROS)),
-        Origin::MonthsAgo(c, false) => map(*c, &|v| calendar.months_ago(v).unwrap_or(NULL)),
-        Origin::MonthsAgo(c, true) => map(*c, &|v| calendar.months_ago(v.div_euclid(DAY_MICROS)).unwrap_or(NULL)),
-        Origin::WeeksAgo(c, false) => map(*c, &|v| calendar.weeks_ago(v)),
-        Origin::WeeksAgo(c, true) => map(*c, &|v| calendar.weeks_ago(v.div_euclid(DAY_MICROS))),
+        Origin::Day(c) => map(*c, &|v| day(v, true)),
+        Origin::MonthsAgo(c, instant) => map(*c, &|v| calendar.months_ago(day(v, *instant)).unwrap_or(NULL)),
+        Origin::WeeksAgo(c, instant) => map(*c, &|v| calendar.weeks_ago(day(v, *instant))),
+        Origin::Hour(c) => map(*c, &|v| calendar.zone().hour(v)),
+        Origin::Weekday(c, instant) => map(*c, &|v| Calendar::weekday(day(v, *instant))),
         Origin::Reliability(column) => match column.and_then(|c| rows.columns[c].get(range.clone())) {
             Some(values) => values.iter().map(|v| if *v == NULL { 1000 } else { *v }).collect(),
             None => vec![1000; len],

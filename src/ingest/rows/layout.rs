@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::store::BucketRows;
 use crate::NULL;
-use crate::contract::{ColumnType, DAY_MICROS, Limits, RELIABILITY_ONE, Table};
+use crate::contract::{ColumnType, Limits, RELIABILITY_ONE, Table, Zone};
 use crate::ingest::check::rule::{Quarantined, Rule};
 
 /// The first of the columns that every stored row has before those of the contract: its number in the file.
@@ -27,8 +27,8 @@ pub struct Layout {
     pub subject: usize,
     /// The record's key.
     pub record: Option<usize>,
-    /// The event's column, and microseconds of its unit.
-    pub event: Option<(usize, i64)>,
+    /// When the thing happened.
+    pub event: Option<EventColumn>,
     /// When the row became known.
     pub known_at: Option<usize>,
     /// The reliability of each row's source.
@@ -43,16 +43,46 @@ pub struct Layout {
     pub limits: Limits,
 }
 
+/// The column that says when the thing happened: a day, or an instant.
+#[derive(Debug, Clone)]
+pub struct EventColumn {
+    /// The column.
+    pub column: usize,
+    instant: bool,
+    zone: Zone,
+}
+
+impl EventColumn {
+    /// The day of a value.
+    #[must_use]
+    pub fn day(&self, value: i64) -> i64 {
+        if self.instant { self.zone.day(value) } else { value }
+    }
+
+    /// The first value of a day.
+    #[must_use]
+    pub fn first_of(&self, day: i64) -> i64 {
+        if self.instant { self.zone.start(day) } else { day }
+    }
+
+    /// The last instant of a value, which is all of an instant and the end of a day.
+    #[must_use]
+    pub fn end(&self, value: i64) -> i64 {
+        if self.instant { value } else { self.zone.start(value.saturating_add(1)) - 1 }
+    }
+}
+
 impl Layout {
-    /// The layout of a table's stored rows.
+    /// The layout of a table's stored rows, whose days are those of a time zone.
     ///
     /// # Errors
     /// When they are of no subject.
-    pub fn new(table: &Table, limits: &Limits) -> Result<Self> {
+    pub fn new(table: &Table, limits: &Limits, zone: &Zone) -> Result<Self> {
         let at = |name: &str| table.position(name).map(|p| p + FIRST);
         let event = table.event.as_deref().and_then(|e| {
             let position = table.position(e)?;
-            Some((position + FIRST, if table.columns[position].kind == ColumnType::Instant { 1 } else { DAY_MICROS }))
+            let instant = table.columns[position].kind == ColumnType::Instant;
+            Some(EventColumn { column: position + FIRST, instant, zone: zone.clone() })
         });
         let content = |c: &str| !matches!(c, "known_at" | "source_id" | "subject_id" | "currency");
         let refund =
@@ -79,10 +109,10 @@ impl Layout {
     #[must_use]
     pub fn known(&self, rows: &BucketRows, row: usize) -> i64 {
         let known = self.known_at.map_or(NULL, |c| rows.value(c, row));
-        match self.event {
-            Some((event, unit)) if known == NULL => match rows.value(event, row) {
+        match &self.event {
+            Some(event) if known == NULL => match rows.value(event.column, row) {
                 NULL => NULL,
-                event => event.saturating_mul(unit).saturating_add(unit - 1),
+                value => event.end(value),
             },
             _ => known,
         }

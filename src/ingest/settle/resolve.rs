@@ -5,7 +5,6 @@ use std::ops::Range;
 use anyhow::Result;
 
 use crate::NULL;
-use crate::contract::DAY_MICROS;
 use crate::ingest::check::conservation::Class;
 use crate::ingest::check::findings::Findings;
 use crate::ingest::check::rule::Rule;
@@ -56,7 +55,7 @@ pub fn resolve(
     }
     refunds(seen, related, layout, &mut fate, found);
     // The time before which a row is outside every window, in the unit of the event.
-    let earliest = layout.event.zip(first_day).map(|((column, unit), first)| (column, first * (DAY_MICROS / unit)));
+    let earliest = layout.event.as_ref().zip(first_day).map(|(event, first)| (event.column, event.first_of(first)));
     let old = |row: usize| earliest.is_some_and(|(c, first)| rows.value(c, row) < first);
     let mut keep = Vec::with_capacity(rows.len());
     let mut starts = vec![0_u32; consents.len() + 1];
@@ -74,7 +73,7 @@ pub fn resolve(
                 None => Class::Used,
             };
             if class != Class::Quarantined {
-                newest = newest.max(layout.event.map_or(NULL, |(column, _)| rows.value(column, row)));
+                newest = newest.max(layout.event.as_ref().map_or(NULL, |event| rows.value(event.column, row)));
                 let file = rows.files[row] as usize;
                 if file >= counts.len() {
                     counts.resize(file + 1, [0; Class::ALL.len()]);
@@ -94,8 +93,8 @@ pub fn resolve(
     for (file, counts) in (0_u32..).zip(&counts) {
         Class::ALL.iter().for_each(|class| found.tally.add(file, *class, counts[*class as usize]));
     }
-    if let Some((_, unit)) = layout.event.filter(|_| newest != NULL) {
-        found.newest = found.newest.max(Some(newest.div_euclid(DAY_MICROS / unit)));
+    if let Some(event) = layout.event.as_ref().filter(|_| newest != NULL) {
+        found.newest = found.newest.max(Some(event.day(newest)));
     }
     let disputed = match disputed.is_empty() {
         true => Vec::new(),

@@ -243,9 +243,7 @@ fn engine(filter: Option<&Expr>, computed: &[Expr], schema: &SchemaRef) -> Resul
     let reads: Vec<usize> = reads.into_iter().collect();
     let empty = RecordBatch::new_empty(Arc::new(schema.project(&reads)?));
     let like = to_frame(&numbered(&empty, 0)?)?;
-    let filter = filter.map(ToString::to_string);
-    let computed: Vec<String> = computed.iter().map(ToString::to_string).collect();
-    Ok(Some((Rowwise::new(&like, ROW_COLUMN, filter.as_deref(), &computed)?, reads)))
+    Ok(Some((Rowwise::new(&like, ROW_COLUMN, filter, computed)?, reads)))
 }
 
 fn no_column(name: &str, schema: &Schema) -> String {

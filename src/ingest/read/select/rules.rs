@@ -5,57 +5,8 @@ use std::ops::ControlFlow;
 use anyhow::{Result, bail};
 use sqlparser::ast::{self, CeilFloorKind, DateTimeField, Expr, GroupByExpr, Query, TableFactor, visit_expressions};
 
-/// The functions of one row that may be used; any other could look at several.
-const FUNCTIONS: [&str; 48] = [
-    "ABS",
-    "CEIL",
-    "CEILING",
-    "COALESCE",
-    "CONCAT",
-    "CONCAT_WS",
-    "DATE",
-    "DATE_PART",
-    "DIV",
-    "ENDS_WITH",
-    "EXP",
-    "FLOOR",
-    "GREATEST",
-    "IF",
-    "IFNULL",
-    "LEAST",
-    "LEFT",
-    "LENGTH",
-    "LN",
-    "LOG",
-    "LOG10",
-    "LOG2",
-    "LOWER",
-    "LTRIM",
-    "MOD",
-    "NULLIF",
-    "OCTET_LENGTH",
-    "PI",
-    "POW",
-    "POWER",
-    "REGEXP_LIKE",
-    "REPLACE",
-    "REVERSE",
-    "RIGHT",
-    "ROUND",
-    "RTRIM",
-    "SIGN",
-    "SPLIT_PART",
-    "SQRT",
-    "STARTS_WITH",
-    "STRFTIME",
-    "STRPOS",
-    "STRPTIME",
-    "SUBSTR",
-    "SUBSTRING",
-    "TIMESTAMP",
-    "TRIM",
-    "UPPER",
-];
+use crate::expression::did_you_mean;
+use crate::expression::reference::{Place, Reference};
 
 /// Checks one branch: no grouping, nothing but the table `export`.
 pub(super) fn plain(select: &ast::Select) -> Result<()> {
@@ -83,11 +34,15 @@ pub(super) fn plain(select: &ast::Select) -> Result<()> {
 
 /// Refuses whatever looks at more than one row.
 pub(super) fn row_wise(query: &Query) -> Result<()> {
+    let known: Vec<&str> = Reference::get().map_err(anyhow::Error::msg)?.names(Place::Select).collect();
     let verdict = visit_expressions(query, |e| match e {
         Expr::Function(f) => {
             let name = f.name.to_string().to_uppercase();
-            if f.over.is_some() || f.filter.is_some() || !FUNCTIONS.contains(&name.as_str()) {
-                ControlFlow::Break(format!("`{f}` is none of the functions of one row ({})", FUNCTIONS.join(", ")))
+            if f.over.is_some() || f.filter.is_some() || !known.contains(&name.as_str()) {
+                let hint = did_you_mean(&name, known.iter().copied());
+                ControlFlow::Break(format!(
+                    "`{f}` is none of the functions of one row{hint} (`sesame schema functions` lists them)"
+                ))
             } else {
                 ControlFlow::Continue(())
             }

@@ -1,0 +1,160 @@
+//! Which files belong together.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use arrow::datatypes::Schema;
+
+use super::facts::{Facts, facts};
+use crate::ingest::read::peek::{Peek, peek};
+
+/// How many rows are looked at.
+const ROWS: usize = 10_000;
+
+/// Files of one kind, and what their first rows tell.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Number of files.
+    pub files: usize,
+    /// Number of rows.
+    pub rows: u64,
+    /// Its columns.
+    pub columns: Vec<Facts>,
+    /// Columns that its path gives.
+    pub partitions: Vec<String>,
+}
+
+/// What was found at some paths.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// Files of one kind each.
+    pub datasets: Vec<Dataset>,
+    /// Files that are no Parquet, with what to do about them.
+    pub others: Vec<String>,
+}
+
+/// Looks at files and folders.
+///
+/// # Errors
+/// When one does not exist or cannot be read, or nothing is there.
+pub fn find(paths: &[PathBuf]) -> Result<Found> {
+    let mut found = Found::default();
+    for path in paths {
+        let path = std::path::absolute(path)?;
+        match fs_err::metadata(&path)? {
+            of if of.is_dir() => folder(&path, &mut found)?,
+            _ => file(&path, &mut found)?,
+        }
+    }
+    if found.datasets.is_empty() && found.others.is_empty() {
+        bail!("no Parquet file is there; --from takes files and folders of *.parquet");
+    }
+    Ok(found)
+}
+
+/// Adds one file.
+fn file(path: &Path, found: &mut Found) -> Result<()> {
+    if is_parquet(path) {
+        let peeked = peek(path, ROWS)?;
+        found.datasets.push(dataset(path, &[(path.to_owned(), peeked)], Vec::new())?);
+    } else if let Some(advice) = advice(path) {
+        found.others.push(advice);
+    }
+    Ok(())
+}
+
+fn is_parquet(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet") || e.eq_ignore_ascii_case("pq"))
+}
+
+/// What to do about a file that is no Parquet but may hold rows.
+fn advice(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?.to_lowercase();
+    let stem = name.split('.').next()?;
+    let reader = match name.strip_suffix(".gz").unwrap_or(&name).rsplit('.').next()? {
+        "csv" | "tsv" | "txt" | "asc" => format!("read_csv('{}')", path.display()),
+        "json" | "jsonl" | "ndjson" => format!("read_json('{}')", path.display()),
+        _ => return None,
+    };
+    let to = path.with_file_name(format!("{stem}.parquet"));
+    Some(format!(
+        "{} is no Parquet file; DuckDB makes one of it: duckdb -c \"COPY (FROM {reader}) TO '{}' (FORMAT parquet)\"",
+        path.display(),
+        to.display()
+    ))
+}
+
+/// Adds what a folder holds: its files as one if they are of one kind, and its folders.
+fn folder(path: &Path, found: &mut Found) -> Result<()> {
+    let mut entries = fs_err::read_dir(path)?.map(|e| Ok(e?.path())).collect::<Result<Vec<_>>>()?;
+    entries.sort();
+    entries.retain(|p| !p.file_name().unwrap_or_default().to_string_lossy().starts_with(['.', '_']));
+    let (folders, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|p| p.is_dir());
+    let keys: Vec<String> = folders.iter().filter_map(|f| partition(f)).collect();
+    if !keys.is_empty() && keys.len() == folders.len() {
+        return partitioned(path, found);
+    }
+    let parquet: Vec<&PathBuf> = files.iter().filter(|f| is_parquet(f)).collect();
+    let peeked = parquet.iter().map(|f| Ok(((*f).clone(), peek(f, ROWS)?))).collect::<Result<Vec<_>>>()?;
+    let alike = peeked.windows(2).all(|pair| same(&pair[0].1.rows.schema(), &pair[1].1.rows.schema()));
+    let named_parquet = files.iter().all(|f| f.extension().is_none_or(|e| !e.eq_ignore_ascii_case("pq")));
+    if peeked.len() > 1 && alike && named_parquet {
+        found.datasets.push(dataset(path, &peeked, Vec::new())?);
+    } else {
+        for (file, peeked) in peeked {
+            found.datasets.push(dataset(&file.clone(), &[(file, peeked)], Vec::new())?);
+        }
+    }
+    found.others.extend(files.iter().filter(|f| !is_parquet(f)).filter_map(|f| advice(f)));
+    folders.iter().try_for_each(|below| folder(below, found))
+}
+
+/// The column that a folder's name gives, as in `month=2025-10`.
+fn partition(folder: &Path) -> Option<String> {
+    folder.file_name()?.to_str()?.split_once('=').map(|(key, _)| key.to_owned())
+}
+
+/// Adds a folder of partitions as one.
+fn partitioned(path: &Path, found: &mut Found) -> Result<()> {
+    let (mut below, mut files, mut keys) = (vec![path.to_owned()], Vec::new(), Vec::new());
+    while let Some(folder) = below.pop() {
+        for entry in fs_err::read_dir(&folder)? {
+            let entry = entry?.path();
+            if entry.is_dir() {
+                keys.extend(partition(&entry));
+                below.push(entry);
+            } else if is_parquet(&entry) {
+                files.push(entry);
+            }
+        }
+    }
+    files.sort();
+    keys.sort();
+    keys.dedup();
+    let first = files.first().with_context(|| format!("{} holds no .parquet file", path.display()))?;
+    let mut dataset = dataset(path, &[(first.clone(), peek(first, ROWS)?)], keys)?;
+    dataset.files = files.len();
+    dataset.rows = files.iter().map(|f| Ok(peek(f, 0)?.of)).sum::<Result<u64>>()?;
+    found.datasets.push(dataset);
+    Ok(())
+}
+
+fn same(one: &Schema, other: &Schema) -> bool {
+    let kinds = |schema: &Schema| -> Vec<(String, String)> {
+        schema.fields().iter().map(|f| (f.name().clone(), f.data_type().to_string())).collect()
+    };
+    kinds(one) == kinds(other)
+}
+
+fn dataset(path: &Path, files: &[(PathBuf, Peek)], partitions: Vec<String>) -> Result<Dataset> {
+    let (_, first) = files.iter().max_by_key(|(_, p)| p.rows.num_rows()).context("a dataset has a file")?;
+    Ok(Dataset {
+        path: path.to_owned(),
+        files: files.len(),
+        rows: files.iter().map(|(_, p)| p.of).sum(),
+        columns: facts(&first.rows)?,
+        partitions,
+    })
+}
