@@ -8,8 +8,9 @@ pub mod diff;
 pub mod explain;
 pub mod flags;
 pub mod generate;
-mod language;
+pub mod history;
 pub mod init;
+mod language;
 pub mod manual;
 pub mod plan;
 pub mod report;
@@ -101,6 +102,12 @@ pub enum Command {
         after_help = "Examples:\n  sesame runs\n  sesame runs --last --why\n  sesame runs --output /srv/scores --format json"
     )]
     Runs(runs::Args),
+    /// Write a pipeline's history on one page: all as-of dates that are published, side by side.
+    #[command(
+        after_help = "Examples:\n  sesame history pipelines/nightly.toml\n  sesame history pipelines/nightly.toml --out year.html\n  \
+        sesame history pipelines/nightly.toml --format json\n\nThe page is history.html in the output folder; it is made anew each time."
+    )]
+    History(history::Args),
     /// Show what could be removed to make room, and remove it.
     #[command(
         after_help = "Examples:\n  sesame clean pipelines/nightly.toml\n  sesame clean pipelines/nightly.toml --stages-older-than 7 --runs-older-than 400 --yes"
@@ -145,6 +152,7 @@ impl Command {
             Self::Run(args) => run::run(args, output),
             Self::Backfill(args) => backfill::run(args, output),
             Self::Runs(args) => runs::run(args, output),
+            Self::History(args) => history::run(args, output),
             Self::Explain(args) => explain::run(args, output),
             Self::Report(args) => report::run(args, output),
             Self::Validate(args) => validate::run(args, output),

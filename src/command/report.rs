@@ -1,6 +1,6 @@
 //! `sesame report`: the page of a kept run, built from its `audit.json`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
@@ -12,7 +12,7 @@ use crate::report::page;
 use crate::runs::folder::PAGE;
 use crate::runs::kept::KeptRun;
 use crate::runs::named::find;
-use crate::runs::output_folder::keep_private;
+use crate::runs::output_folder::{is_within, keep_private};
 use crate::storage::{durable, read};
 
 /// Flags of `report`.
@@ -28,13 +28,6 @@ pub struct Args {
     pub out: Option<PathBuf>,
 }
 
-/// Whether a file that may not be there yet would lie in a folder.
-fn within(file: &Path, folder: &Path) -> Result<bool> {
-    let parent = file.parent().context("a file has a folder")?;
-    let real = fs_err::canonicalize(parent)?;
-    Ok(real.starts_with(fs_err::canonicalize(folder)?))
-}
-
 /// Builds the page. The one in the run's folder is part of what `verify` proves, so it is never replaced by a different one.
 ///
 /// # Errors
@@ -47,7 +40,7 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
         Some(out) => std::path::absolute(out)?,
         None => run.path(PAGE),
     };
-    if args.out.is_some() && target != run.path(PAGE) && within(&target, &run.output)? {
+    if args.out.is_some() && target != run.path(PAGE) && is_within(&target, &run.output)? {
         bail!("--out {}: lies in the output folder, which runs alone write to", target.display());
     }
     if args.out.is_none() && target.exists() && read::text(&target)? != built {

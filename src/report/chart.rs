@@ -4,19 +4,21 @@
 use std::ops::Range;
 
 use anyhow::{Result, anyhow};
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 // Drawn large, so that whole pixels are fine enough; the page shows them at half the size.
 const WIDTH: u32 = 920;
 const HEIGHT: u32 = 520;
-const FONT: i32 = 31;
+pub(super) const FONT: i32 = 31;
 
-const SERIES: RGBColor = RGBColor(0x10, 0x00, 0x01);
-const BEHIND: RGBColor = RGBColor(0x10, 0x00, 0x02);
-const BAD: RGBColor = RGBColor(0x10, 0x00, 0x03);
+pub(super) const SERIES: RGBColor = RGBColor(0x10, 0x00, 0x01);
+pub(super) const BEHIND: RGBColor = RGBColor(0x10, 0x00, 0x02);
+pub(super) const BAD: RGBColor = RGBColor(0x10, 0x00, 0x03);
 const GRID: RGBColor = RGBColor(0x10, 0x00, 0x04);
-const TEXT: RGBColor = RGBColor(0x10, 0x00, 0x05);
+pub(super) const TEXT: RGBColor = RGBColor(0x10, 0x00, 0x05);
 
 /// A named axis.
 #[derive(Clone, Copy)]
@@ -25,6 +27,46 @@ pub(super) struct Axis<'a> {
     pub title: &'a str,
     /// How its numbers are written.
     pub write: fn(f64) -> String,
+}
+
+/// The scale along a chart. Where places have names, these stand below it, and no numbers.
+pub(super) struct Along {
+    scale: RangedCoordf64,
+    names: Option<Vec<(f64, String)>>,
+    /// Room to the right, for names that reach beyond the last place.
+    margin: u32,
+}
+
+impl Along {
+    /// With numbers.
+    pub(super) fn numbers(range: Range<f64>) -> Self {
+        Self { scale: range.into(), names: None, margin: 26 }
+    }
+
+    /// With the names of places.
+    pub(super) fn places(range: Range<f64>, names: Vec<(f64, String)>, margin: u32) -> Self {
+        Self { scale: range.into(), names: Some(names), margin }
+    }
+}
+
+impl Ranged for Along {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        self.scale.map(value, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        match &self.names {
+            Some(names) => names.iter().map(|(place, _)| *place).collect(),
+            None => self.scale.key_points(hint),
+        }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.scale.range()
+    }
 }
 
 /// A bar from one number to another; nothing where its height is not told.
@@ -69,19 +111,19 @@ fn failed(error: impl std::fmt::Display) -> anyhow::Error {
 }
 
 /// Runs a drawing on an empty chart with axes.
-fn chart(
-    x: Range<f64>,
+pub(super) fn chart(
+    x: Along,
     y: Range<f64>,
     axes: (Axis, Axis),
-    x_names: Option<&[String]>,
     draw: impl Fn(&mut Drawing) -> std::result::Result<(), String>,
 ) -> Result<String> {
     let mut svg = String::new();
+    let names = x.names.clone();
     {
         let root = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area();
         let mut chart = ChartBuilder::on(&root)
             .margin_top(76)
-            .margin_right(26)
+            .margin_right(x.margin)
             .margin_left(6)
             .x_label_area_size(92)
             .y_label_area_size(112)
@@ -89,13 +131,10 @@ fn chart(
             .map_err(failed)?;
         let style = ("sans-serif", FONT).into_font().color(&TEXT);
         let (write_x, write_y) = (axes.0.write, axes.1.write);
-        let x_label = |v: &f64| match x_names {
+        let x_label = |v: &f64| match &names {
             None => write_x(*v),
             Some(names) => {
-                let at = (*v - 0.5).round();
-                let exact = (*v - 0.5 - at).abs() < 1e-6 && at >= 0.0;
-                let name = names.iter().enumerate().find(|(n, _)| exact && *n as f64 == at);
-                name.map_or_else(String::new, |(_, name)| name.clone())
+                names.iter().find(|(place, _)| place == v).map_or_else(String::new, |(_, name)| name.clone())
             }
         };
         let y_label = |v: &f64| write_y(*v);
@@ -107,7 +146,7 @@ fn chart(
             .axis_style(GRID)
             .label_style(style.clone())
             .axis_desc_style(style)
-            .x_labels(x_names.map_or(7, |names| 2 * names.len() + 1))
+            .x_labels(7)
             .y_labels(5)
             .x_desc(axes.0.title)
             .y_desc(axes.1.title)
@@ -121,11 +160,8 @@ fn chart(
     Ok(inline(&svg, &format!("{} by {}", axes.1.title, axes.0.title)))
 }
 
-type Drawing<'a, 'b> = ChartContext<
-    'a,
-    SVGBackend<'b>,
-    Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
->;
+/// A chart with its axes, to be drawn on.
+pub(super) type Drawing<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Along, RangedCoordf64>>;
 
 /// The drawing without its fixed size, with words for those who do not see it.
 fn inline(svg: &str, label: &str) -> String {
@@ -150,7 +186,7 @@ impl Histogram<'_> {
             return Ok(String::new());
         }
         let top = top * 1.1;
-        chart(from..to, 0.0..top, (self.x, self.y), None, |chart| {
+        chart(Along::numbers(from..to), 0.0..top, (self.x, self.y), |chart| {
             let bars = self.bars.iter().filter_map(|(a, b, h)| Some((*a, *b, (*h)?)));
             let bars = bars.map(|(a, b, h)| Rectangle::new([(a, 0.0), (b, h)], SERIES.filled()));
             chart.draw_series(bars).map_err(|e| e.to_string())?;
@@ -192,7 +228,7 @@ pub(super) fn lines(lines: &[Line], x: Axis, y: Axis) -> Result<String> {
     if points().next().is_none() {
         return Ok(String::new());
     }
-    chart(ends(&|p| p.0), ends(&|p| p.1), (x, y), None, |chart| {
+    chart(Along::numbers(ends(&|p| p.0)), ends(&|p| p.1), (x, y), |chart| {
         for line in lines.iter().filter(|l| l.behind).chain(lines.iter().filter(|l| !l.behind)) {
             let style = if line.behind { BEHIND.stroke_width(4) } else { SERIES.stroke_width(6) };
             chart.draw_series([PathElement::new(line.points.clone(), style)]).map_err(|e| e.to_string())?;
@@ -210,9 +246,10 @@ pub(super) fn intervals(intervals: &[Interval], x: &str, y: Axis) -> Result<Stri
         return Ok(String::new());
     }
     let top = intervals.iter().map(|i| i.range.end.max(i.expected.unwrap_or(0.0))).fold(0.0, f64::max) * 1.1;
-    let names: Vec<String> = intervals.iter().map(|i| i.name.clone()).collect();
+    let names = (0_u32..).zip(intervals).map(|(n, i)| (f64::from(n) + 0.5, i.name.clone())).collect();
+    let along = Along::places(0.0..intervals.len() as f64, names, 26);
     let x = Axis { title: x, write: |_| String::new() };
-    chart(0.0..names.len() as f64, 0.0..top, (x, y), Some(&names), |chart| {
+    chart(along, 0.0..top, (x, y), |chart| {
         let mut middle = 0.5;
         for i in intervals {
             let bar = Rectangle::new([(middle - 0.3, 0.0), (middle + 0.3, i.value)], SERIES.filled());

@@ -11,11 +11,11 @@ use crate::audit::quality::{BadRate, Quality};
 use crate::audit::scale::Cell;
 use crate::statistics::proportion::wilson;
 
-fn whole(v: f64) -> String {
+pub(super) fn whole(v: f64) -> String {
     format!("{v:.0}")
 }
 
-fn percent(v: f64) -> String {
+pub(super) fn percent(v: f64) -> String {
     let digits = usize::from(v < 0.1) + usize::from(v < 0.01);
     let text = format!("{:.digits$}", 100.0 * v);
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text };

@@ -7,6 +7,7 @@ use minijinja::{AutoEscape, Environment, context};
 
 use super::charts::charts;
 use super::findings::{first, moved};
+use super::history::{self, History};
 use crate::audit::Audit;
 use crate::explain::parts::Explanation;
 use crate::ingest::check::conservation::Class;
@@ -17,6 +18,7 @@ const HEAD: &str = include_str!("templates/head.html");
 const STYLE: &str = include_str!("templates/style.css");
 const AUDIT: &str = include_str!("templates/audit.html");
 const EXPLANATION: &str = include_str!("templates/explanation.html");
+const HISTORY: &str = include_str!("templates/history.html");
 
 /// The audit as a page.
 ///
@@ -42,6 +44,25 @@ pub fn audit(audit: &Audit) -> Result<String> {
 pub fn explanation(explanation: &Explanation, language: &str) -> Result<String> {
     let values = context! { it => Serde(explanation), language => language, head => HEAD, style => STYLE };
     fill(EXPLANATION, values, Marks::default())
+}
+
+/// The history of a pipeline as a page.
+///
+/// # Errors
+/// When it cannot be filled in.
+pub fn history(history: &History) -> Result<String> {
+    let values = context! {
+        history => Serde(history),
+        charts => Serde(history::charts::charts(history)?),
+        horizon => Serde(history::charts::horizon(history)),
+        shades => Serde(history::charts::shades(history)),
+        models => Serde(history.models()),
+        tables => Serde(history.tables()),
+        quantiles => Serde(history.quantiles()),
+        head => HEAD,
+        style => STYLE,
+    };
+    fill(HISTORY, values, Marks::default())
 }
 
 /// The classes that some row is in, in order.

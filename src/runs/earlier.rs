@@ -126,7 +126,10 @@ fn previous(run: &RunFolder, line: &Line, manifest: &Manifest) -> Result<Previou
 }
 
 /// Quarantined and visible rows by table, as an audit tells them.
-fn quarantined(audit: &Audit) -> Result<BTreeMap<String, (u64, u64)>> {
+///
+/// # Errors
+/// When the audit does not count all classes of rows.
+pub fn quarantined(audit: &Audit) -> Result<BTreeMap<String, (u64, u64)>> {
     let of_table = |(table, rows): (&String, &TableRows)| {
         let counted = |class: &Class| {
             let rows = rows.counts.class(*class);

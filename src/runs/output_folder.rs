@@ -1,6 +1,6 @@
 //! An output folder under lock, swept of what earlier processes left behind.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rustix::fs::Mode;
@@ -17,6 +17,9 @@ use crate::storage::durable::no_links;
 
 /// The folders of an output folder.
 pub const FOLDERS: [&str; 4] = ["runs", "scores", "stages", "backfills"];
+
+/// The page over all as-of dates, in an output folder.
+pub const HISTORY: &str = "history.html";
 
 /// An output folder that this process alone may write to.
 #[derive(Debug)]
@@ -43,6 +46,16 @@ pub fn output_of(pipeline: &Pipeline) -> PathBuf {
 pub fn key_of(pipeline: &Pipeline) -> Result<Option<Key>> {
     let source = pipeline.settings.privacy.ledger_key.as_deref();
     source.map(|s| Key::read(s, |path| pipeline.resolve(path))).transpose()
+}
+
+/// Whether a file that may not be there yet would lie in a folder.
+///
+/// # Errors
+/// When one of the two folders is not there.
+pub fn is_within(file: &Path, folder: &Path) -> Result<bool> {
+    let parent = file.parent().context("a file has a folder")?;
+    let real = fs_err::canonicalize(parent)?;
+    Ok(real.starts_with(fs_err::canonicalize(folder)?))
 }
 
 /// From now on files of this process are for its user alone, or for the group to read as well.

@@ -15,6 +15,7 @@
 
 mod backfill;
 mod broken;
+mod browser;
 mod cli;
 mod determinism;
 mod diff;
@@ -26,6 +27,7 @@ mod floors;
 mod fuzz;
 mod gates;
 mod graph;
+mod history;
 mod hostile;
 mod identity;
 mod language;
