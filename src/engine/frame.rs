@@ -1,10 +1,9 @@
 //! Integer columns in, columns of conditions, integers or doubles out.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use polars::prelude::{
     Column, DataFrame, DataType, Expr, Float64Chunked, Int64Chunked, IntoLazy, IntoSeries, NewChunkedArray, PlSmallStr,
 };
-use polars::sql::sql_expr;
 use polars_arrow::bitmap::Bitmap;
 
 use crate::NULL;
@@ -49,7 +48,8 @@ impl Program {
         let (mut expressions, mut names) = (Vec::new(), Vec::new());
         for (n, text) in texts.into_iter().enumerate() {
             let name = PlSmallStr::from_string(format!("e{n}"));
-            let parsed = sql_expr(text).with_context(|| format!("the expression `{text}`"))?;
+            let parsed =
+                super::sql::text(text).map_err(Error::msg).with_context(|| format!("the expression `{text}`"))?;
             expressions.push(finish(parsed).alias(name.clone()));
             names.push(name);
         }

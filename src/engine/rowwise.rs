@@ -7,29 +7,25 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use polars::prelude::{
-    DataFrame, DataType, DslPlan, Expr, FunctionExpr, IntoLazy, LiteralValue, Null, Operator, PlSmallStr, PolarsError,
-    RoundMode, Schema, UnknownKind, lit, when,
+    DataFrame, DataType, Expr, FunctionExpr, IntoLazy, LiteralValue, Operator, PlSmallStr, PolarsError, RoundMode,
+    Schema, UnknownKind, lit, when,
 };
-use polars::sql::SQLContext;
 use sqlparser::ast;
 
-use super::calls::{Calls, impossible};
 use super::quotient;
+use super::sql::{Translator, impossible};
 
 /// Results of this size and above may have left 64 bits; doubles tell them to 0.1 per cent.
 const EDGE: f64 = 9.2e18;
-
-/// The name of the table in the SQL.
-const TABLE: &str = "export";
 
 /// What a row of an expression can come to that is no value of it.
 #[derive(Debug, Clone, Copy)]
 enum Risk {
     /// An integer that leaves 64 bits.
     Leaves64Bits,
-    /// A date or an instant that does not exist.
+    /// A text that cannot be read, or a date or an instant that does not exist.
     Impossible,
 }
 
@@ -55,8 +51,8 @@ impl Rowwise {
     /// # Errors
     /// When the engine does not take one of them over frames like the given one.
     pub fn new(like: &DataFrame, row: &str, filter: Option<&ast::Expr>, columns: &[ast::Expr]) -> Result<Self> {
-        let filter = filter.map(|e| checked(like, row, e)).transpose()?;
-        let columns = columns.iter().map(|e| checked(like, row, e)).collect::<Result<_>>()?;
+        let filter = filter.map(|e| checked(like, e)).transpose()?;
+        let columns = columns.iter().map(|e| checked(like, e)).collect::<Result<_>>()?;
         Ok(Self { row: row.to_owned(), filter, columns })
     }
 
@@ -111,47 +107,23 @@ impl Checked {
                 "leaves the range of 64-bit integers; compute it in doubles (CAST … AS DOUBLE), or check the column's unit"
             }
             Risk::Impossible => {
-                "is no day or instant of the calendar; write CASE WHEN … THEN … END so that such rows give NULL"
+                "has no value there: a text that cannot be read, or no day or instant of the calendar; TRY_CAST, or CASE WHEN … THEN … END, gives NULL for such rows"
             }
         };
         bail!("row {row}: `{}` {why}", self.text)
     }
 }
 
-fn checked(like: &DataFrame, row: &str, expression: &ast::Expr) -> Result<Checked> {
-    let text = expression.to_string();
-    let parsed = parse(like, row, expression)?;
-    let schema = like.schema();
-    for node in &parsed {
-        if let Expr::Cast { dtype, .. } = node
-            && let Some(narrow @ (DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16)) =
-                dtype.as_literal()
-        {
-            bail!("`{text}`: there are no integers as narrow as {narrow}; CAST to INTEGER or BIGINT");
-        }
-    }
-    let value = parsed.try_map_expr(|node| Ok(plain(node, schema)))?;
+fn checked(like: &DataFrame, expression: &ast::Expr) -> Result<Checked> {
+    let (text, schema) = (expression.to_string(), like.schema());
+    let translated = Translator { schema }.expression(expression).map_err(Error::msg)?;
+    let value = translated.try_map_expr(|node| Ok(plain(node, schema)))?;
+    // What does not fit the columns is told by polars itself.
+    value.to_field(schema).with_context(|| format!("`{text}`"))?;
     let kinds: [(Risk, &Fault); 2] =
         [(Risk::Leaves64Bits, &too_large), (Risk::Impossible, &|node, _| impossible(node))];
     let risks = kinds.into_iter().filter_map(|(kind, fault)| Some((kind, risk(&value, schema, fault)?))).collect();
     Ok(Checked { text, value, risks })
-}
-
-/// What polars plans for an expression over frames like the given one.
-fn parse(like: &DataFrame, row: &str, expression: &ast::Expr) -> Result<Expr> {
-    let calls = Calls::of(expression).map_err(anyhow::Error::msg)?;
-    let text = calls.expression.to_string();
-    let mut context = SQLContext::new().with_function_registry(Arc::new(calls.functions()));
-    context.register(TABLE, like.clone().lazy());
-    let frame = context.execute(&format!("SELECT \"{row}\", ({text}) AS c FROM {TABLE}"))?;
-    // What does not fit the columns is told by polars itself.
-    frame.clone().collect_schema().with_context(|| format!("`{expression}`"))?;
-    match frame.logical_plan {
-        DslPlan::Select { expr, .. } => {
-            expr.into_iter().nth(1).with_context(|| format!("`{expression}` yields nothing"))
-        }
-        _ => bail!("`{expression}` is no expression over one row"),
-    }
 }
 
 fn kind(e: &Expr, schema: &Schema) -> Option<DataType> {
@@ -206,14 +178,6 @@ fn plain(node: Expr, schema: &Schema) -> Expr {
             let round = FunctionExpr::Round { decimals: 0, mode };
             let rounded = Expr::Function { input: vec![Arc::unwrap_or_clone(expr)], function: round };
             Expr::Cast { expr: Arc::new(rounded), dtype, options }
-        }
-        // What surrounds a number or a date in a text is nothing of it, as in DuckDB.
-        Expr::Cast { expr, dtype, options }
-            if dtype.as_literal().is_some_and(|to| to.is_primitive_numeric() || *to == DataType::Date)
-                && kind(&expr, schema) == Some(DataType::String) =>
-        {
-            let trimmed = Arc::unwrap_or_clone(expr).str().strip_chars(lit(Null {}));
-            Expr::Cast { expr: Arc::new(trimmed), dtype, options }
         }
         Expr::Function { input, function: FunctionExpr::Round { decimals, .. } } => {
             Expr::Function { input, function: FunctionExpr::Round { decimals, mode: RoundMode::HalfAwayFromZero } }

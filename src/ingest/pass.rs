@@ -191,9 +191,6 @@ impl<'a> Pass<'a> {
     }
 
     /// What every table's scan needs to know.
-    ///
-    /// # Errors
-    /// When there are no dates, or too many.
     pub(super) fn setting(&self) -> Result<Setting<'a>> {
         Ok(Setting {
             snapshots: self.snapshots,

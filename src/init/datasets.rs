@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use arrow::datatypes::Schema;
 
 use super::facts::{Facts, facts};
+use crate::ingest::read::files::advice;
 use crate::ingest::read::peek::{Peek, peek};
 
 /// How many rows are looked at.
@@ -67,23 +68,6 @@ fn file(path: &Path, found: &mut Found) -> Result<()> {
 
 fn is_parquet(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet") || e.eq_ignore_ascii_case("pq"))
-}
-
-/// What to do about a file that is no Parquet but may hold rows.
-fn advice(path: &Path) -> Option<String> {
-    let name = path.file_name()?.to_str()?.to_lowercase();
-    let stem = name.split('.').next()?;
-    let reader = match name.strip_suffix(".gz").unwrap_or(&name).rsplit('.').next()? {
-        "csv" | "tsv" | "txt" | "asc" => format!("read_csv('{}')", path.display()),
-        "json" | "jsonl" | "ndjson" => format!("read_json('{}')", path.display()),
-        _ => return None,
-    };
-    let to = path.with_file_name(format!("{stem}.parquet"));
-    Some(format!(
-        "{} is no Parquet file; DuckDB makes one of it: duckdb -c \"COPY (FROM {reader}) TO '{}' (FORMAT parquet)\"",
-        path.display(),
-        to.display()
-    ))
 }
 
 /// Adds what a folder holds: its files as one if they are of one kind, and its folders.

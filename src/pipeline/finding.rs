@@ -97,7 +97,18 @@ impl Source {
     /// # Errors
     /// When it cannot be read; the error names the path.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        anyhow::ensure!(fs_err::metadata(path)?.is_file(), "{} is no regular file", path.display());
+        match fs_err::metadata(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                anyhow::bail!(
+                    "there is no file {}; name a pipeline or model file (`sesame init` writes both)",
+                    path.display()
+                )
+            }
+            Ok(found) if found.is_dir() => {
+                anyhow::bail!("{} is a folder; name a pipeline or model file in it", path.display())
+            }
+            found => anyhow::ensure!(found?.is_file(), "{} is no regular file", path.display()),
+        }
         Ok(Self { path: path.to_owned(), text: fs_err::read_to_string(path)? })
     }
 
@@ -121,7 +132,25 @@ impl Source {
     pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Finding> {
         toml::from_str(&self.text).map_err(|e| {
             let span = e.span().unwrap_or(0..0);
-            self.finding(&span, e.message().trim())
+            let message = e.message().trim();
+            if message.starts_with("missing field") {
+                return self.finding(
+                    &span,
+                    format!("{message}; add it (`sesame schema pipeline|model|features` lists the keys)"),
+                );
+            }
+            // What is no TOML is best shown.
+            let line = self.text.lines().nth(self.line(&span).saturating_sub(1)).unwrap_or_default().trim();
+            match toml::from_str::<toml::Table>(&self.text).is_err() && !line.is_empty() {
+                true => {
+                    let shown: String = line.chars().take(SHOWN).collect();
+                    self.finding(&span, format!("{message}: `{shown}`; a text stands in double quotes"))
+                }
+                false => self.finding(&span, message),
+            }
         })
     }
 }
+
+/// Characters of a faulty line that are shown.
+const SHOWN: usize = 80;

@@ -91,7 +91,10 @@ fn begins(beginning: &str, output: &Path) -> Result<String> {
     one(beginning, found, || {
         let hint = did_you_mean(beginning, known.iter().map(String::as_str));
         let folder = output.join("runs");
-        format!("there is no run {beginning} in {}{hint}; name {NAMES}, or give --output", folder.display())
+        format!(
+            "there is no run {beginning} in {}{hint}; name {NAMES}, or give --output; `sesame runs` lists them",
+            folder.display()
+        )
     })
 }
 

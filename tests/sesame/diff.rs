@@ -73,7 +73,7 @@ fn two_models_on_one_date_differ_as_their_tables_do() {
     assert!((found["mean"].as_f64().unwrap() - whole).abs() < 0.05, "{whole}");
     let features: f64 = found["features"].as_array().unwrap().iter().map(told).sum();
     let own: f64 = categories[..4].iter().map(told).sum();
-    assert!((features - own).abs() < 1.0 && found["features"].as_array().unwrap().len() == 40, "{features} {own}");
+    assert!((features - own).abs() < 1.0 && found["features"].as_array().unwrap().len() == 47, "{features} {own}");
     let text = work.sesame(["diff", &ids[0], "latest", "--output", "out"]).expect(0).out;
     assert!(text.contains("what moved scores, by category") && text.contains("band A → B"), "{text}");
 }

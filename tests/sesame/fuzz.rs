@@ -77,7 +77,12 @@ fn arguments(command: &str, pipeline: &Path, folder: &Path, elsewhere: &BTreeMap
         let path = elsewhere.get(table).cloned().unwrap_or_else(|| corpus.join(format!("{table}.parquet")));
         args.extend(["--set".into(), format!("inputs.{table}.path=\"{}\"", path.display())]);
     }
-    for set in ["inputs.groups=\"\"", "inputs.outcomes=\"\"", &format!("output=\"{}/out\"", folder.display())] {
+    for set in [
+        "inputs.groups=\"\"",
+        "inputs.outcomes=\"\"",
+        "inputs.sales=\"\"",
+        &format!("output=\"{}/out\"", folder.display()),
+    ] {
         args.extend(["--set".into(), set.to_owned()]);
     }
     args

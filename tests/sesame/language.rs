@@ -187,6 +187,7 @@ fn the_reference_is_printed() {
 fn hours_and_weekdays_are_features_in_the_time_zone() {
     let work = Workdir::new();
     subjects().write(&work.path("export/subjects.parquet"));
+    crate::meaning::statements().write(&work.path("export/repayments.parquet"));
     // A Friday, 17:30 in London and Saturday half past one in Shanghai.
     Export::new()
         .text("record_id", ["o1"])

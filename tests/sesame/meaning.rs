@@ -40,7 +40,7 @@ pub fn model_with(work: &Workdir, declaration: &str, bins: &str) -> PathBuf {
 }
 
 /// Twelve monthly statements of `s1`, paid in time.
-fn statements() -> Export {
+pub fn statements() -> Export {
     let months: Vec<String> = (1..=12).map(|m| format!("2024-{m:02}-20")).collect();
     let days: Vec<Option<&str>> = months.iter().map(|d| Some(d.as_str())).collect();
     let ids: Vec<String> = (0..12).map(|n| format!("r{n}")).collect();

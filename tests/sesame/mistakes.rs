@@ -49,7 +49,12 @@ fn mistakes() -> Vec<Mistake> {
             NOTHING,
             ["missing field `model`", "p.toml", "add"],
         ),
-        of("no TOML", vec![("output = \"../out\"", "output = ../out")], NOTHING, ["p.toml:7", "output", "quot"]),
+        of(
+            "no TOML",
+            vec![("output = \"../out\"", "output = ../out")],
+            NOTHING,
+            ["invalid", "p.toml:7: ", "a text stands in double quotes"],
+        ),
         of(
             "a text for a number",
             vec![("min_cell = 10", "min_cell = \"ten\"")],
@@ -60,7 +65,7 @@ fn mistakes() -> Vec<Mistake> {
             "a table that is none",
             vec![("repayments = ", "repayment = ")],
             NOTHING,
-            ["`inputs.repayment` is no table", "p.toml:11", "did you mean `repayments`"],
+            ["`inputs.repayment` is no table", "p.toml:12", "did you mean `repayments`"],
         ),
         of(
             "a file that is not there",
@@ -120,7 +125,7 @@ fn mistakes() -> Vec<Mistake> {
             "a gate out of range",
             vec![("min_scored_share = 0.50", "min_scored_share = 50")],
             NOTHING,
-            ["`gates.min_scored_share = 50`", "p.toml:24", "within 0 and 1"],
+            ["`gates.min_scored_share = 50`", "p.toml:26", "0 to 1"],
         ),
         of(
             "a size that is none",
@@ -191,25 +196,25 @@ fn mistakes() -> Vec<Mistake> {
             "a function that is none",
             vec![select("SELECT * REPLACE (TO_DAYS(due_on) AS due_on) FROM export")],
             |w| repayments().write(&w.path("r.parquet")),
-            ["`TO_DAYS(due_on)` is none of the functions", "p.toml:11", "sesame schema functions"],
+            ["`TO_DAYS(due_on)` is none of the functions", "p.toml:12", "sesame schema functions"],
         ),
         of(
             "a join",
             vec![select("SELECT * FROM export JOIN other USING (id)")],
             |w| repayments().write(&w.path("r.parquet")),
-            ["without joins", "p.toml:11", "`export`"],
+            ["without joins", "p.toml:12", "`export`"],
         ),
         of(
             "a sum over rows",
             vec![select("SELECT subject_id, SUM(amount_due_minor) AS x FROM export GROUP BY subject_id")],
             |w| repayments().write(&w.path("r.parquet")),
-            ["GROUP BY", "p.toml:11", "treats each row by itself"],
+            ["SUM(amount_due_minor)", "p.toml:12", "treats each row by itself"],
         ),
         of(
             "bad SQL",
             vec![select("SELECT * FORM export")],
             |w| repayments().write(&w.path("r.parquet")),
-            ["not valid SQL", "p.toml:11", "select"],
+            ["not valid SQL", "p.toml:12", "select"],
         ),
         of(
             "a column without a name",
@@ -220,12 +225,12 @@ fn mistakes() -> Vec<Mistake> {
         of(
             "text that is no number",
             vec![select("SELECT * REPLACE (CAST(product AS BIGINT) AS amount_due_minor) FROM export")],
-            |w| repayments().write(&w.path("r.parquet")),
-            ["conversion from", "r.parquet", "TRY_CAST"],
+            |w| repayments().long("record_id", [1, 2]).write(&w.path("r.parquet")),
+            ["cannot be read", "r.parquet", "TRY_CAST"],
         ),
         // The command line.
-        by("no such pipeline", &["check", "nightly.toml"], ["nightly.toml", "No such file", "name a pipeline file"]),
-        by("a folder for a pipeline", &["check", "."], ["is a directory", ".", "name a pipeline file"]),
+        by("no such pipeline", &["check", "nightly.toml"], ["there is no file", "nightly.toml", "name a pipeline"]),
+        by("a folder for a pipeline", &["check", "."], ["is a folder", ".", "name a pipeline"]),
         by("no such run", &["explain", "yesterday", "s1"], ["yesterday", "out", "sesame runs"]),
         by("a run that is not unique", &["explain", "2", "s1"], ["2", "out", "sesame runs"]),
         by(
@@ -236,7 +241,7 @@ fn mistakes() -> Vec<Mistake> {
         by(
             "an override that is no TOML",
             &["check", "p.toml", "--set", "output=out"],
-            ["output=out", "--set", "output=\"out\""],
+            ["must be quoted", "--set 'output=out'", "with a TOML value"],
         ),
         by("a command that is none", &["chek", "p.toml"], ["chek", "unrecognized subcommand", "check"]),
     ]

@@ -98,9 +98,13 @@ fn an_output_folder_of_an_older_version_is_proven_and_carried_on() {
         let path = repository("tests/files/fuzz").join(format!("{table}.parquet"));
         args.extend(["--set".into(), format!("inputs.{table}=\"{}\"", path.display())]);
     }
-    for set in
-        ["inputs.groups=\"\"", "inputs.outcomes=\"\"", "output=\"out\"", "privacy.ledger_key=\"env:SESAME_TEST_KEY\""]
-    {
+    for set in [
+        "inputs.groups=\"\"",
+        "inputs.outcomes=\"\"",
+        "inputs.sales=\"\"",
+        "output=\"out\"",
+        "privacy.ledger_key=\"env:SESAME_TEST_KEY\"",
+    ] {
         let set = set.replace("\"out\"", &format!("\"{}\"", work.path("out").display()));
         args.extend(["--set".into(), set]);
     }
@@ -253,7 +257,7 @@ fn lineage_and_metrics_tell_how_a_run_ended() {
     assert_eq!(kinds, ["START", "COMPLETE"]);
     assert_eq!(done[0]["run"]["runId"], done[1]["run"]["runId"]);
     assert_eq!(done[1]["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"], 1000);
-    assert_eq!(done[0]["inputs"].as_array().unwrap().len(), 17);
+    assert_eq!(done[0]["inputs"].as_array().unwrap().len(), 20);
     let failed = events("2025-09-30");
     assert!(failed[1]["run"]["facets"]["errorMessage"]["message"].as_str().unwrap().contains("min_scored_share"));
     for event in done.iter().chain(&failed) {

@@ -62,8 +62,10 @@ fn what_happened_or_became_known_before_local_midnight_counts() {
         people(1).1.write(&work.path("export/subjects.parquet"));
         let [before, after] = around(zone, day);
         let early = "2024-01-05T00:00:00Z";
+        // What became known with the first instant after the day is in time; a microsecond later it is not.
+        let too_late = (end_of(zone, day) + SignedDuration::from_micros(1)).to_string();
         let (occurred, known) =
-            ([&before, &after, early, early], [None, None, Some(before.as_str()), Some(after.as_str())]);
+            ([&before, &after, early, early], [None, None, Some(after.as_str()), Some(too_late.as_str())]);
         Export::new()
             .text("record_id", ["o1", "o2", "o3", "o4"])
             .text("subject_id", ["s0"; 4])

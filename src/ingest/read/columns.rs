@@ -55,7 +55,7 @@ pub(super) fn wrong_type(column: &Column, found: &DataType) -> String {
             "; money is never floating point: select CAST(ROUND(x * 100) AS BIGINT)"
         }
         (ColumnType::Instant, DataType::Timestamp(_, None)) => {
-            "; a timestamp without a zone is a local time: export it in UTC"
+            "; a timestamp without a zone is a local time: select x AT TIME ZONE 'Asia/Shanghai', or export it in UTC"
         }
         (ColumnType::Date, DataType::Timestamp(_, _)) => "; select CAST(x AS DATE)",
         _ => "; cast it in the input's `select`",

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use percent_encoding::percent_decode_str;
 
+use crate::expression::did_you_mean;
+
 /// One Parquet file of an input.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExportFile {
@@ -32,7 +34,8 @@ pub fn resolve(input: &str, base: &Path) -> Result<Vec<ExportFile>> {
     if path.is_dir() {
         walk(&path, &path, &mut Vec::new(), &mut files)?;
         if files.is_empty() {
-            bail!("the folder {} holds no .parquet file", path.display());
+            let others = fs_err::read_dir(&path)?.filter_map(|e| advice(&e.ok()?.path())).next();
+            bail!("the folder {} holds no .parquet file{}", path.display(), hint(others));
         }
     } else if path.exists() {
         files.push(export_file(&path, path.parent().unwrap_or(&path))?);
@@ -55,12 +58,39 @@ pub fn resolve(input: &str, base: &Path) -> Result<Vec<ExportFile>> {
             bail!("the pattern {pattern} matches nothing");
         }
     } else {
-        bail!("{} does not exist", path.display());
+        let parent = path.parent().and_then(|folder| fs_err::read_dir(folder).ok());
+        let beside =
+            parent.into_iter().flatten().filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned()));
+        let (beside, name): (Vec<String>, _) =
+            (beside.collect(), path.file_name().unwrap_or_default().to_string_lossy());
+        bail!("{} does not exist{}", path.display(), did_you_mean(&name, beside.iter().map(String::as_str)));
     }
     files.sort_by(|a, b| a.label.cmp(&b.label));
     files.dedup();
     each_once(&files)?;
     Ok(files)
+}
+
+/// What to do about a file that is no Parquet but may hold rows.
+#[must_use]
+pub fn advice(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?.to_lowercase();
+    let stem = name.split('.').next()?;
+    let reader = match name.strip_suffix(".gz").unwrap_or(&name).rsplit('.').next()? {
+        "csv" | "tsv" | "txt" | "asc" => format!("read_csv('{}')", path.display()),
+        "json" | "jsonl" | "ndjson" => format!("read_json('{}')", path.display()),
+        _ => return None,
+    };
+    let to = path.with_file_name(format!("{stem}.parquet"));
+    Some(format!(
+        "{} is no Parquet file; DuckDB makes one of it: duckdb -c \"COPY (FROM {reader}) TO '{}' (FORMAT parquet)\"",
+        path.display(),
+        to.display()
+    ))
+}
+
+fn hint(advice: Option<String>) -> String {
+    advice.map_or_else(String::new, |advice| format!("; {advice}"))
 }
 
 /// What the system tells a file or folder by.
@@ -122,7 +152,7 @@ fn walk(folder: &Path, root: &Path, above: &mut Vec<(u64, u64)>, files: &mut Vec
 }
 
 /// Whether a file begins as Parquet files do, whatever it is called.
-fn is_parquet(path: &Path) -> Result<bool> {
+pub(super) fn is_parquet(path: &Path) -> Result<bool> {
     if !fs_err::metadata(path)?.is_file() {
         return Ok(false);
     }

@@ -9,7 +9,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 
 use super::columns::check_columns;
 use super::export::{Export, OpenFile};
-use super::files::{ExportFile, resolve};
+use super::files::{ExportFile, advice, is_parquet, resolve};
 use super::partition::{PathValue, path_value};
 use super::select::{Bound, Select};
 use super::{GIVEN_UP, footer, id_forms, pages};
@@ -90,6 +90,11 @@ fn open_file(file: &ExportFile, export: &Export, bound: &mut BoundTo) -> Result<
     let state = FileState::of(&handle)?;
     if state.bytes == 0 {
         return Err(anyhow!("the file is empty: 0 bytes are no Parquet file; was it written completely?"));
+    }
+    if let Some(advice) = advice(&file.path)
+        && !is_parquet(&file.path)?
+    {
+        return Err(anyhow!(advice));
     }
     let footer = footer::read(&handle)?;
     once_each(footer.schema())?;

@@ -1,0 +1,14 @@
+//! From the SQL that users write to expressions of the engine: one row at a time, nothing that is not understood.
+//!
+//! [`translate`] does it, type by type; [`casts`] reads texts, [`texts`] and [`times`] are functions over columns, [`columns`] is
+//! how such functions are made.
+
+mod casts;
+mod columns;
+mod functions;
+mod texts;
+mod times;
+mod translate;
+
+pub(super) use columns::impossible;
+pub(super) use translate::{Translator, text};
