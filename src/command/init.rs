@@ -9,7 +9,8 @@ use crate::exit::ExitStatus;
 use crate::init::datasets::{Found, find};
 use crate::init::guesses::Guesses;
 use crate::init::matching::{Match, match_all};
-use crate::init::writing::{Request, write};
+use crate::init::request::Request;
+use crate::init::writing::write;
 use crate::output::{Output, printable, thousands};
 
 /// Flags of `init`.
@@ -54,9 +55,10 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     if found.datasets.is_empty() {
         bail!("there is no Parquet file yet; make them as said above and run init again");
     }
-    let matches = match_all(&found.datasets, &Contract::load()?, &Guesses::load()?, zone.name(), code);
     let name = args.name.clone().unwrap_or(own_name);
-    write(&folder, &found, &matches, &Request { name: &name, as_of: &args.as_of, zone: zone.name(), currency: code })?;
+    let request = Request { name: &name, as_of: &args.as_of, zone: zone.name(), currency: code };
+    let matches = match_all(&found.datasets, &Contract::load()?, &Guesses::load()?, &request);
+    write(&folder, &found, &matches, &request)?;
     output.data(&printable(&text(&found, &matches, &args.folder)))?;
     Ok(ExitStatus::Success)
 }

@@ -45,6 +45,9 @@ pub struct Entry {
     pub gives_in_feature: Option<String>,
     /// The example as DuckDB writes it, where it differs.
     pub duckdb: Option<String>,
+    /// More expressions with what they give, for the test alone.
+    #[serde(default)]
+    pub also: Vec<(String, String)>,
 }
 
 /// All of them.

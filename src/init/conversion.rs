@@ -25,6 +25,9 @@ const TIMES: [&str; 6] =
 /// Two digits of a year up to this are of this century.
 const CENTURY: i64 = 50;
 
+/// Days of a century, which a number of days does not go beyond.
+const MOST_DAYS: f64 = 40_000.0;
+
 /// Milliseconds and seconds since 1970 of the years 1973 to 2100.
 const MILLIS: (f64, f64) = (1e11, 4.2e12);
 const SECONDS: (f64, f64) = (1e8, 4.2e9);
@@ -33,6 +36,8 @@ const SECONDS: (f64, f64) = (1e8, 4.2e9);
 pub struct Custom<'a> {
     /// The time zone of local times.
     pub zone: &'a str,
+    /// The as-of date, if it is one.
+    pub as_of: Option<&'a str>,
     /// By word of the contract, what others say for it.
     pub says: Option<&'a BTreeMap<String, Vec<String>>>,
 }
@@ -53,8 +58,8 @@ pub fn convert(column: &Column, facts: &Facts, custom: &Custom) -> Option<Conver
                 .then_some(Converted { sql: own, remark: None })
         }
         ColumnType::Money => money(&own, facts),
-        ColumnType::Date => date(&own, facts, custom.zone),
-        ColumnType::Instant => instant(&own, facts, custom.zone),
+        ColumnType::Date => date(&own, facts, custom),
+        ColumnType::Instant => instant(&own, facts, custom),
         ColumnType::Count if facts.kind.is_integer() => plain(own),
         ColumnType::Count if facts.kind.is_numeric() => {
             said(format!("CAST({own} AS BIGINT)"), "rounded to whole numbers")
@@ -157,7 +162,8 @@ fn format_of(texts: &[String], formats: &[&'static str], reads: impl Fn(&str, &s
     fit.next().copied()
 }
 
-fn date(own: &str, facts: &Facts, zone: &str) -> Option<Converted> {
+fn date(own: &str, facts: &Facts, custom: &Custom) -> Option<Converted> {
+    let zone = custom.zone;
     let plain = |sql: String| Some(Converted { sql, remark: None });
     let said = |sql: String, remark: &str| Some(Converted { sql, remark: Some(remark.to_owned()) });
     match &facts.kind {
@@ -184,6 +190,10 @@ fn date(own: &str, facts: &Facts, zone: &str) -> Option<Converted> {
                 format!("CAST(TO_TIMESTAMP({number}) AT TIME ZONE '{zone}' AS DATE)"),
                 "taken for seconds since 1970",
             ),
+            () if facts.within(-MOST_DAYS, MOST_DAYS) && facts.name.to_ascii_lowercase().contains("day") => said(
+                format!("DATE '{}' + {number}", custom.as_of?),
+                "taken for days from the as-of date, negative ones before it",
+            ),
             () => None,
         };
     }
@@ -204,7 +214,8 @@ fn date(own: &str, facts: &Facts, zone: &str) -> Option<Converted> {
     plain(format!("CAST(STRPTIME({own}, '{format}') AS DATE)"))
 }
 
-fn instant(own: &str, facts: &Facts, zone: &str) -> Option<Converted> {
+fn instant(own: &str, facts: &Facts, custom: &Custom) -> Option<Converted> {
+    let zone = custom.zone;
     let said = |sql: String, remark: String| Some(Converted { sql, remark: Some(remark) });
     let local = format!("local time of {zone}");
     match &facts.kind {
@@ -225,7 +236,7 @@ fn instant(own: &str, facts: &Facts, zone: &str) -> Option<Converted> {
     if facts.kind.is_integer() && facts.within(SECONDS.0, SECONDS.1) {
         return said(format!("TO_TIMESTAMP({own})"), "taken for seconds since 1970".into());
     }
-    let day = date(own, facts, zone)?;
+    let day = date(own, facts, custom)?;
     said(
         format!("CAST({} AS TIMESTAMP) AT TIME ZONE '{zone}'", day.sql),
         format!("days, each taken for its first instant in {zone}"),
@@ -268,6 +279,10 @@ fn choice(
             None => open.push(word),
         }
     }
+    // A column that says none of the contract's words is about something else.
+    if mapped.is_empty() && open.len() == words.len() && !words.is_empty() {
+        return None;
+    }
     let remark = (!open.is_empty())
         .then(|| format!("not known: {}; write WHEN … for each, one of {}", open.join(", "), column.values.join(", ")));
     if mapped.is_empty() {
@@ -299,7 +314,8 @@ mod tests {
         let table = contract.table(table).unwrap();
         let column = &table.columns[table.require(column).unwrap()];
         let says = BTreeMap::from([("instalment".to_owned(), vec!["cash loan".to_owned()])]);
-        convert(column, facts, &Custom { zone: "Europe/Prague", says: Some(&says) }).map(|c| c.sql)
+        convert(column, facts, &Custom { zone: "Europe/Prague", as_of: Some("2018-05-17"), says: Some(&says) })
+            .map(|c| c.sql)
     }
 
     #[test]
@@ -317,6 +333,8 @@ mod tests {
         );
         assert_eq!(date(DataType::Utf8View, &["2025-10-31"], None), "CAST(\"date\" AS DATE)");
         assert_eq!(date(DataType::Utf8View, &["31.10.2025"], None), "CAST(STRPTIME(\"date\", '%d.%m.%Y') AS DATE)");
+        let days = facts("DAYS_INSTALMENT", DataType::Float64, &[], Some((-2_922.0, -1.0)));
+        assert_eq!(sql("repayments", "due_on", &days).unwrap(), "DATE '2018-05-17' + CAST(DAYS_INSTALMENT AS BIGINT)");
         assert!(sql("repayments", "due_on", &facts("d", DataType::Utf8View, &["soon"], None)).is_none());
     }
 

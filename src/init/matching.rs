@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::conversion::{Converted, Custom, convert};
+use super::conversion::{Converted, Custom, convert, quoted};
 use super::datasets::Dataset;
 use super::guesses::Guesses;
-use crate::contract::{Column, Contract, Table};
+use super::request::Request;
+use crate::contract::{Column, ColumnType, Contract, Table};
 
 /// A dataset taken for a table.
 #[derive(Debug, Clone)]
@@ -32,17 +33,11 @@ const EACH_MORE: f64 = 0.02;
 
 /// Takes each dataset for the table it is most like, and each table for one dataset.
 #[must_use]
-pub fn match_all(
-    datasets: &[Dataset],
-    contract: &Contract,
-    guesses: &Guesses,
-    zone: &str,
-    currency: &str,
-) -> Vec<Match> {
+pub fn match_all(datasets: &[Dataset], contract: &Contract, guesses: &Guesses, request: &Request) -> Vec<Match> {
     let mut all = Vec::new();
     for (at, dataset) in datasets.iter().enumerate() {
         for (n, table) in contract.tables.iter().enumerate() {
-            if let Some((worth, of)) = match_one(at, dataset, table, guesses, zone, currency) {
+            if let Some((worth, of)) = match_one(at, dataset, table, guesses, request) {
                 all.push((worth, n, of));
             }
         }
@@ -66,15 +61,16 @@ fn match_one(
     dataset: &Dataset,
     table: &Table,
     guesses: &Guesses,
-    zone: &str,
-    currency: &str,
+    request: &Request,
 ) -> Option<(f64, Match)> {
     let of = guesses.table(table)?;
+    let as_of = Some(request.as_of).filter(|text| crate::contract::parse_day(text).is_ok());
+    let custom = |column: &str| Custom { zone: request.zone, as_of, says: of.says.get(column) };
     let mut pairs = Vec::new();
     for (c, column) in table.columns.iter().enumerate() {
         for (f, facts) in dataset.columns.iter().enumerate() {
             let Some(like) = alike(&facts.name, column, guesses.column(table, &column.name), table) else { continue };
-            if let Some(converted) = convert(column, facts, &Custom { zone, says: of.says.get(&column.name) }) {
+            if let Some(converted) = convert(column, facts, &custom(&column.name)) {
                 pairs.push((like, c, f, converted));
             }
         }
@@ -91,9 +87,10 @@ fn match_one(
         }
     }
     let stands_in = |column: &Column| match column.name.as_str() {
-        "currency" => {
-            Some((format!("'{currency}'"), "the pipeline's currency is taken for that of every row".to_owned()))
-        }
+        "currency" => Some((
+            format!("'{}'", request.currency),
+            "the pipeline's currency is taken for that of every row".to_owned(),
+        )),
         name => {
             let words = guesses.column(table, name)?;
             Some((words.without.clone()?, words.because.clone().unwrap_or_default()))
@@ -112,6 +109,11 @@ fn match_one(
     if worth < ENOUGH {
         return None;
     }
+    if let Some(record) = table.position("record_id").filter(|at| found[*at].is_none()) {
+        let account =
+            table.position("account_id").and_then(|at| found[at].as_ref()).map(|(_, account)| account.sql.clone());
+        found[record] = account.and_then(|account| put_together(&account, dataset, &mut used)).map(|id| (0.0, id));
+    }
     let (mut columns, mut missing) = (Vec::new(), Vec::new());
     for (column, found) in table.columns.iter().zip(found) {
         match (found, stands_in(column)) {
@@ -126,6 +128,25 @@ fn match_one(
     let unused =
         dataset.columns.iter().enumerate().filter(|(f, _)| !used.contains(f)).map(|(_, c)| c.name.clone()).collect();
     Some((worth, Match { dataset: at, table: table.clone(), columns, missing, unused }))
+}
+
+/// Words of columns that number the rows of an account.
+const NUMBERS: [&str; 8] = ["number", "num", "no", "nr", "seq", "sequence", "version", "line"];
+
+/// An id of a record, put together of its account and what numbers the account's rows.
+fn put_together(account: &str, dataset: &Dataset, used: &mut BTreeSet<usize>) -> Option<Converted> {
+    let numbers = |name: &str| words(name).iter().any(|w| NUMBERS.contains(&w.as_str()));
+    let mut parts = vec![account.to_owned()];
+    for (at, facts) in dataset.columns.iter().enumerate() {
+        if facts.whole && numbers(&facts.name) && used.insert(at) {
+            let name = quoted(&facts.name);
+            parts.push(if facts.is_double() { format!("CAST({name} AS BIGINT)") } else { name });
+        }
+    }
+    (parts.len() > 1).then(|| Converted {
+        sql: format!("CONCAT_WS('-', {})", parts.join(", ")),
+        remark: Some("put together; see that no two rows of a subject have the same".into()),
+    })
 }
 
 /// The file or folder and what it lies in.
@@ -160,6 +181,10 @@ fn alike(name: &str, column: &Column, guess: Option<&super::guesses::ColumnWords
     let of_table = table.name.strip_suffix('s').unwrap_or(&table.name);
     if own.len() > 1 {
         own.retain(|w| w != of_table && *w != table.name);
+    }
+    // "days_registration" is when somebody registered.
+    if own.len() > 1 && matches!(column.kind, ColumnType::Date | ColumnType::Instant) {
+        own.retain(|w| w != "days");
     }
     let joined = own.concat();
     let likeness = |wanted: &str, exact: f64| {

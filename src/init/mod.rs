@@ -9,4 +9,5 @@ pub mod facts;
 pub mod guesses;
 pub mod conversion;
 pub mod matching;
+pub mod request;
 pub mod writing;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::datasets::Found;
 use super::matching::Match;
+use super::request::Request;
 use crate::output::{printable, thousands};
 
 const TEMPLATE: &str = include_str!("pipeline.toml.jinja");
@@ -28,18 +29,6 @@ const FILES: [(&str, &str); 11] = [
     ("schema/model.json", include_str!("../../pipelines/schema/model.json")),
     ("schema/pipeline.json", include_str!("../../pipelines/schema/pipeline.json")),
 ];
-
-/// What the user says of the pipeline.
-pub struct Request<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// The as-of date.
-    pub as_of: &'a str,
-    /// The time zone.
-    pub zone: &'a str,
-    /// The currency.
-    pub currency: &'a str,
-}
 
 #[derive(Serialize)]
 struct Input {

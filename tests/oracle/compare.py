@@ -31,7 +31,7 @@ from exports import ROOT
 from expression import parse
 from features import NONE, is_missing
 from friends import SHARE
-from oracle import Run, instant
+from oracle import Run, cut_off
 from populations import pipeline_text, write_case
 from populations_model import copy_catalogue, save_model, with_narrow_bins
 from settle import RECORDS, Conflict, row_content
@@ -113,7 +113,7 @@ def compare(case, sesame, scratch):
     code, said = run_program(case, sesame, folder)
     try:
         run = Run(
-            case.pipeline, datetime.date.fromisoformat(case.as_of), case.known_by and instant(case.known_by), case.model
+            case.pipeline, datetime.date.fromisoformat(case.as_of), case.known_by and cut_off(case.known_by), case.model
         )
         result = run.result()
     except Conflict:
@@ -176,6 +176,9 @@ def features(outcome, run, result, kept):
         names.setdefault(feature.category, []).append(feature.name)
     for category, features_of_it in names.items():
         rows = pq.read_table(kept / f"features/{category}.parquet").to_pylist()
+        outcome.hold("features", category, "(rows)", len(result.subjects), len(rows))
+        if len(result.subjects) != len(rows):
+            continue
         for subject, row in zip(result.subjects, rows, strict=True):
             for name in features_of_it:
                 value = subject.values[name]
@@ -209,7 +212,7 @@ def distributions(outcome, run, result, kept):
 
 
 def evidence(outcome, run, result, kept):
-    """The adverse records that count, with the policy rule that each triggered."""
+    """The records that count and are adverse or trigger a policy rule, with that rule."""
     for table in RECORDS:
         path = kept / f"evidence/{table}.parquet"
         got = pq.read_table(path).to_pylist() if path.exists() else []
@@ -223,10 +226,14 @@ def evidence(outcome, run, result, kept):
 def adverse(run, subject, table):
     """Rows of evidence/<table>.parquet of one subject."""
     declared = run.contract.tables[table]
+    if declared.adverse is None:
+        return
     is_adverse, amount = parse(declared.adverse), declared.adverse_amount
     for row in subject.views[table]:
-        if row["(day)"] >= run.first_days[table] and is_adverse(row) is True:
-            policy = next((one["code"] for one, holds in run.model.policies if one["source"] == table and holds(row)), None)
+        if row["(day)"] < run.first_days[table]:
+            continue
+        policy = next((one["code"] for one, holds in run.model.policies if one["source"] == table and holds(row)), None)
+        if is_adverse(row) is True or policy:
             yield (
                 _as_text(subject.identity),
                 table,
@@ -280,7 +287,7 @@ def sample_cases(scratch):
     nightly = tomllib.loads((ROOT / "pipelines/nightly.toml").read_text())
     inputs = {name: (ROOT / "pipelines" / place).resolve() for name, place in nightly["inputs"].items()}
     pipeline = scratch / "sample.toml"
-    pipeline.write_text(pipeline_text(inputs, nightly["currency"]))
+    pipeline.write_text(pipeline_text(inputs, nightly["currency"], nightly.get("time_zone")))
     return [Case(f"sample-{as_of}-{(known_by or 'then')[:10]}", pipeline, as_of, known_by) for as_of, known_by in SAMPLE]
 
 

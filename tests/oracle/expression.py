@@ -5,7 +5,7 @@
     not        = NOT not | predicate
     predicate  = sum [ comparison sum | IS [NOT] NULL | [NOT] IN (or, ...) | [NOT] BETWEEN sum AND sum ]
     sum        = product { (+ | -) product }
-    product    = unary { (* | /) unary }
+    product    = unary { (* | /) unary | % number }
     unary      = - unary | primary
     primary    = number | 'text' | TRUE | FALSE | NULL | CASE ... END | FUNCTION(or, ...) | name | ( or )
 
@@ -18,7 +18,7 @@ import re
 
 TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|\d+)|'(?P<text>(?:[^']|'')*)'"
-    r"|(?P<name>[A-Za-z_][A-Za-z_0-9]*)|(?P<sign><>|!=|<=|>=|[-+*/=<>(),]))"
+    r"|(?P<name>[A-Za-z_][A-Za-z_0-9]*)|(?P<sign><>|!=|<=|>=|[-+*/%=<>(),]))"
 )
 COMPARISONS = {
     "=": operator.eq,
@@ -29,7 +29,7 @@ COMPARISONS = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-ARITHMETIC = {"+": operator.add, "-": operator.sub, "*": operator.mul}
+SUMS = {"+": operator.add, "-": operator.sub}
 WORDS = {"AND", "OR", "NOT", "IS", "IN", "BETWEEN", "NULL", "TRUE", "FALSE", "CASE", "WHEN", "THEN", "ELSE", "END"}
 
 
@@ -84,6 +84,13 @@ def _divide(left, right):
     return None if right == 0 else float(left) / float(right)
 
 
+def _left_over(number, divisor):
+    """What truncating division leaves, with the sign of the number."""
+    rest = abs(number) % divisor
+    return -rest if number < 0 else rest
+
+
+PRODUCTS = {"*": operator.mul, "/": _divide, "%": _left_over}
 FUNCTIONS = {
     "LEAST": _strict(min),
     "GREATEST": _strict(max),
@@ -174,14 +181,22 @@ class _Parser:
     def sum(self):
         left = self.product()
         while sign := self.take("+", "-"):
-            left = _both(_strict(ARITHMETIC[sign]), left, self.product())
+            left = _both(_strict(SUMS[sign]), left, self.product())
         return left
 
     def product(self):
         left = self.unary()
-        while sign := self.take("*", "/"):
-            left = _both(_strict(ARITHMETIC["*"] if sign == "*" else _divide), left, self.unary())
+        while sign := self.take("*", "/", "%"):
+            right = self.divisor() if sign == "%" else self.unary()
+            left = _both(_strict(PRODUCTS[sign]), left, right)
         return left
+
+    def divisor(self):
+        """A positive whole number that is written out."""
+        kind, value = self.token() or ("end", "the end")
+        if kind != "number" or not value.isdigit() or int(value) == 0:
+            raise SyntaxError(f"% of {value!r} in {self.source!r}")
+        return self.literal_or_name()
 
     def unary(self):
         if self.take("-"):

@@ -14,7 +14,7 @@ from fractions import Fraction
 from functools import cache
 
 from expression import parse
-from times import NANOSECONDS_OF_DAY
+from times import date_of
 
 NONE, UNKNOWN = "none", "unknown"
 FULL_ROW = 10**9
@@ -70,7 +70,7 @@ class Reader:
         return [(name, parse(source)) for name, source in given]
 
     def view(self, name, row):
-        """A row's values with day numbers, months and weeks ago; derived columns where the export leaves them null."""
+        """A row's values with what feature SQL sees of times; derived columns where the export leaves them null."""
         table, values = self.contract.tables[name], dict(row.values)
         for column, declared in table.columns.items():
             day = self._day(declared, values[column])
@@ -80,6 +80,10 @@ class Reader:
                 values[declared["months_ago"]] = None if day is None else self.cut.months_ago(day)
             if "weeks_ago" in declared:
                 values[declared["weeks_ago"]] = None if day is None else self.cut.weeks_ago(day)
+            if "hour" in declared:
+                values[declared["hour"]] = None if day is None else self.cut.zone.clock(values[column]).hour
+            if "weekday" in declared:
+                values[declared["weekday"]] = None if day is None else date_of(day).isoweekday()
         values["as_of_day"] = self.cut.as_of
         for column, derive in self.derived[name]:
             if values.get(column) is None:
@@ -89,7 +93,7 @@ class Reader:
         return values
 
     def _day(self, declared, value):
-        return value // NANOSECONDS_OF_DAY if declared["type"] == "instant" and value is not None else value
+        return self.cut.zone.day_of(value) if declared["type"] == "instant" and value is not None else value
 
     def _event(self, table, values):
         declared = table.columns[table.event]

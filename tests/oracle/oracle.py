@@ -1,6 +1,6 @@
 """A second implementation of the score, written from the documents alone: slow, exact, and meant to be read.
 
-    python tests/oracle/oracle.py pipelines/nightly.toml --as-of 2025-10-31 [--known-by INSTANT] [--subject ID]
+    python tests/oracle/oracle.py pipelines/nightly.toml --as-of 2025-10-31 [--known-by INSTANT_OR_DATE] [--subject ID]
 
 prints one line per subject. `compare.py` holds it against what the program publishes.
 
@@ -21,7 +21,7 @@ from features import UNKNOWN, Feature, Reader, is_missing
 from friends import SHARE, Graph, Member, neutral_values
 from scorecard import REASONS, RELATIONSHIPS, WHOLE, Model
 from settle import RECORDS, settle
-from times import Cut
+from times import Cut, Zone
 
 NO_DAY = float("-inf")
 UNSCORED_TABLES = ("outcomes", "groups")
@@ -71,11 +71,13 @@ class Run:
     """One as-of date of one pipeline."""
 
     def __init__(self, pipeline, as_of, known_by=None, model=None):
-        """`pipeline` is the path of its file; `known_by` an aware datetime; `model` a path instead of the pipeline's."""
+        """`pipeline` is the path of its file; `known_by` an aware datetime or a date; `model` a path instead of the
+        pipeline's.
+        """
         pipeline = Path(pipeline)
         with open(pipeline, "rb") as file:
             text = tomllib.load(file)
-        self.contract, self.cut = Contract.load(), Cut.at(as_of, known_by)
+        self.contract, self.cut = Contract.load(), Cut.at(as_of, known_by, Zone(text.get("time_zone", "UTC")))
         self.currency = text["currency"]
         self.model = Model(model or pipeline.parent / text["model"], self.currency)
         self.exports = {
@@ -284,16 +286,16 @@ def _in_steps(number, steps):
     return f"{below[-1]} to {above[0] - 1}" if above else f"{below[-1]} or more"
 
 
-def instant(text):
-    """A knowledge cut-off as the command line takes it: an instant of RFC 3339."""
-    return datetime.datetime.fromisoformat(text)
+def cut_off(text):
+    """A knowledge cut-off as the command line takes it: an instant of RFC 3339, or a date."""
+    return datetime.datetime.fromisoformat(text) if "T" in text else datetime.date.fromisoformat(text)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pipeline")
     parser.add_argument("--as-of", type=datetime.date.fromisoformat, required=True)
-    parser.add_argument("--known-by", type=instant)
+    parser.add_argument("--known-by", type=cut_off)
     parser.add_argument("--model")
     parser.add_argument("--subject", help="print this one alone, with its features")
     arguments = parser.parse_args()

@@ -26,6 +26,7 @@ class Layout:
         self.unit = chance.choice(["s", "ms", "us", "us", "ns"])
         self.money = chance.choice([pa.int64(), pa.int64(), pa.decimal128(18, 0), FRACTIONS])
         self.count = chance.choice([pa.int32(), pa.int64()])
+        self.share = chance.choice([pa.float64(), pa.float64(), pa.float32()])
         self.text = chance.choice([pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
         self.keeps_empty_columns = chance.random() < 0.5
 
@@ -91,7 +92,7 @@ def _array(name, values, kind, layout):
         return counts.cast(pa.timestamp(layout.unit, tz="UTC"))
     if kind == "money":
         return pa.array([None if value is None else _amount(value, layout.money) for value in values], layout.money)
-    types = {"count": layout.count, "flag": pa.bool_(), "share": pa.float64()}
+    types = {"count": layout.count, "flag": pa.bool_(), "share": layout.share}
     return pa.array(values, types.get(kind, layout.text))
 
 

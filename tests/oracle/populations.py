@@ -1,5 +1,6 @@
-"""Random populations that sit on boundaries: as-of dates at month ends, instants a microsecond around the cut-offs,
-days around the windows' first, values on bin edges, versions that tie, links given twice.
+"""Random populations that sit on boundaries: as-of dates at month ends, instants a microsecond around the cut-offs, local
+midnight and changes of the clocks (populations_clock.py), days around the windows' first, values on bin edges, versions
+that tie, links given twice.
 
     python tests/oracle/populations.py FOLDER --seed 7
 
@@ -7,117 +8,42 @@ writes a pipeline file, its exports and, for some seeds, a model and catalogue o
 """
 
 import argparse
-import datetime
 import random
 import shutil
-from dataclasses import dataclass
 from decimal import Decimal
+from math import inf, nan
 from pathlib import Path
 
 from exports import ROOT, Contract
 from parquet_files import Layout, write_table
+from populations_clock import random_clock
 from populations_model import write_model
-from times import MICROSECOND, NANOSECONDS_OF_DAY, day_number, last_instant, months_before
+from times import MICROSECOND, NANOSECONDS_OF_DAY, date_of
 
-AS_OF = [
-    "2025-10-31", "2025-10-30", "2025-02-28", "2025-02-27", "2024-02-29", "2024-02-28",
-    "2025-03-30", "2025-03-29", "2024-12-31", "2025-01-30", "2025-06-15", "2024-08-31",
-]  # fmt: skip
 CURRENCIES = {"CNY": 1.0, "USD": 0.14, "EUR": 0.13, "JPY": 0.2, "TWD": 4.0, "HKD": 1.1}
-WINDOWS = [1, 3, 6, 12, 24]
 LATE = [0, 0, 0, 1, 2, 3, 4, 29, 30, 31, 59, 60, 89, 90, 91, 400]
 PERCENT = [0, 2, 3, 5, 10, 20, 25, 30, 35, 50, 60, 75, 90, 95, 100]
 LIMITS = [500_000, 1_500_000, 3_000_000, 6_000_000, 10_000_000]
 MOST = 10**13
 SMALL_TABLES = ["consents", "public_records", "disputes", "sources", "friend_links"]
-RELIABILITIES = [0.0, 0.001, 0.5, 0.95, 1.0]
-
-
-@dataclass
-class Clock:
-    """The cut-offs of a case, and random times that lie on or around what they decide."""
-
-    random: random.Random
-    as_of: int
-    known_by: int
-
-    @property
-    def end(self):
-        return self.as_of + 1
-
-    @property
-    def cut(self):
-        return self.end * NANOSECONDS_OF_DAY
-
-    def day(self):
-        """A day of the last 26 months, often the first or the last before a window, sometimes after the cut-off."""
-        kind = self.random.random()
-        if kind < 0.55:
-            return self.as_of - self.random.randrange(0, 790)
-        if kind < 0.75:
-            return months_before(self.end, self.random.choice(WINDOWS)) + self.random.choice([-1, 0, 1])
-        if kind < 0.85:
-            return self.end - self.random.choice([7, 30, 90, 182]) + self.random.choice([-1, 0, 1])
-        if kind < 0.95:
-            return self.as_of - self.random.choice([0, 0, 1, 2])
-        return self.end + self.random.choice([0, 0, 1, 30])
-
-    def old_day(self):
-        """A day up to eleven years ago, often whole months before the cut-off."""
-        if self.random.random() < 0.5:
-            months = self.random.choice([0, 1, 5, 6, 11, 12, 23, 24, 35, 36, 59, 60, 119, 120, 121])
-            return months_before(self.end, months) + self.random.choice([-1, 0, 1])
-        return self.as_of - self.random.randrange(0, 4000)
-
-    def instant(self):
-        """An instant of such a day, often its first or last, or one around a cut-off."""
-        if self.random.random() < 0.12:
-            return self.edge()
-        start = self.day() * NANOSECONDS_OF_DAY
-        return start + self.random.choice([0, 1, -1, MICROSECOND, -MICROSECOND, self.random.randrange(NANOSECONDS_OF_DAY)])
-
-    def edge(self):
-        """One of the cut-offs, or a little before or after it."""
-        steps = [0, 1, -1, MICROSECOND, -MICROSECOND, 10**6, -(10**6), 10**9, -(10**9)]
-        return self.random.choice([self.cut, self.known_by]) + self.random.choice(steps)
-
-    def known(self, event):
-        """When a row became known: null, soon after its event (an instant), or around a cut-off."""
-        kind = self.random.random()
-        if kind < 0.35:
-            return None
-        if kind < 0.9:
-            return event + self.random.choice([0, MICROSECOND, 3600 * 10**9, NANOSECONDS_OF_DAY, 40 * NANOSECONDS_OF_DAY])
-        return self.edge()
+RELIABILITIES = [0.0, 0.001, 0.5, 0.95, 0.9495, 0.9505, 0.0005, 1.0]
+RATINGS = [0.0, 0.0005, 0.0015, 0.0025, 0.6995, 0.7, 0.82, 0.8995, 0.9, 0.9005, 0.96, 0.9995, 1.0]
 
 
 def write_case(folder, seed):
     """Writes the case; returns its as-of date, knowledge cut-off and model (or None) as the command line takes them."""
     chance = random.Random(seed)
     shutil.rmtree(folder, ignore_errors=True)
-    as_of = chance.choice(AS_OF)
-    day = day_number(datetime.date.fromisoformat(as_of))
-    known_by = (day + 1) * NANOSECONDS_OF_DAY
-    given = chance.random() < 0.4
-    if given:
-        known_by += chance.choice(
-            [-MICROSECOND, 0, MICROSECOND, -3600 * 10**9, *(NANOSECONDS_OF_DAY * n for n in (-60, -20, -1, 1, 30))]
-        )
-    population = Population(chance, Clock(chance, day, known_by))
+    clock, as_of, known_by = random_clock(chance)
+    population = Population(chance, clock)
     inputs = population.write(folder)
-    (folder / "pipeline.toml").write_text(pipeline_text(inputs, population.currency))
-    model = write_model(chance, folder)
-    return as_of, rfc3339(known_by) if given else None, model
+    zone = None if clock.zone.name == "UTC" and chance.random() < 0.7 else clock.zone.name
+    (folder / "pipeline.toml").write_text(pipeline_text(inputs, population.currency, zone))
+    return as_of, known_by, write_model(chance, folder)
 
 
-def rfc3339(instant):
-    """An instant as text with microseconds."""
-    at = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(microseconds=instant // MICROSECOND)
-    return at.isoformat()
-
-
-def pipeline_text(inputs, currency):
-    """A pipeline file over these inputs; its empty section `[gates]` lets everything pass."""
+def pipeline_text(inputs, currency, zone):
+    """A pipeline file over these inputs, in UTC without a zone; its empty section `[gates]` lets everything pass."""
     lines = [
         'name = "oracle"',
         f'model = "{ROOT / "pipelines/models/standard.toml"}"',
@@ -125,6 +51,8 @@ def pipeline_text(inputs, currency):
         f'currency = "{currency}"',
         'output = "out"',
     ]
+    if zone is not None:
+        lines.append(f'time_zone = "{zone}"')
     if "consents" not in inputs:
         lines.append('consent_statement = "everyone here agreed"')
     lines += ["[inputs]", *(f'{name} = "{place}"' for name, place in inputs.items())]
@@ -141,8 +69,8 @@ class Population:
         self.record_kind = chance.randrange(3)
         self.source_ids = ["bank", "shop", "mail", "none", "vague"]
         self.errors = chance.choice([0.0, 0.02, 0.05])
-        self.rows = {"subjects": [], "repayments": [], "utility_payments": [], "purchases": [], "public_records": []}
-        self.rows |= {"friend_links": [], "consents": [], "disputes": [], "sources": []}
+        self.rows = {"subjects": [], "repayments": [], "utility_payments": [], "purchases": [], "sales": []}
+        self.rows |= {"public_records": [], "friend_links": [], "consents": [], "disputes": [], "sources": []}
 
     def write(self, folder):
         """Writes every table as Parquet; returns the inputs of the pipeline file."""
@@ -201,10 +129,10 @@ class Population:
         """The row, seldom with one of the errors that the contract names."""
         if self.random.random() >= self.errors:
             return row
-        errors = [{"subject_id": None}, {"known_at": -NANOSECONDS_OF_DAY * 30_000}]
+        errors = [{"subject_id": None}, {"known_at": self.clock.implausible()}]
         if "currency" in row:
             errors += [{"currency": None}, {"currency": "XXX"}, {"currency": self.currency.lower()}]
-        for name in ("amount_minor", "amount_due_minor", "amount_paid_minor", "limit_minor"):
+        for name in ("amount_minor", "amount_due_minor", "amount_paid_minor", "limit_minor", "turnover_minor"):
             if name in row:
                 errors += [{name: value} for value in (-1, MOST, MOST + 1, Decimal("1.50"))]
         if "opened_on" in row:
@@ -227,6 +155,10 @@ class Population:
             errors += [{"status_on": row["listed_on"] - 1}, {"match": "maybe"}, {"match": None}]
         if "occurred_at" in row:
             errors += [{"amount_minor": 0}, {"status": "Settled"}, {"status": None}, {"occurred_at": None}]
+            errors += [{"occurred_at": self.clock.implausible()}, {"occurred_at": self.clock.implausible()}]
+        if "rating" in row:
+            errors += [{"rating": value} for value in (-0.0001, -0.0, 1.0001, 1.0006, nan, inf)]
+            errors += [{"channel": "shop"}, {"orders": None}, {"orders": 10**9}, {"orders": 10**9 + 1}, {"ended_on": None}, {"complaints": -1}]
         return row | self.random.choice(errors)
 
     # ------------------------------------------------------------ a subject and its records
@@ -234,10 +166,10 @@ class Population:
     def subject(self, identity):
         """One subject: versions, consents and records. Businesses, dead, closed and mere strangers among them."""
         chance, start = self.random, self.clock.old_day()
-        row = {"subject_id": identity, "kind": chance.choice(["consumer"] * 7 + ["small_business"])}
+        row = {"subject_id": identity, "kind": chance.choice(["consumer"] * 3 + ["small_business"])}
         row["registered_on"] = chance.choice([start, start, start, None])
         row |= self.profile()
-        event = start * NANOSECONDS_OF_DAY
+        event = self.clock.first(start)
         row |= {"known_at": chance.choice([None, event, event]), "source_id": self.source()}
         if chance.random() < 0.03:
             row |= chance.choice(
@@ -247,7 +179,7 @@ class Population:
         if chance.random() < 0.1:
             self.rows["subjects"].append(row | {"source_id": self.source()})
         if chance.random() < 0.2:
-            known = chance.choice([self.clock.edge(), last_instant(start) + chance.choice([1, MICROSECOND, 10**15])])
+            known = chance.choice([self.clock.edge(), self.clock.last(start) + chance.choice([1, MICROSECOND, 10**15])])
             self.rows["subjects"].append(row | self.profile() | {"known_at": known})
         self.consents(identity)
         richness = chance.choice([0.1, 1, 1, 1, 1.5])
@@ -257,6 +189,9 @@ class Population:
             self.utility_payment(identity, 100 + number)
         for number in range(int(chance.randrange(0, 15) * richness)):
             self.purchase(identity, 200 + 3 * number)
+        sells = 1 if row["kind"] == "small_business" else chance.choice([0, 0, 0.3])
+        for number in range(int(chance.randrange(0, 16) * sells)):
+            self.sale(identity, 500 + number)
         if chance.random() < 0.25:
             self.public_record(identity, 400)
 
@@ -289,7 +224,7 @@ class Population:
         row["limit_minor"] = chance.choice([None, 0, 100, 1_000, self.limit()])
         row["balance_minor"] = chance.choice([None, -50, 0, (row["limit_minor"] or 0) * chance.choice(PERCENT) // 100])
         row["status"] = chance.choice([None, "open", "done"])
-        self.add("repayments", row, last_instant(due), lambda: self.payment(due, amount))
+        self.add("repayments", row, self.clock.last(due), lambda: self.payment(due, amount))
 
     def limit(self):
         """A limit whose sum may sit on an edge of the money bins, in the case's currency."""
@@ -302,7 +237,7 @@ class Population:
             [None, due + chance.choice(LATE), due + chance.choice(LATE), due - 1, self.clock.as_of, self.clock.end]
         )
         if chance.random() < 0.05:
-            paid = self.clock.known_by // NANOSECONDS_OF_DAY + chance.choice([-1, 0])
+            paid = self.clock.zone.day_of(self.clock.known_by) + chance.choice([-1, 0])
         part = chance.choice([0, 100, 100, 100, 110, *PERCENT])
         return {
             "paid_on": paid,
@@ -319,7 +254,7 @@ class Population:
             "currency": self.currency,
         }
         row |= {"autopay": chance.choice([None, True, False])} | self.payment(due, amount)
-        self.add("utility_payments", row, last_instant(due), lambda: self.payment(due, amount))
+        self.add("utility_payments", row, self.clock.last(due), lambda: self.payment(due, amount))
 
     def purchase(self, identity, number):
         """An order, for some with one or two refunds: less than it, equal to it, or more."""
@@ -345,6 +280,25 @@ class Population:
                 then = at + chance.choice([0, 1, NANOSECONDS_OF_DAY, 10 * NANOSECONDS_OF_DAY])
                 self.add("purchases", row | refund | {"occurred_at": then}, then, lambda: {"amount_minor": 1})
 
+    def sale(self, identity, number):
+        """What a month and channel sold: often that of the month's last day, with shares on, between and around thousandths."""
+        chance, ended = self.random, self.clock.day()
+        if chance.random() < 0.6:
+            ended -= date_of(ended).day
+        row = {"record_id": self.record_id(number), "subject_id": identity, "ended_on": ended}
+        row |= {"channel": chance.choice(["own_shop", "marketplace", "store", "wholesale", "other"])}
+        row |= {"currency": self.currency} | self.sold()
+        self.add("sales", row, self.clock.last(ended), self.sold)
+
+    def sold(self):
+        """Orders, turnover, returns, complaints and rating, on the edges of the bins."""
+        chance, orders = self.random, self.random.choice([0, 1, 10, 100, 100, 100, 1_000, 10**6])
+        row = {"orders": orders, "turnover_minor": chance.choice([0, 1, 100, 100, 200, 300, 1_000, MOST])}
+        row["returned_orders"] = chance.choice([None, 0, orders, orders + 1, *(orders * part // 100 for part in (3, 8, 15))])
+        row["complaints"] = chance.choice([None, 0, *(orders * part // 1_000 for part in (2, 10, 30))])
+        row["rating"] = chance.choice([None, *RATINGS, chance.random(), chance.randrange(1000) / 1000 + 0.0005])
+        return row
+
     def public_record(self, identity, number):
         chance, listed = self.random, self.clock.day()
         states = ["active", "active", "satisfied", "removed", "appealed"]
@@ -358,7 +312,7 @@ class Population:
         row = {"record_id": self.record_id(number), "subject_id": identity, "listed_on": listed}
         row |= {"kind": chance.choice(["court_defaulter", "court_defaulter", "insolvency", "judgment", "tax"])}
         row |= {"match": chance.choice(["exact", "exact", "probable"]), "amount_minor": chance.choice([None, 0, 5_000])}
-        self.add("public_records", row | state(), last_instant(listed), state)
+        self.add("public_records", row | state(), self.clock.last(listed), state)
 
     # ------------------------------------------------------------ consents, links, disputes
 
@@ -368,7 +322,7 @@ class Population:
         for purpose in ("score", "network"):
             if chance.random() < 0.04:
                 continue
-            granted = (clock.as_of - chance.randrange(1, 2000)) * NANOSECONDS_OF_DAY
+            granted = clock.first(clock.as_of - chance.randrange(1, 2000))
             row = {"subject_id": identity, "purpose": purpose, "partner_id": None, "granted_at": granted}
             row |= {"revoked_at": None, "expires_at": None}
             rows = [row]
@@ -378,7 +332,7 @@ class Population:
             elif kind < 0.08:
                 rows = [row | {"revoked_at": max(clock.edge(), granted)}]
             elif kind < 0.12:
-                rows = [row | {"expires_at": max(clock.edge(), granted)}]
+                rows = [row | {"expires_at": max(chance.choice([clock.edge(), clock.edge(), clock.implausible()]), granted)}]
             elif kind < 0.14:
                 rows = [row, row | {"revoked_at": granted + 1_000_000_000}]
             elif kind < 0.16:
@@ -418,18 +372,18 @@ class Population:
         row = {"subject_a": first, "subject_b": second, "since": since, "source_id": None}
         row["until"] = chance.choice([None] * 12 + [since, clock.as_of, clock.end])
         row["interactions_90d"] = chance.choice([None, None, 0, 1, 2, 5, 19, 20, 21, 1_000])
-        return row | {"known_at": clock.known(last_instant(since)) if chance.random() < 0.5 else None}
+        return row | {"known_at": clock.known(clock.last(since)) if chance.random() < 0.5 else None}
 
     def disputes(self):
         """Disputes of any state over records of any table, with and without the subject."""
         chance, clock = self.random, self.clock
-        tables = ["repayments", "utility_payments", "purchases", "public_records"]
+        tables = ["repayments", "utility_payments", "purchases", "sales", "public_records"]
         for number in range(chance.randrange(0, 25)):
             table = chance.choice(tables)
             if not self.rows[table]:
                 continue
             record = chance.choice(self.rows[table])
-            opened = chance.choice([clock.edge(), (clock.as_of - chance.randrange(0, 300)) * NANOSECONDS_OF_DAY])
+            opened = chance.choice([clock.edge(), clock.first(clock.as_of - chance.randrange(0, 300))])
             row = {"dispute_id": number, "table": table, "record_id": record["record_id"], "opened_at": opened}
             row["subject_id"] = record["subject_id"] if chance.random() < 0.8 else None
             row["state"] = chance.choice(["open", "open", "upheld", "rejected", "withdrawn"])

@@ -1,11 +1,21 @@
 """Models and catalogues of their own for some random cases: edits of the standard ones, each seldom alone."""
 
+import re
 import shutil
+import tomllib
 from pathlib import Path
 
 from exports import ROOT
 
 MOST_EDGES = 240
+CATEGORIES = [
+    "credit_history",
+    "fulfilment_capacity",
+    "behaviour_preference",
+    "personal_characteristics",
+    "relationships",
+]
+SEGMENTS = ["small_business", "consumer_thick", "consumer_utility", "consumer_new"]
 HERE = Path(__file__).resolve().parent
 
 
@@ -49,9 +59,9 @@ def with_narrow_bins(text, points):
         for number, (low, high) in enumerate(zip(edges, edges[1:], strict=False), 1)
     ]
     bins += [f"{{ from = {edges[-1]}, share = 1000 }}"]
-    return (
-        head + 'name = "friends_score"\nimportance = 50\nbins = [' + ", ".join(bins) + "]\n" + tail[tail.index("basis") :]
-    )
+    segments, tail = tail.split("bins = [", 1)
+    begin = f'name = "friends_score"\nimportance = 50\n{segments}bins = ['
+    return head + begin + ", ".join(bins) + "]\n" + tail[tail.index("basis") :]
 
 
 def replaced(text, old, new):
@@ -105,14 +115,7 @@ def other_weights(chance, text):
 
 def weights_text(weights):
     """A segment's weights as the standard model writes them."""
-    names = [
-        "credit_history",
-        "fulfilment_capacity",
-        "behaviour_preference",
-        "personal_characteristics",
-        "relationships",
-    ]
-    return ", ".join(f"{name} = {weight}" for name, weight in zip(names, weights, strict=True))
+    return ", ".join(f"{name} = {weight}" for name, weight in zip(CATEGORIES, weights, strict=True))
 
 
 def missing_shares(chance, text):
@@ -129,12 +132,19 @@ def missing_shares(chance, text):
 
 def more_policies(chance, text):
     """A second rule, over another table, with a cap below or above that of the first."""
+    source, where = chance.choice(
+        [
+            ("repayments", "days_past_due >= 90 AND amount_due_minor > 0"),
+            ("purchases", "occurred_weekday = 7 AND occurred_hour % 12 = 11"),
+            ("sales", "rating < 700 AND complaints > 0 AND orders % 3 = 1"),
+        ]
+    )
     rule = f"""
 [[policy]]
 code = "P02"
-about = "Three months behind."
-source = "repayments"
-where = "days_past_due >= 90 AND amount_due_minor > 0"
+about = "One of another table."
+source = "{source}"
+where = "{where}"
 cap = {chance.choice([430, 560])}
 reason = "C02"
 basis = "expert judgement"
@@ -145,4 +155,20 @@ code = "P01"
     return replaced(text, '\n[[reason]]\ncode = "P01"\n', rule)
 
 
+def other_segments(chance, text):
+    """Features that count in some segments only, at times all of a category: where none counts it is neutral."""
+    catalogue = ROOT / f"pipelines/features/{chance.choice(CATEGORIES)}.toml"
+    whole = {one["name"] for one in tomllib.loads(catalogue.read_text())["feature"]} if chance.random() < 0.5 else ()
+    kept = chance.sample(SEGMENTS, chance.choice([1, 2, 3]))
+
+    def placed(match):
+        segments = kept if match["name"] in whole else chance.sample(SEGMENTS, chance.choice([1, 2, 3, 4]))
+        if match["name"] not in whole and chance.random() < 0.8:
+            return match[0]
+        return f"{match['begin']}segments = [{', '.join(map(repr, segments))}]\n".replace("'", '"')
+
+    return re.sub(r'(?P<begin>\nname = "(?P<name>\w+)"\nimportance = \d+\n)(segments = .*\n)?', placed, text)
+
+
 EDITS = [few_ties, other_friends, other_pull, no_friends, other_baseline, other_weights, missing_shares, more_policies]
+EDITS += [other_segments, other_segments]

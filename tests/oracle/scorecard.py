@@ -2,7 +2,8 @@
 
     score = low + round-half-even(range · Σ_c weight_c · Σ_f importance · share / (1200 · Σ_f importance))
 
-one rounding of an exact fraction; points of categories are shared out by largest remainder, ties in the order of the file.
+one rounding of an exact fraction, over the features that count in the subject's segment; a category in which none counts is
+neutral. Points of categories are shared out by largest remainder, ties in the order of the file.
 """
 
 import tomllib
@@ -60,9 +61,9 @@ class Model:
             if "evidence" in one
         ]
 
-    def of_category(self, name):
-        """The scored features of a category."""
-        return [feature for feature in self.features if feature.category == name]
+    def of_category(self, name, segment):
+        """The scored features of a category that count in a segment."""
+        return [feature for feature in self.features if feature.category == name and feature.counts_in(segment)]
 
     def weights_of(self, segment):
         """Percent by category of a segment."""
@@ -97,20 +98,18 @@ class Model:
         """The share of every scored feature's bin, by feature."""
         return {feature.name: feature.share(values[feature.name]) for feature in self.features}
 
-    def mean_share(self, category, shares):
-        """Σ importance · share / (1200 · Σ importance) of a category, 0 to 1."""
-        scored = self.of_category(category)
+    def mean_share(self, category, segment, shares):
+        """Σ importance · share / (1200 · Σ importance) of a category, 0 to 1; neutral where nothing counts."""
+        scored = self.of_category(category, segment)
         weight = sum(feature.importance for feature in scored)
-        return (
-            Fraction(sum(feature.importance * shares[feature.name] for feature in scored), WHOLE * weight)
-            if weight
-            else Fraction(0)
-        )
+        if weight == 0:
+            return Fraction(self.neutral, WHOLE)
+        return Fraction(sum(feature.importance * shares[feature.name] for feature in scored), WHOLE * weight)
 
     def exact_points(self, segment, shares):
         """Points by category before any rounding."""
         weights = self.weights_of(segment)
-        return {name: self.range * weights[name] / 100 * self.mean_share(name, shares) for name in self.categories}
+        return {name: self.range * weights[name] / 100 * self.mean_share(name, segment, shares) for name in self.categories}
 
     def score(self, segment, shares):
         """The score before policy rules."""
@@ -133,7 +132,7 @@ class Model:
         weights = self.weights_of(segment)
         others = [name for name in self.categories if name != RELATIONSHIPS]
         total = sum(weights[name] for name in others)
-        return sum(weights[name] * self.mean_share(name, shares) for name in others) / total
+        return sum(weights[name] * self.mean_share(name, segment, shares) for name in others) / total
 
     def points_of_share(self, share):
         """A share on the scale of the score."""
@@ -170,8 +169,8 @@ class Model:
         """
         weights, sums = self.weights_of(segment), defaultdict(Fraction)
         for feature in self.features:
-            if (feature.category == RELATIONSHIPS) == relationships:
-                total = sum(other.importance for other in self.of_category(feature.category))
+            if (feature.category == RELATIONSHIPS) == relationships and feature.counts_in(segment):
+                total = sum(other.importance for other in self.of_category(feature.category, segment))
                 part = self.range * weights[feature.category] / 100 * feature.importance / (WHOLE * total)
                 sums[feature.reason] += part * (baseline[feature.name] - shares[feature.name])
         return sums
@@ -199,6 +198,11 @@ class _Scored:
         self.edges = [_edge(one["from"], declared, factor) for one in text["bins"][1:]]
         self.shares = [one["share"] for one in text["bins"]]
         self.missing = {NONE: text.get("none", neutral), UNKNOWN: text.get("unknown", neutral)}
+        self.segments = text.get("segments")
+
+    def counts_in(self, segment):
+        """Whether the feature counts in a segment: in those it names, or in all."""
+        return self.segments is None or segment in self.segments
 
     def bin(self, value):
         """Number of the bin [from, below) a value lies in; after the bins come `none` and `unknown`."""

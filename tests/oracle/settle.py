@@ -7,11 +7,11 @@ takes the rows the earlier steps left and writes the fate of those it takes out.
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 
-from times import NANOSECONDS_OF_DAY, day_number, last_instant
+from times import day_number
 
-RECORDS = ["repayments", "utility_payments", "purchases", "public_records"]
+RECORDS = ["repayments", "utility_payments", "purchases", "sales", "public_records"]
 RESETS = {"null": None, "0": 0}
 ALWAYS = float("-inf")
 
@@ -74,7 +74,7 @@ class _Settler:
     def _reliability(self):
         """Reliability in thousandths by source."""
         rows = self._valid("sources")
-        return {row.values["source_id"]: thousandths(row.values["reliability"]) for row in rows}
+        return {row.values["source_id"]: row.values["reliability"] for row in rows}
 
     def reliability_of(self, row):
         """Reliability of a row's source in thousandths; 1 where nothing is said of it."""
@@ -94,6 +94,7 @@ class _Settler:
             if row.broken:
                 row.fate = "quarantined"
             else:
+                _keep_thousandths(table, row)
                 valid.append(row)
         return valid
 
@@ -111,10 +112,10 @@ class _Settler:
 
     def _instant(self, table, column, value):
         """A time column's value as an instant; a date is its last microsecond."""
-        return last_instant(value) if table.columns[column]["type"] == "date" else value
+        return self.cut.zone.last_instant(value) if table.columns[column]["type"] == "date" else value
 
     def _start(self, table, column, value):
-        return value * NANOSECONDS_OF_DAY if table.columns[column]["type"] == "date" else value
+        return self.cut.zone.first_instant(value) if table.columns[column]["type"] == "date" else value
 
     def _waits_for_subject(self, row):
         """Whether the row's subject, or an end of the link, has no version that counts yet but will have one."""
@@ -143,7 +144,7 @@ class _Settler:
             ("fractional_amount", lambda column, value: isinstance(value, Decimal)),
             ("foreign_currency", lambda column, value: _is(column, value, "currency") and value != self.currency),
             ("unknown_choice", lambda column, value: _is(column, value, "choice") and value not in column["values"]),
-            ("implausible_date", lambda column, value: _is_implausible(column, value, self.limits)),
+            ("implausible_date", lambda column, value: _is_implausible(column, value, self.limits, self.cut.zone)),
             ("end_before_start", lambda column, value: _is_before_start(column, value, row)),
         ]
         for rule, breaks in rules:
@@ -270,9 +271,16 @@ class _Settler:
         return "ended" if values["until"] is not None else None
 
 
-def thousandths(reliability):
-    """A share in whole thousandths, as it is written in decimal."""
-    return int((Decimal(repr(float(reliability))) * 1000).to_integral_value(ROUND_HALF_EVEN))
+def _keep_thousandths(table, row):
+    """Shares are kept in whole thousandths."""
+    for name, column in table.columns.items():
+        if _is(column, row.values[name], "share"):
+            row.values[name] = thousandths(row.values[name])
+
+
+def thousandths(share):
+    """A share in whole thousandths: a thousand times it as a double, half to even."""
+    return round(1000.0 * share)
 
 
 def _without_excess_refunds(rows):
@@ -320,9 +328,9 @@ def _is_out_of_range(column, value, limits):
     return in_form and "min" in column and value < column["min"]
 
 
-def _is_implausible(column, value, limits):
+def _is_implausible(column, value, limits, zone):
     if _is(column, value, "instant"):
-        value //= NANOSECONDS_OF_DAY
+        value = zone.day_of(value)
     elif not _is(column, value, "date"):
         return False
     return not limits["first_date"] <= value <= limits["last_date"]

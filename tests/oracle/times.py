@@ -1,11 +1,18 @@
-"""Days, months and instants: day numbers since 1970-01-01, instants in nanoseconds since then, all in UTC."""
+"""Days, months and instants: day numbers since 1970-01-01, instants in nanoseconds since then.
+
+An instant belongs to the day that clocks of the pipeline's time zone show. A day begins with its first instant: local
+midnight, or where clocks skip it the instant after the gap.
+"""
 
 import calendar
 import datetime
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cache
+from zoneinfo import ZoneInfo
 
 EPOCH = datetime.date(1970, 1, 1).toordinal()
+UNIX = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 NANOSECONDS_OF_DAY = 86_400 * 10**9
 MICROSECOND = 1_000
 
@@ -20,9 +27,45 @@ def date_of(day):
     return datetime.date.fromordinal(day + EPOCH)
 
 
-def last_instant(day):
-    """A date's last microsecond."""
-    return (day + 1) * NANOSECONDS_OF_DAY - MICROSECOND
+def instant_of(moment):
+    """An aware datetime in nanoseconds."""
+    return (moment - UNIX) // datetime.timedelta(microseconds=1) * MICROSECOND
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A time zone by its name, such as Europe/Berlin."""
+
+    name: str = "UTC"
+
+    def clock(self, instant):
+        """What clocks show, to the microsecond."""
+        return (UNIX + datetime.timedelta(microseconds=instant // MICROSECOND)).astimezone(ZoneInfo(self.name))
+
+    def day_of(self, instant):
+        """The day that clocks show."""
+        return day_number(self.clock(instant))
+
+    def first_instant(self, day):
+        """When a day begins; one that clocks skip as a whole, when the next one does."""
+        return _first_instant(self, day)
+
+    def last_instant(self, day):
+        """A day's last microsecond: the one before the next day."""
+        return self.first_instant(day + 1) - MICROSECOND
+
+
+@cache
+def _first_instant(zone, day):
+    """Midnight, the first where there are two; one in a gap is read by the clock before it: the instant after the gap.
+
+    Where the gap lies across midnight that is too late, and the day began at some instant before.
+    """
+    midnight = instant_of(datetime.datetime.combine(date_of(day), datetime.time(), ZoneInfo(zone.name)))
+    if zone.day_of(midnight - MICROSECOND) < day:
+        return midnight
+    earlier = midnight - NANOSECONDS_OF_DAY
+    return earlier + bisect_left(range(earlier, midnight), day, key=zone.day_of)
 
 
 @cache
@@ -51,19 +94,19 @@ class Cut:
 
     as_of    day number of the as-of date D
     known_by the knowledge cut-off K in nanoseconds; C where the run names none
+    zone     whose days these are
     """
 
     as_of: int
     known_by: int
+    zone: Zone
 
     @classmethod
-    def at(cls, as_of, known_by=None):
-        """The cut of an as-of date and, if one is given, a knowledge cut-off (an aware datetime)."""
-        day = day_number(as_of)
-        if known_by is None:
-            return cls(day, (day + 1) * NANOSECONDS_OF_DAY)
-        since = known_by - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-        return cls(day, (since // datetime.timedelta(microseconds=1)) * MICROSECOND)
+    def at(cls, as_of, known_by=None, zone=Zone()):
+        """The cut of an as-of date and, if one is given, a knowledge cut-off: an aware datetime, or a date for its end."""
+        if isinstance(known_by, datetime.datetime):
+            return cls(day_number(as_of), instant_of(known_by), zone)
+        return cls(day_number(as_of), zone.first_instant(day_number(known_by or as_of) + 1), zone)
 
     @property
     def end(self):
@@ -72,8 +115,8 @@ class Cut:
 
     @property
     def instant(self):
-        """C = D + 1 day 00:00 in nanoseconds."""
-        return self.end * NANOSECONDS_OF_DAY
+        """C = the first instant of D + 1 day in nanoseconds."""
+        return self.zone.first_instant(self.end)
 
     def has_seen(self, instant):
         """Whether something that happened then had happened before C and by K."""

@@ -45,6 +45,10 @@ fn every_example_of_the_reference_gives_what_it_says() {
         assert!(entry.places.contains(&Place::Select), "{}", entry.form);
         let given = select(&entry.example, &one_row()).unwrap_or_else(|e| panic!("{}: {e}", entry.example));
         assert_eq!(text(&given), [entry.gives.as_str()], "{}", entry.example);
+        for (expression, gives) in &entry.also {
+            let given = select(expression, &one_row()).unwrap_or_else(|e| panic!("{expression}: {e}"));
+            assert_eq!(text(&given), [gives.as_str()], "{expression}");
+        }
         if entry.places.contains(&Place::Feature) {
             let example = entry.in_feature.as_ref().unwrap_or(&entry.example);
             let gives = entry.gives_in_feature.as_ref().unwrap_or(&entry.gives);

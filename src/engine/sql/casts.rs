@@ -50,26 +50,33 @@ pub(super) fn kind_of(name: &ast::DataType) -> Result<DataType, String> {
     })
 }
 
+/// What is made of a text.
+type Reads = Box<dyn Fn(&str) -> Option<Given> + Send + Sync>;
+
 /// A value as another type. What cannot be read is null, and `strict` has it told.
 pub(super) fn cast(value: Expr, from: Option<&DataType>, to: &DataType, strict: bool) -> Result<Expr, String> {
     let engine = |value: Expr| if strict { value.strict_cast(to.clone()) } else { value.cast(to.clone()) };
-    let reads = |one: fn(&str) -> Option<Given>| {
+    let reads = |one: Reads| {
         let one = move |cells: &[Cell]| one(cells[0].text()?.trim());
         call(vec![value.clone()], to.clone(), strict, Arc::new(one))
     };
+    if let (Some(DataType::String), DataType::Decimal(_, scale)) = (from, to) {
+        let scale = *scale;
+        return Ok(reads(Box::new(move |t| decimal(t, scale).map(Given::Whole))));
+    }
     Ok(match (from, to) {
         (Some(DataType::String), DataType::Date) => {
-            reads(|t| date(t).and_then(|d| day_number(d).ok()).map(Given::Whole))
+            reads(Box::new(|t| date(t).and_then(|d| day_number(d).ok()).map(Given::Whole)))
         }
         (Some(DataType::String), DataType::Datetime(_, None)) => {
-            reads(|t| local(t).and_then(micros_of).map(Given::Whole))
+            reads(Box::new(|t| local(t).and_then(micros_of).map(Given::Whole)))
         }
-        (Some(DataType::String), DataType::Datetime(_, Some(_))) => reads(|t| instant(t).map(Given::Whole)),
-        (Some(DataType::String), DataType::Boolean) => reads(|t| flag(t).map(Given::Flag)),
-        (Some(DataType::String), DataType::Float64) => reads(|t| t.parse().ok().map(Given::Double)),
-        (Some(DataType::String), DataType::Int64) => reads(|t| whole(t).map(Given::Whole)),
+        (Some(DataType::String), DataType::Datetime(_, Some(_))) => reads(Box::new(|t| instant(t).map(Given::Whole))),
+        (Some(DataType::String), DataType::Boolean) => reads(Box::new(|t| flag(t).map(Given::Flag))),
+        (Some(DataType::String), DataType::Float64) => reads(Box::new(|t| t.parse().ok().map(Given::Double))),
+        (Some(DataType::String), DataType::Int64) => reads(Box::new(|t| whole(t).map(Given::Whole))),
         (Some(DataType::String), DataType::Int32) => {
-            reads(|t| whole(t).and_then(|n| i32::try_from(n).ok()).map(|n| Given::Whole(n.into())))
+            reads(Box::new(|t| whole(t).and_then(|n| i32::try_from(n).ok()).map(|n| Given::Whole(n.into()))))
         }
         (Some(DataType::String), to) if *to != DataType::String => engine(changed(value, |t| t.trim().to_owned())),
         (Some(DataType::Datetime(_, None)), DataType::Datetime(_, Some(_))) => {
@@ -148,6 +155,24 @@ fn flag(text: &str) -> Option<bool> {
     }
 }
 
+/// A decimal in units of its last place; what lies beyond is rounded, halves away from zero.
+fn decimal(text: &str, scale: usize) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix(['-', '+']) {
+        Some(digits) => (text.starts_with('-'), digits),
+        None => (false, text),
+    };
+    let (whole, places) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if !all(whole) || !all(places) || (whole.is_empty() && places.is_empty()) {
+        return None;
+    }
+    let kept: String = places.chars().chain(std::iter::repeat('0')).take(scale).collect();
+    let up = places.as_bytes().get(scale).is_some_and(|b| *b >= b'5');
+    let units: i64 = format!("0{whole}{kept}").parse().ok()?;
+    let units = units.checked_add(i64::from(up))?;
+    Some(if negative { -units } else { units })
+}
+
 /// A whole number; one with decimals is rounded, halves away from zero.
 fn whole(text: &str) -> Option<i64> {
     if let Ok(number) = text.parse() {
@@ -178,6 +203,12 @@ mod tests {
             assert_eq!(at(text), Some("2025-10-31T00:00:00Z".into()), "{text}");
         }
         assert_eq!((at("2025-10-31 08:00:00"), at("2025-10-31")), (None, None));
+        let units = |t| decimal(t, 2);
+        assert_eq!(
+            (units("12.345"), units("-12.345"), units("7"), units(".5")),
+            (Some(1235), Some(-1235), Some(700), Some(50))
+        );
+        assert_eq!((units("1e3"), units("."), units("99999999999999999999")), (None, None, None));
         assert_eq!(
             (whole("7"), whole("-2.5"), whole("2.5"), whole("x"), whole("1e30")),
             (Some(7), Some(-3), Some(3), None, None)

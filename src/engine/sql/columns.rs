@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use polars::prelude::{
-    BooleanChunked, Column, DataType, Expr, Field, Float64Chunked, Int64Chunked, IntoColumn, NewChunkedArray,
-    PlSmallStr, PolarsResult, StringChunked, lit, map_multiple,
+    BooleanChunked, Column, DataType, Expr, Field, Float64Chunked, Int64Chunked, Int128Chunked, IntoColumn,
+    NewChunkedArray, PlSmallStr, PolarsResult, StringChunked, lit, map_multiple,
 };
 
 /// The last argument of a call whose null may be a value that does not exist, or a text that cannot be read.
@@ -166,6 +166,14 @@ fn run(
             let numbers = Int64Chunked::from_iter_options(name, numbers).into_column();
             match kind {
                 DataType::Date => numbers.cast(&DataType::Int32)?.cast(kind)?,
+                DataType::Datetime(unit, zone) => {
+                    numbers.i64()?.clone().into_datetime(*unit, zone.clone()).into_column()
+                }
+                DataType::Decimal(precision, scale) => {
+                    let units = numbers.i64()?.iter().map(|n| n.map(i128::from));
+                    let units = Int128Chunked::from_iter_options(numbers.name().clone(), units);
+                    units.into_decimal(*precision, *scale)?.into_column()
+                }
                 kind => numbers.strict_cast(kind)?,
             }
         }

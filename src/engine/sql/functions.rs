@@ -199,7 +199,7 @@ impl Translator<'_> {
                     let (to, of_to) = self.typed(to)?;
                     times::local(name, &of_from)?;
                     times::local(name, &of_to)?;
-                    let unit = times::word_of(text_of(unit).unwrap_or_default(), &times::UNITS[..5])?;
+                    let unit = times::word_of(text_of(unit).unwrap_or_default(), &times::SPANS)?;
                     Ok(times::date_diff(unit, [from, to], [of_from, of_to]))
                 })
             }

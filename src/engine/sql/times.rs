@@ -20,7 +20,9 @@ const HOUR: i64 = 3_600_000_000;
 const MINUTE: i64 = 60_000_000;
 const SECOND: i64 = 1_000_000;
 
-/// Units of DATE_TRUNC; those of DATE_DIFF are the first five.
+/// Units of DATE_DIFF.
+pub(super) const SPANS: [&str; 4] = ["year", "quarter", "month", "day"];
+/// Units of DATE_TRUNC.
 pub(super) const UNITS: [&str; 7] = ["year", "quarter", "month", "week", "day", "hour", "minute"];
 /// Parts of DATE_PART and EXTRACT.
 pub(super) const PARTS: [&str; 12] =
@@ -175,7 +177,6 @@ pub(super) fn date_diff(unit: &'static str, between: [Expr; 2], kinds: [DataType
                 "year" => i64::from(date.year()),
                 "quarter" => months.div_euclid(3),
                 "month" => months,
-                "week" => (day + 3).div_euclid(7),
                 _ => day,
             })
         };

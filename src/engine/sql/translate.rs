@@ -335,7 +335,7 @@ fn like_literal(text: &str, kind: &DataType) -> Translated {
             let micros = casts::instant(text.trim()).ok_or_else(|| {
                 format!("'{text}' does not say in which zone: write an instant such as '2025-10-31 00:00:00+08:00'")
             })?;
-            lit(micros).cast(times::INSTANT)
+            times::instant_of_micros(lit(micros))
         }
         kind if kind.is_primitive_numeric() || kind.is_decimal() => number(text.trim()).map_err(|_| wrong())?,
         DataType::Boolean => match text.trim().to_ascii_lowercase().as_str() {
