@@ -50,7 +50,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  sesame run pipelines/nightly.toml\n  sesame run pipelines/nightly.toml --as-of 2025-06-30\n  \
         sesame run pipelines/nightly.toml --set 'inputs.repayments=\"/exports/2026-11/*.parquet\"' --set 'output=\"/srv/scores\"'\n\n\
-        A row counts when its event lies before the as-of date's end (the next day 00:00 UTC, exclusive) and it was known by then."
+        A row counts when its event lies before the as-of date's end (the next day 00:00 in the pipeline's time zone, exclusive) and it was known by then."
     )]
     Run(run::Args),
     /// Show what a run would do, or the features' SQL; writes nothing.

@@ -144,7 +144,7 @@ fn put_together(account: &str, dataset: &Dataset, used: &mut BTreeSet<usize>) ->
         }
     }
     (parts.len() > 1).then(|| Converted {
-        sql: format!("CONCAT_WS('-', {})", parts.join(", ")),
+        sql: format!("CONCAT_WS('/', {})", parts.join(", ")),
         remark: Some("put together; see that no two rows of a subject have the same".into()),
     })
 }
