@@ -17,7 +17,7 @@ def of_duckdb(statement, tables):
     connection = duckdb.connect()
     for table in tables:
         connection.execute(f"CREATE VIEW {table.stem} AS FROM read_parquet('{table}')")
-    return connection.execute(statement).pl()
+    return polars.from_arrow(connection.sql(statement).to_arrow_table())
 
 
 def of_polars(statement, tables):

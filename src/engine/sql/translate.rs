@@ -100,14 +100,14 @@ impl Translator<'_> {
                 let arguments = [Some((**expr).clone()), Some((**from).clone()), substring_for.as_deref().cloned()];
                 self.function("SUBSTR", &arguments.into_iter().flatten().collect::<Vec<_>>())
             }
-            ast::Expr::Trim { expr, trim_where, trim_what, trim_characters: None } => {
+            ast::Expr::Trim { expr, trim_where, trim_what, trim_characters } => {
                 let name = match trim_where {
                     None | Some(ast::TrimWhereField::Both) => "TRIM",
                     Some(ast::TrimWhereField::Leading) => "LTRIM",
                     Some(ast::TrimWhereField::Trailing) => "RTRIM",
                 };
-                let what = trim_what.as_deref().cloned();
-                self.function(name, &std::iter::once((**expr).clone()).chain(what).collect::<Vec<_>>())
+                let what = trim_what.as_deref().into_iter().chain(trim_characters.iter().flatten());
+                self.function(name, &std::iter::once(&**expr).chain(what).cloned().collect::<Vec<_>>())
             }
             ast::Expr::Function(function) => self.call(function),
             ast::Expr::Interval(_) => {
