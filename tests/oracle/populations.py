@@ -288,7 +288,8 @@ class Population:
         row = {"record_id": self.record_id(number), "subject_id": identity, "ended_on": ended}
         row |= {"channel": chance.choice(["own_shop", "marketplace", "store", "wholesale", "other"])}
         row |= {"currency": self.currency} | self.sold()
-        self.add("sales", row, self.clock.last(ended), self.sold)
+        near = row["rating"] and {"rating": min(row["rating"] + 0.0002, 1.0)}
+        self.add("sales", row, self.clock.last(ended), lambda: chance.choice([self.sold(), near or {}]))
 
     def sold(self):
         """Orders, turnover, returns, complaints and rating, on the edges of the bins."""
