@@ -294,7 +294,9 @@ pub fn text_width() -> usize {
 #[must_use]
 pub fn wrapped(text: &str, indent: usize, width: usize) -> String {
     let blanks = " ".repeat(indent);
-    textwrap::fill(text, textwrap::Options::new(width.max(2 * indent + 20)).subsequent_indent(&blanks))
+    let options = textwrap::Options::new(width.max(2 * indent + 20)).subsequent_indent(&blanks);
+    // Dates and ids stay whole.
+    textwrap::fill(text, options.word_splitter(textwrap::WordSplitter::NoHyphenation))
 }
 
 /// A count with separators: 1,234,567.

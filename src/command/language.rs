@@ -12,9 +12,11 @@ use crate::output::{text_width, wrapped};
 pub(super) fn functions() -> Result<String> {
     let reference = Reference::get().map_err(Error::msg)?;
     let width = text_width();
-    let mut text = String::from(
-        "In a `select` (SQL over one row of an export) everything below may stand. In a feature, a rule or a model only what is marked *.\n",
-    );
+    let mut text = wrapped(
+        "In a `select` (SQL over one row of an export) everything below may stand. In a feature, a rule or a model only what is marked *.",
+        0,
+        width,
+    ) + "\n";
     for (title, entries) in [("words", &reference.words), ("functions", &reference.functions)] {
         writeln!(text, "\n{title}")?;
         for entry in entries.iter().filter(|e| !e.form.is_empty()) {
@@ -34,9 +36,11 @@ fn mark(entry: &Entry) -> &'static str {
 /// What SQL of features, rules and models can name, table by table.
 pub(super) fn columns(contract: &Contract) -> Result<String> {
     let width = text_width();
-    let mut text = String::from(
-        "What SQL of features, rules and models can name. Money is in minor units, days are numbers since 1970-01-01, flags are TRUE or FALSE.\n",
-    );
+    let mut text = wrapped(
+        "What SQL of features, rules and models can name. Money is in minor units, days are numbers since 1970-01-01, flags are TRUE or FALSE.",
+        0,
+        width,
+    ) + "\n";
     let read = |t: &&Table| t.has_records() || t.name == "subjects";
     for table in contract.tables.iter().filter(read) {
         writeln!(text, "\n{}", table.name)?;

@@ -306,7 +306,17 @@ mod tests {
     fn facts(name: &str, kind: DataType, texts: &[&str], range: Option<(f64, f64)>) -> Facts {
         let words = texts.iter().map(|t| ((*t).to_owned(), 1)).collect();
         let texts: Vec<String> = texts.iter().map(|t| (*t).to_owned()).collect();
-        Facts { name: name.into(), kind, rows: 10, nulls: 0, words: Some(words), texts, range, whole: true }
+        Facts {
+            name: name.into(),
+            kind,
+            rows: 10,
+            nulls: 0,
+            words: Some(words),
+            texts,
+            range,
+            whole: true,
+            repeats: false,
+        }
     }
 
     fn sql(table: &str, column: &str, facts: &Facts) -> Option<String> {

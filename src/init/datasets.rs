@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use arrow::datatypes::Schema;
 
 use super::facts::{Facts, facts};
+use super::names::words;
 use crate::ingest::read::files::advice;
 use crate::ingest::read::peek::{Peek, peek};
 
@@ -27,6 +28,14 @@ pub struct Dataset {
     pub partitions: Vec<String>,
 }
 
+impl Dataset {
+    /// The words of the name of its file or folder.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        words(&self.path.file_stem().unwrap_or_default().to_string_lossy())
+    }
+}
+
 /// What was found at some paths.
 #[derive(Debug, Clone, Default)]
 pub struct Found {
@@ -43,7 +52,7 @@ pub struct Found {
 pub fn find(paths: &[PathBuf]) -> Result<Found> {
     let mut found = Found::default();
     for path in paths {
-        let path = std::path::absolute(path)?;
+        let path = path_clean::clean(std::path::absolute(path)?);
         match fs_err::metadata(&path)? {
             of if of.is_dir() => folder(&path, &mut found)?,
             _ => file(&path, &mut found)?,

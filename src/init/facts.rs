@@ -1,6 +1,7 @@
 //! What the first rows of a file tell of its columns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::Hash;
 
 use anyhow::Result;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -31,6 +32,8 @@ pub struct Facts {
     pub range: Option<(f64, f64)>,
     /// Whether all its numbers are whole.
     pub whole: bool,
+    /// Whether values stand more than once, more often than versions of a few would.
+    pub repeats: bool,
 }
 
 impl Facts {
@@ -84,6 +87,7 @@ fn of(name: &str, array: &ArrayRef) -> Result<Facts> {
         texts: Vec::new(),
         range: None,
         whole: false,
+        repeats: false,
     };
     if facts.is_text() {
         let views = cast(array, &DataType::Utf8View)?;
@@ -95,10 +99,12 @@ fn of(name: &str, array: &ArrayRef) -> Result<Facts> {
         }
         facts.texts = views.as_string_view().iter().flatten().take(200).map(ToOwned::to_owned).collect();
         facts.words = Some(words).filter(|w| w.len() <= WORDS);
+        facts.repeats = repeat(views.as_string_view().iter().flatten());
     } else if array.data_type().is_integer() {
         let numbers = cast(array, &DataType::Int64)?;
         let numbers: Vec<i64> = numbers.as_primitive::<Int64Type>().iter().flatten().collect();
         facts.whole = true;
+        facts.repeats = repeat(numbers.iter());
         #[allow(clippy::cast_precision_loss, reason = "a range to guess by")]
         let bounds = |least: i64, most: i64| (least as f64, most as f64);
         facts.range = numbers.iter().min().zip(numbers.iter().max()).map(|(a, b)| bounds(*a, *b));
@@ -117,4 +123,14 @@ fn of(name: &str, array: &ArrayRef) -> Result<Facts> {
         });
     }
     Ok(facts)
+}
+
+/// Whether fewer than nine in ten values are different.
+fn repeat<T: Hash + Eq>(values: impl Iterator<Item = T>) -> bool {
+    let (mut different, mut all) = (HashSet::new(), 0);
+    for value in values {
+        different.insert(value);
+        all += 1;
+    }
+    10 * different.len() < 9 * all
 }

@@ -24,7 +24,13 @@ pub struct ColumnWords {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableWords {
-    /// Words in the path of its files.
+    /// Whether a subject has one row, so that a file whose subjects repeat is another table.
+    #[serde(default)]
+    pub one_per_subject: bool,
+    /// Whether only its path tells it.
+    #[serde(default)]
+    pub only_by_path: bool,
+    /// Words in the name of its file or folder.
     #[serde(default)]
     pub words: Vec<String>,
     /// Its columns.

@@ -9,5 +9,6 @@ pub mod facts;
 pub mod guesses;
 pub mod conversion;
 pub mod matching;
+mod names;
 pub mod request;
 pub mod writing;

@@ -8,6 +8,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, context};
 use serde::Serialize;
 
+use super::conversion::{Converted, quoted};
 use super::datasets::Found;
 use super::matching::Match;
 use super::request::Request;
@@ -109,12 +110,12 @@ fn input(found: &Found, of: &Match) -> Input {
 
 /// The lines of a `select`, with what was assumed behind each; none where the export has the contract's columns already.
 fn lines(of: &Match) -> Vec<String> {
-    if of.missing.is_empty() && of.columns.iter().all(|(name, c)| c.sql == *name && c.remark.is_none()) {
+    if of.missing.is_empty() && of.columns.iter().all(|(name, c)| c.sql == quoted(name) && c.remark.is_none()) {
         return Vec::new();
     }
     let last = of.columns.len().saturating_sub(1);
-    let line = |(at, (name, converted)): (usize, &(String, super::conversion::Converted))| {
-        let alias = if converted.sql == *name { String::new() } else { format!(" AS {name}") };
+    let line = |(at, (name, converted)): (usize, &(String, Converted))| {
+        let alias = if converted.sql == *name { String::new() } else { format!(" AS {}", quoted(name)) };
         let comma = if at == last { "" } else { "," };
         let remark = converted.remark.as_ref().map_or_else(String::new, |r| format!("   -- {}", one_line(r)));
         basic(&format!("{}{alias}{comma}{remark}", converted.sql))

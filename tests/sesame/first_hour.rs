@@ -147,3 +147,28 @@ fn a_sample_of_the_broken_exports_finds_what_a_row_alone_tells() {
         assert!(sampled.out.contains(&format!("1 would be quarantined: {rule}")), "{folder}\n{}", sampled.out);
     }
 }
+
+#[test]
+fn files_that_follow_the_contract_need_no_select_and_score_as_they_are() {
+    let work = Workdir::new();
+    let small = repository("data-samples/small").display().to_string();
+    work.sesame(["init", "mine", "--from", &small, "--as-of", "2025-10-31", "--name", "nightly"]).expect(0);
+    let pipeline = std::fs::read_to_string(work.path("mine/pipeline.toml")).unwrap();
+    assert!(!pipeline.contains("select") || !pipeline.contains("\nselect = "), "{pipeline}");
+    for table in ["subjects", "repayments", "sales", "disputes", "outcomes", "groups", "sources"] {
+        assert!(pipeline.contains(&format!("\n[inputs.{table}]\n")), "{table}\n{pipeline}");
+    }
+    work.sesame(["run", "mine/pipeline.toml"]).expect(0).says("published");
+    work.run(&repository("data-samples/small"), "out", &[]).expect(0);
+    assert!(work.published("mine/out") == work.published("out"));
+}
+
+#[test]
+fn a_table_in_which_subjects_repeat_is_not_the_one_of_subjects() {
+    let work = Workdir::new();
+    Export::new()
+        .long("client_id", [1, 1, 1, 2, 2, 2])
+        .text("note", ["a", "b", "c", "d", "e", "f"])
+        .write(&work.path("raw/notes.parquet"));
+    init(&work, &[]).expect(0).says("notes.parquet, 6 rows: taken for no table");
+}

@@ -230,3 +230,32 @@ fn the_docs_hold_what_is_printed() {
         );
     }
 }
+
+#[test]
+fn what_has_no_meaning_here_is_refused_when_the_files_are_opened() {
+    let batch = RecordBatch::try_from_iter([
+        ("n", Arc::new(Int64Array::from(vec![1])) as ArrayRef),
+        ("d", Arc::new(Date32Array::from(vec![20_000]))),
+        ("t", Arc::new(StringViewArray::from(vec!["x"]))),
+    ])
+    .unwrap();
+    let sum = vec!["n"; 600].join(" + ");
+    for (wrong, why) in [
+        ("CAST(n AS TIMESTAMP)", "TO_TIMESTAMP(seconds)"),
+        ("CAST(n AS DATE)", "MAKE_DATE(year, month, day)"),
+        ("d + 1.5", "a date takes whole days"),
+        ("d + t", "a date takes whole days"),
+        ("CAST(n AS DECIMAL(50, 2))", "1 to 38 digits"),
+        ("STRPTIME(t, '%Q')", "the format '%Q'"),
+        ("STRFTIME(d, '%z')", "the format '%z'"),
+        ("n & 3", "is not read here"),
+        (sum.as_str(), "computes too much at once"),
+    ] {
+        let begun = std::time::Instant::now();
+        let error = select(wrong, &batch).unwrap_err();
+        assert!(error.contains(why), "{wrong}: {error}");
+        assert!(begun.elapsed().as_secs() < 10, "{wrong}");
+    }
+    let texts = vec!["t"; 600].join(" || ");
+    assert_eq!(text(&select(&texts, &batch).unwrap()), ["x".repeat(600)]);
+}

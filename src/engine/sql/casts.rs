@@ -12,6 +12,9 @@ use super::texts::changed;
 use super::times::{INSTANT, LOCAL, micros_of};
 use crate::contract::day_number;
 
+/// The most digits of a decimal.
+const MOST_DIGITS: usize = 38;
+
 /// The engine's type that a name of SQL stands for.
 pub(super) fn kind_of(name: &ast::DataType) -> Result<DataType, String> {
     use ast::DataType as T;
@@ -25,12 +28,20 @@ pub(super) fn kind_of(name: &ast::DataType) -> Result<DataType, String> {
         T::Double(_) | T::DoublePrecision | T::Float8 | T::Float(_) => DataType::Float64,
         T::Decimal(info) | T::Dec(info) | T::Numeric(info) | T::BigDecimal(info) => {
             let whole = |n: i64| usize::try_from(n).map_err(|_| format!("{name}: a scale is not negative"));
-            match *info {
-                ExactNumberInfo::PrecisionAndScale(p, s) => {
-                    DataType::Decimal(usize::try_from(p).map_err(|e| e.to_string())?, whole(s)?)
+            let (precision, scale) = match *info {
+                ExactNumberInfo::PrecisionAndScale(p, s) => (p, whole(s)?),
+                ExactNumberInfo::Precision(p) => (p, 0),
+                ExactNumberInfo::None => (18, 3),
+            };
+            match usize::try_from(precision) {
+                Ok(precision) if (1..=MOST_DIGITS).contains(&precision) && scale <= precision => {
+                    DataType::Decimal(precision, scale)
                 }
-                ExactNumberInfo::Precision(p) => DataType::Decimal(usize::try_from(p).map_err(|e| e.to_string())?, 0),
-                ExactNumberInfo::None => DataType::Decimal(18, 3),
+                _ => {
+                    return Err(format!(
+                        "{name}: a decimal has 1 to {MOST_DIGITS} digits, and no more behind the point"
+                    ));
+                }
             }
         }
         T::Varchar(_) | T::Text | T::String(_) | T::Char(_) | T::CharacterVarying(_) | T::Nvarchar(_) => {
@@ -60,6 +71,15 @@ pub(super) fn cast(value: Expr, from: Option<&DataType>, to: &DataType, strict: 
         let one = move |cells: &[Cell]| one(cells[0].text()?.trim());
         call(vec![value.clone()], to.clone(), strict, Arc::new(one))
     };
+    if let (Some(kind), DataType::Date | DataType::Datetime(..)) = (from, to)
+        && (kind.is_primitive_numeric()
+            || kind.is_decimal()
+            || matches!(kind, DataType::Unknown(_) | DataType::Boolean))
+    {
+        return Err(
+            "a number becomes a date by MAKE_DATE(year, month, day), and an instant by TO_TIMESTAMP(seconds)".into()
+        );
+    }
     if let (Some(DataType::String), DataType::Decimal(_, scale)) = (from, to) {
         let scale = *scale;
         return Ok(reads(Box::new(move |t| decimal(t, scale).map(Given::Whole))));

@@ -1,7 +1,7 @@
 //! The functions of SQL by their names; `functions.toml` of the expressions lists them for people.
 
 use polars::lazy::dsl::{max_horizontal, min_horizontal};
-use polars::prelude::{DataType, Expr, FunctionExpr, RoundMode, coalesce, lit, when};
+use polars::prelude::{DataType, Expr, FunctionExpr, RoundMode, UnknownKind, coalesce, lit, when};
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments};
 
 use super::columns::Given;
@@ -167,8 +167,10 @@ impl Translator<'_> {
                 Some(between) => texts().map(|all| texts::joined(all[1..].to_vec(), between.to_owned())),
                 None => Err("CONCAT_WS: write what stands between out, in quotes".into()),
             },
-            ("||", [_, _]) => texts().map(|all| {
-                of(all, DataType::String, |c| Some(Given::Text(format!("{}{}", c[0].text()?, c[1].text()?))))
+            ("||", [_, _, ..]) => texts().map(|all| {
+                of(all, DataType::String, |c| {
+                    Some(Given::Text(c.iter().map(|c| c.text()).collect::<Option<String>>()?))
+                })
             }),
             _ => return None,
         })
@@ -207,13 +209,11 @@ impl Translator<'_> {
                 arguments.iter().map(|e| self.whole(name, e)).collect::<Result<_, _>>().map(times::make_date)
             }
             ("TO_TIMESTAMP", [e]) => self.typed(e).and_then(|(seconds, kind)| match kind {
-                kind if kind.is_float() || kind.is_decimal() => {
+                kind if kind.is_float() || kind.is_decimal() || kind == DataType::Unknown(UnknownKind::Float) => {
                     let micros = seconds.cast(DataType::Float64) * lit(1e6);
                     Ok(times::instant_of_micros(round(micros, 0).strict_cast(DataType::Int64)))
                 }
-                kind if kind.is_integer() || matches!(kind, DataType::Unknown(_) | DataType::Null) => {
-                    Ok(times::instant_of_seconds(seconds))
-                }
+                kind if times::is_whole(&kind) => Ok(times::instant_of_seconds(seconds)),
                 other => Err(format!("TO_TIMESTAMP takes seconds since 1970, not {other}")),
             }),
             ("STRFTIME", [e, format]) if text_of(format).is_some() => self.typed(e).and_then(|(value, kind)| {
@@ -245,7 +245,7 @@ impl Translator<'_> {
     fn whole(&self, name: &str, e: &ast::Expr) -> Translated {
         let (value, kind) = self.typed(e)?;
         match kind {
-            kind if kind.is_integer() || matches!(kind, DataType::Unknown(_) | DataType::Null) => Ok(value),
+            kind if times::is_whole(&kind) => Ok(value),
             other => Err(format!("{name} takes whole numbers, not {other}; divide by //, or CAST to BIGINT")),
         }
     }

@@ -1,7 +1,7 @@
 //! From the SQL that users write to expressions of the engine: one row at a time, nothing that is not understood.
 //!
 //! [`translate`] does it, type by type; [`casts`] reads texts, [`texts`] and [`times`] are functions over columns, [`columns`] is
-//! how such functions are made.
+//! how such functions are made, and [`weight`] refuses what would take for ever.
 
 mod casts;
 mod columns;
@@ -9,6 +9,8 @@ mod functions;
 mod texts;
 mod times;
 mod translate;
+mod weight;
 
 pub(super) use columns::impossible;
 pub(super) use translate::{Translator, text};
+pub(super) use weight::light_enough;

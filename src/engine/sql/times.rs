@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::ToSpan;
 use jiff::civil::{Date, DateTime};
 use jiff::fmt::strtime::BrokenDownTime;
-use polars::prelude::{DataType, Expr, TimeUnit, TimeZone};
+use polars::prelude::{DataType, Expr, TimeUnit, TimeZone, UnknownKind};
 
 use super::columns::{Cell, Given, call};
 use crate::contract::{DAY_MICROS, Zone, day_number};
@@ -27,6 +27,11 @@ pub(super) const UNITS: [&str; 7] = ["year", "quarter", "month", "week", "day", 
 /// Parts of DATE_PART and EXTRACT.
 pub(super) const PARTS: [&str; 12] =
     ["year", "quarter", "month", "week", "day", "doy", "dow", "isodow", "hour", "minute", "second", "epoch"];
+
+/// Whether a type holds whole numbers, or nothing at all.
+pub(super) fn is_whole(kind: &DataType) -> bool {
+    kind.is_integer() || matches!(kind, DataType::Unknown(UnknownKind::Int(_)) | DataType::Null)
+}
 
 /// The word of a list that a text is, in the singular or the plural.
 pub(super) fn word_of(text: &str, words: &[&'static str]) -> Result<&'static str, String> {
@@ -243,13 +248,19 @@ pub(super) fn later_by(value: Expr, kind: &DataType, months: i64, by: i64) -> Re
     }
 }
 
+/// Refuses a format that a date or a local time has no part for.
+fn known_format(format: &str) -> Result<(), String> {
+    let sample = jiff::civil::date(2025, 10, 31).at(14, 5, 0, 0);
+    jiff::fmt::strtime::format(format, sample).map_err(|e| format!("the format '{format}': {e}"))?;
+    Ok(())
+}
+
 /// A date or a local time as text.
 ///
 /// # Errors
 /// When the format is none.
 pub(super) fn written(value: Expr, kind: &DataType, format: &str) -> Result<Expr, String> {
-    let sample = jiff::civil::date(2025, 10, 31).at(14, 5, 0, 0);
-    jiff::fmt::strtime::format(format, sample).map_err(|e| format!("the format '{format}': {e}"))?;
+    known_format(format)?;
     let (kind, format) = (kind.clone(), format.to_owned());
     let one = move |cells: &[Cell]| {
         let time = date_time(clock(cells[0].whole()?, &kind)?)?;
@@ -263,13 +274,7 @@ pub(super) fn written(value: Expr, kind: &DataType, format: &str) -> Result<Expr
 /// # Errors
 /// When the format is none.
 pub(super) fn read(text: Expr, format: &str, as_date: bool) -> Result<Expr, String> {
-    // What cannot be told by a text of nothing cannot be read by it either.
-    if let Err(e) = BrokenDownTime::parse(format, "") {
-        let said = e.to_string();
-        if said.contains("directive") && (said.contains("unrecognized") || said.contains("unknown")) {
-            return Err(format!("the format '{format}': {said}"));
-        }
-    }
+    known_format(format)?;
     let format = format.to_owned();
     let one = move |cells: &[Cell]| {
         let read = BrokenDownTime::parse(&format, cells[0].text()?.trim()).ok()?;

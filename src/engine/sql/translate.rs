@@ -121,6 +121,9 @@ impl Translator<'_> {
 
     /// The type of an expression; nothing where it is not known.
     pub(super) fn kind(&self, e: &Expr) -> Option<DataType> {
+        if self.schema.is_empty() {
+            return None;
+        }
         e.to_field(self.schema).ok().map(|field| field.dtype)
     }
 
@@ -131,6 +134,9 @@ impl Translator<'_> {
 
     fn condition(&self, e: &ast::Expr) -> Translated {
         let condition = self.expression(e)?;
+        if is_condition(e) {
+            return Ok(condition);
+        }
         Ok(match self.kind(&condition) {
             None | Some(DataType::Boolean | DataType::Null) => condition,
             Some(_) => condition.strict_cast(DataType::Boolean),
@@ -178,7 +184,7 @@ impl Translator<'_> {
                 Ok(self.expression(left)?.floor_div(self.expression(right)?).cast(DataType::Int64))
             }
             Op::Modulo => Ok(self.expression(left)? % self.expression(right)?),
-            Op::StringConcat => self.function("||", &[left.clone(), right.clone()]),
+            Op::StringConcat => self.function("||", &joined(left, right)),
             Op::PGRegexMatch => self.regular(left, right, ""),
             Op::PGRegexIMatch => self.regular(left, right, "(?i)"),
             Op::PGRegexNotMatch => Ok(self.regular(left, right, "")?.not()),
@@ -190,15 +196,16 @@ impl Translator<'_> {
     /// Numbers added up or taken from each other; a date moved by days; the days between two dates.
     fn sum(&self, left: &ast::Expr, op: &Op, right: &ast::Expr) -> Translated {
         let (a, b) = (self.expression(left)?, self.expression(right)?);
-        let whole = |kind: &Option<DataType>| {
-            kind.as_ref().is_some_and(|k| k.is_integer() || matches!(k, DataType::Unknown(_)))
-        };
+        let whole = |kind: &Option<DataType>| kind.as_ref().is_some_and(times::is_whole);
         let (of_a, of_b) = (self.kind(&a), self.kind(&b));
         Ok(match (&of_a, op, &of_b) {
             (Some(DataType::Date), _, days) if whole(days) => later(a, b, *op == Op::Plus),
             (days, Op::Plus, Some(DataType::Date)) if whole(days) => later(b, a, true),
             (Some(DataType::Date), Op::Minus, Some(DataType::Date)) => {
                 times::date_diff("day", [b, a], [DataType::Date, DataType::Date])
+            }
+            (Some(DataType::Date), ..) | (_, _, Some(DataType::Date)) => {
+                return Err(format!("`{left} {op} {right}`: a date takes whole days, as in d + 3, or an INTERVAL"));
             }
             (Some(DataType::Datetime(..)), ..) | (_, _, Some(DataType::Datetime(..))) => {
                 return Err(format!(
@@ -270,6 +277,32 @@ impl Translator<'_> {
         let kind = self.known_kind(&value, e)?;
         times::local("DATE_PART", &kind)?;
         Ok(times::date_part(part, value, &kind))
+    }
+}
+
+/// The texts that are put together, from left to right.
+fn joined(left: &ast::Expr, right: &ast::Expr) -> Vec<ast::Expr> {
+    let (mut all, mut rest) = (vec![right.clone()], left);
+    while let ast::Expr::BinaryOp { left, op: Op::StringConcat, right } = rest {
+        all.push((**right).clone());
+        rest = left;
+    }
+    all.push(rest.clone());
+    all.reverse();
+    all
+}
+
+/// Whether a word can only be true, false or null.
+const fn is_condition(e: &ast::Expr) -> bool {
+    use ast::Expr as E;
+    match e {
+        E::BinaryOp { op, .. } => {
+            matches!(op, Op::And | Op::Or | Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq)
+        }
+        E::IsNull(_) | E::IsNotNull(_) | E::InList { .. } | E::Between { .. } | E::Like { .. } | E::ILike { .. } => {
+            true
+        }
+        _ => false,
     }
 }
 
