@@ -239,7 +239,10 @@ fn what_has_no_meaning_here_is_refused_when_the_files_are_opened() {
         ("t", Arc::new(StringViewArray::from(vec!["x"]))),
     ])
     .unwrap();
-    let sum = vec!["n"; 600].join(" + ");
+    // As long as a `select` may be, on a thread with little room.
+    let chain = |of: &str, between: &str| vec![of; 1_900].join(between);
+    let (sum, quotients) = (chain("n", "+"), chain("n", "/"));
+    let (equal, all) = (chain("n", "="), chain("n>1", " AND "));
     for (wrong, why) in [
         ("CAST(n AS TIMESTAMP)", "TO_TIMESTAMP(seconds)"),
         ("CAST(n AS DATE)", "MAKE_DATE(year, month, day)"),
@@ -250,12 +253,16 @@ fn what_has_no_meaning_here_is_refused_when_the_files_are_opened() {
         ("STRFTIME(d, '%z')", "the format '%z'"),
         ("n & 3", "is not read here"),
         (sum.as_str(), "computes too much at once"),
+        (quotients.as_str(), "chains more than 600 operations"),
+        (equal.as_str(), "chains more than 600 operations"),
+        (all.as_str(), "chains more than 600 operations"),
     ] {
         let begun = std::time::Instant::now();
         let error = select(wrong, &batch).unwrap_err();
         assert!(error.contains(why), "{wrong}: {error}");
         assert!(begun.elapsed().as_secs() < 10, "{wrong}");
     }
-    let texts = vec!["t"; 600].join(" || ");
-    assert_eq!(text(&select(&texts, &batch).unwrap()), ["x".repeat(600)]);
+    assert_eq!(text(&select(&chain("t", "||"), &batch).unwrap()), ["x".repeat(1_900)]);
+    let conditions = vec!["n=1"; 590];
+    assert!(select(&conditions.join(" AND "), &batch).is_ok() && select(&conditions.join(" OR "), &batch).is_ok());
 }

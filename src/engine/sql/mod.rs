@@ -1,11 +1,12 @@
 //! From the SQL that users write to expressions of the engine: one row at a time, nothing that is not understood.
 //!
-//! [`translate`] does it, type by type; [`casts`] reads texts, [`texts`] and [`times`] are functions over columns, [`columns`] is
-//! how such functions are made, and [`weight`] refuses what would take for ever.
+//! [`translate`] does it, type by type, with [`literals`]; [`casts`] reads texts, [`texts`] and [`times`] are functions over columns, [`columns`] is
+//! how such functions are made, and [`weight`] refuses what would take for ever or is too deep.
 
 mod casts;
 mod columns;
 mod functions;
+mod literals;
 mod texts;
 mod times;
 mod translate;
@@ -13,4 +14,4 @@ mod weight;
 
 pub(super) use columns::impossible;
 pub(super) use translate::{Translator, text};
-pub(super) use weight::light_enough;
+pub(super) use weight::{light_enough, with_room};
