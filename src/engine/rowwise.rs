@@ -15,7 +15,7 @@ use polars::prelude::{
 use sqlparser::ast;
 
 use super::quotient;
-use super::sql::{Translator, impossible, light_enough, with_room};
+use super::sql::{Translator, impossible, light_enough};
 
 /// Results of this size and above may have left 64 bits; doubles tell them to 0.1 per cent.
 const EDGE: f64 = 9.2e18;
@@ -115,10 +115,6 @@ impl Checked {
 }
 
 fn checked(like: &DataFrame, expression: &ast::Expr) -> Result<Checked> {
-    with_room(|| checked_on_this_stack(like, expression))
-}
-
-fn checked_on_this_stack(like: &DataFrame, expression: &ast::Expr) -> Result<Checked> {
     let (text, schema) = (expression.to_string(), like.schema());
     light_enough(expression).map_err(Error::msg)?;
     let translated = Translator { schema }.expression(expression).map_err(Error::msg)?;

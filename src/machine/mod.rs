@@ -1,8 +1,9 @@
-//! The machine: how much of it is used ([`resources`], [`budget`], [`threads`]), [`large_array`]s, and a [`shield`] against decoders
-//! that give up.
+//! The machine: how much of it is used ([`resources`], [`budget`], [`threads`]), [`large_array`]s, a [`shield`] against decoders
+//! that give up, and room on the [`stack`].
 
 pub mod budget;
 pub mod large_array;
 pub mod resources;
 pub mod shield;
+pub mod stack;
 pub mod threads;

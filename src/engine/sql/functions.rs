@@ -5,10 +5,10 @@ use polars::prelude::{DataType, Expr, FunctionExpr, RoundMode, UnknownKind, coal
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments};
 
 use super::columns::Given;
-use super::literals::{null, text_of};
+use super::literals::{Translated, null, text_of};
 use super::texts::{self, changed, counted, of, tested};
 use super::times;
-use super::translate::{Translated, Translator};
+use super::translate::Translator;
 
 impl Translator<'_> {
     pub(super) fn call(&self, function: &ast::Function) -> Translated {

@@ -5,8 +5,10 @@ use sqlparser::ast::{self, Value};
 
 use super::casts;
 use super::times;
-use super::translate::Translated;
 use crate::contract::DAY_MICROS;
+
+/// An expression, or a sentence that says what is wrong.
+pub(super) type Translated = Result<Expr, String>;
 
 pub(super) fn null() -> Expr {
     Expr::Literal(LiteralValue::untyped_null())

@@ -14,4 +14,4 @@ mod weight;
 
 pub(super) use columns::impossible;
 pub(super) use translate::{Translator, text};
-pub(super) use weight::{light_enough, with_room};
+pub(super) use weight::light_enough;

@@ -6,11 +6,9 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
 use super::casts::{cast, kind_of};
-use super::literals::{length, like_literal, literal, null, number, quoted, text_of};
+use super::literals::{Translated, length, like_literal, literal, null, number, quoted, text_of};
 use super::texts::{like, matching};
 use super::times::{self, at_time_zone, later, later_by};
-
-pub(super) type Translated = Result<Expr, String>;
 
 /// The engine's expression for SQL over columns of which nothing is known, such as those that only hold numbers.
 ///

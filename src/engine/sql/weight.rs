@@ -12,14 +12,6 @@ const MOST: usize = 12_000;
 /// side by side and do not count.
 const DEEPEST: usize = 600;
 
-/// Room on the stack for the deepest statement that is read; what is not used takes no memory.
-const ROOM: usize = 64 << 20;
-
-/// Does something with an expression on a stack that has room for the deepest one, whatever thread it is.
-pub(in crate::engine) fn with_room<T>(work: impl FnOnce() -> T) -> T {
-    stacker::grow(ROOM, work)
-}
-
 /// The sizes and depths of the parts that are open, and what the checked ones weigh together.
 #[derive(Default)]
 struct Weight {

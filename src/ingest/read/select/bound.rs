@@ -15,6 +15,7 @@ use sqlparser::ast::{
 use super::Select;
 use crate::engine::bridge::{from_frame, takes, to_frame};
 use crate::engine::rowwise::Rowwise;
+use crate::machine::stack::with_room;
 
 /// The name of the column that carries a row's number through the engine.
 pub(super) const ROW_COLUMN: &str = "export_row";
@@ -49,6 +50,10 @@ impl Select {
     /// # Errors
     /// When it does not fit them.
     pub fn over(&self, schema: &SchemaRef) -> Result<Bound> {
+        with_room(|| self.laid_over(schema))
+    }
+
+    fn laid_over(&self, schema: &SchemaRef) -> Result<Bound> {
         let branches = self.branches.iter().map(|b| Branch::new(b, schema)).collect::<Result<Vec<_>>>()?;
         let mut reads: BTreeSet<usize> = BTreeSet::new();
         for branch in &branches {

@@ -16,6 +16,7 @@ pub use bound::Bound;
 use rules::{plain, row_wise};
 
 use crate::expression::not_too_deep;
+use crate::machine::stack::with_room;
 
 /// The most words and signs of a `select`: as many as people write, and few enough to be taken apart at once.
 const MOST_TOKENS: usize = 4_000;
@@ -53,6 +54,10 @@ impl Select {
     /// # Errors
     /// When it is no such SQL; the message says what is not allowed.
     pub fn parse(sql: &str) -> Result<Self> {
+        with_room(|| Self::parsed(sql))
+    }
+
+    fn parsed(sql: &str) -> Result<Self> {
         let dialect = GenericDialect {};
         let tokens = Tokenizer::new(&dialect, sql).tokenize().context("not valid SQL")?;
         ensure!(
