@@ -241,8 +241,8 @@ fn what_has_no_meaning_here_is_refused_when_the_files_are_opened() {
     .unwrap();
     // As long as a `select` may be, on a thread with little room.
     let chain = |of: &str, between: &str| vec![of; 1_900].join(between);
-    let (sum, quotients) = (chain("n", "+"), chain("n", "/"));
-    let (equal, all) = (chain("n", "="), chain("n>1", " AND "));
+    let (quotients, equal) = (chain("n", "/"), chain("n", "="));
+    let (sum, all) = (vec!["n"; 500].join("+"), vec!["n>1"; 640].join(" AND "));
     for (wrong, why) in [
         ("CAST(n AS TIMESTAMP)", "TO_TIMESTAMP(seconds)"),
         ("CAST(n AS DATE)", "MAKE_DATE(year, month, day)"),
