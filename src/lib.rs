@@ -14,8 +14,9 @@
 //! 8. [`session`] locks the output folder, has all of this done, and publishes with one rename and a line in the ledger: see [`runs`]
 //!    for what lies there.
 //!
-//! [`explain`], [`validate`] and [`diff`] look at runs that are kept. The modules below are in the order of the floors, from the top down:
-//! a room uses rooms below it, and a test reads this order and every import.
+//! [`explain`], [`validate`] and [`diff`] look at runs that are kept; [`foreign`] makes a model of a scorecard from another tool, and
+//! [`export`] writes a model's card for other engines. The modules below are in the order of the floors, from the top down: a room uses
+//! rooms below it, and a test reads this order and every import.
 
 // The door: flags and what is printed.
 pub mod command;
@@ -33,7 +34,12 @@ pub mod runs;
 // What a result is worth.
 pub mod audit;
 pub mod gates;
+// Scorecards of other tools, made models.
+pub mod foreign;
+// A card for other engines.
+pub mod export;
 // Computing.
+pub mod fit;
 pub mod score;
 pub mod stages;
 pub mod measure;

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Facts;
 use crate::disclosure::cells;
-use crate::pipeline::model::{CATEGORIES, RELATIONSHIPS};
+use crate::pipeline::model::{CATEGORIES, Form, RELATIONSHIPS};
+use crate::pipeline::units::POINT;
 use crate::scorecard::card::CardFeature;
 use crate::statistics::proportion::rounded;
 use crate::statistics::stability::{psi, psi_by_chance};
@@ -42,7 +43,11 @@ pub struct BinCount {
     /// What it is called.
     pub bin: String,
     /// Its share, in twelve hundredths.
-    pub share: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<i64>,
+    /// In a card of points: its points above the least bin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<f64>,
     /// Scored subjects in it.
     pub subjects: Option<u64>,
 }
@@ -72,7 +77,8 @@ pub(super) fn features(facts: &Facts) -> Vec<FeatureBins> {
         let shown = facts.of_scored(counts, &known);
         let bin = |(n, subjects): (usize, &Option<u64>)| BinCount {
             bin: feature.label(n),
-            share: feature.shares[n],
+            share: (facts.job.card.form == Form::Shares).then_some(feature.shares[n]),
+            points: (facts.job.card.form == Form::Points).then_some(feature.shares[n] as f64 / POINT as f64),
             subjects: *subjects,
         };
         FeatureBins {

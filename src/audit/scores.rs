@@ -11,6 +11,7 @@ use super::facts::hundredths;
 use super::scale::{BandRow, Cell, ScoreScale};
 use crate::disclosure::neighbours::{merged, sum};
 use crate::disclosure::small;
+use crate::pipeline::calibrated::Calibrated;
 use crate::pipeline::model::{CATEGORIES, Reason};
 use crate::statistics::calibration::Nominal;
 use crate::statistics::proportion::rounded;
@@ -41,6 +42,9 @@ pub struct Scores {
     pub nominal: Option<Nominal>,
     /// Whether a probability may be read off a score.
     pub pd_calibrated: bool,
+    /// What the probability was calibrated on, and what rows say that were not fitted to; nothing when it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibrated>,
 }
 
 /// How the points of a category are distributed.
@@ -96,7 +100,8 @@ pub(super) fn scores(facts: &Facts, scale: &ScoreScale) -> Scores {
         categories: categories(facts),
         reasons: reasons(facts),
         nominal: card.scale.nominal,
-        pd_calibrated: false,
+        pd_calibrated: card.calibration.is_some(),
+        calibration: card.calibration.as_ref().map(|c| c.get_ref().clone()),
     }
 }
 

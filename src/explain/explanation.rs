@@ -5,9 +5,12 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 
-use super::parts::{CategoryLine, Explanation, FeatureLine, NextBin, Override, ReasonLine, Relationships, Scored};
+use super::parts::{
+    CategoryLine, Explanation, FeatureLine, NextBin, Override, Probability, ReasonLine, Relationships, Scored,
+};
 use super::records;
 use crate::audit::distributions::{DISTRIBUTIONS, Distributions};
+use crate::pipeline::calibration::neutral;
 use crate::pipeline::catalogue::Unit;
 use crate::pipeline::model::{Baseline, CATEGORIES, RELATIONSHIPS};
 use crate::runs::kept::KeptRun;
@@ -159,6 +162,7 @@ impl Subject<'_> {
             sum,
             policy,
             with_disputed: row.number(scores::SCORE_WITH_DISPUTED)?,
+            pd: self.probability(score)?,
             band_title: bands.iter().find(|b| b.name == band).map(|b| b.title.clone()).unwrap_or_default(),
             band,
             categories,
@@ -273,6 +277,16 @@ impl Subject<'_> {
         let rule =
             rules.into_iter().find(|r| r.code == code).with_context(|| format!("the model has no rule {code}"))?;
         Ok(Override { about: rule.about.clone(), before: self.row.required(scores::SCORE_BEFORE_OVERRIDE)?, code })
+    }
+
+    /// The probability of going bad, which the model's calibration gives the score.
+    fn probability(&self, score: i64) -> Result<Option<Probability>> {
+        let card = &self.run.model.card;
+        let Some(calibrated) = card.calibration.as_ref().map(toml::Spanned::get_ref) else { return Ok(None) };
+        let pd = columns::doubles(&self.row.0, scores::PD)?[0];
+        let expected = calibrated.pd(score as f64, neutral(&card.scale));
+        ensure!(pd == expected, "defect: the score {score} stands for a pd of {expected}, and the table has {pd}");
+        Ok(Some(Probability { pd, horizon_days: calibrated.horizon_days }))
     }
 
     fn relationships(&self, id: &SubjectId) -> Result<Option<Relationships>> {

@@ -122,6 +122,18 @@ pub struct Scored {
     pub policy: Option<Override>,
     /// What the score would be with disputed records.
     pub with_disputed: Option<i64>,
+    /// The probability of going bad, of a calibrated model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pd: Option<Probability>,
+}
+
+/// How probable it is that a subject goes bad.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Probability {
+    /// The probability.
+    pub pd: f64,
+    /// Within so many days.
+    pub horizon_days: i64,
 }
 
 /// Why a subject has the score it has, or none.

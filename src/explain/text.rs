@@ -46,6 +46,9 @@ fn of_scored(t: &mut String, it: &Explanation, s: &Scored, width: usize) {
         s.next_band.as_ref().map_or_else(String::new, |(band, points)| format!(", {points} points below {band}"));
     let _ = writeln!(t, "score      {} of {} to {}: {}{next}", s.score, it.low, it.high, s.band);
     let _ = writeln!(t, "rank       {}, percentile {}", thousands(s.rank), s.percentile);
+    if let Some(p) = &s.pd {
+        let _ = writeln!(t, "pd         {:.2} % within {} days", 100.0 * p.pd, p.horizon_days);
+    }
     let wide = width >= WIDE;
     match wide {
         true => {

@@ -12,4 +12,10 @@ pub enum Basis {
     /// Chosen by people who know credit; not fitted to outcomes.
     #[serde(rename = "expert judgement")]
     ExpertJudgement,
+    /// Fitted to outcomes; the model's `[fitted]` says to which.
+    #[serde(rename = "fitted")]
+    Fitted,
+    /// Taken from a scorecard that another tool made.
+    #[serde(rename = "foreign")]
+    Foreign,
 }

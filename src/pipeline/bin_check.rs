@@ -5,8 +5,9 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::catalogue::{Aggregate, Direction, Feature};
-use super::model::{FULL_SHARE, ScoredFeature};
+use super::model::{FULL_SHARE, Form, ScoredFeature};
 use super::model_check::{Linter, MOST_BINS};
+use super::units::Units;
 use crate::expression::product;
 
 impl Linter<'_> {
@@ -38,12 +39,14 @@ impl Linter<'_> {
             if !message.is_empty() {
                 self.find(&pair[1].span(), format!("`{name}`: {message}"));
             }
+            let form = self.model.card.scale.form;
+            let (Some(worse), Some(better)) = (a.worth(form), b.worth(form)) else { continue };
             let wrong = match declared.declared.direction {
-                Direction::HigherIsBetter => b.share < a.share,
-                Direction::LowerIsBetter => b.share > a.share,
+                Direction::HigherIsBetter => better < worse,
+                Direction::LowerIsBetter => better > worse,
                 Direction::Neither => false,
             };
-            if wrong {
+            if wrong && f.against_direction.is_none() {
                 let direction = if declared.declared.direction == Direction::HigherIsBetter {
                     "higher_is_better"
                 } else {
@@ -51,7 +54,11 @@ impl Linter<'_> {
                 };
                 self.find(
                     &pair[1].span(),
-                    format!("`{name}`: the shares {} and {} run against `{direction}`", a.share, b.share),
+                    format!(
+                        "`{name}`: {} and {} run against `{direction}`",
+                        in_words(form, worse),
+                        in_words(form, better)
+                    ),
                 );
             }
         }
@@ -65,9 +72,7 @@ impl Linter<'_> {
                     format!("`{name}`: the bin from {from} below {below} holds no value: it is unreachable"),
                 );
             }
-            if !(0..=FULL_SHARE).contains(&b.share) {
-                self.find(&bin.span(), format!("`{name}`: the share {} is not within 0 and {FULL_SHARE}", b.share));
-            }
+            self.worth(name, bin);
         }
         let ends = [
             (&f.bins[0], f.bins[0].get_ref().from, "first", "from"),
@@ -120,12 +125,12 @@ impl Linter<'_> {
         let good = if d.direction == Direction::HigherIsBetter { 1.0 } else { 0.0 };
         // One event weighs least when it is as old as the window allows; then the rate is the prior itself.
         for rate in [(good + product(prior, strength)) / (1.0 + strength), prior] {
-            let share = share_of(f, rate);
-            let none = f.none.unwrap_or(self.model.card.scale.neutral_share);
-            if share.is_some_and(|s| s < none) {
+            let scale = &self.model.card.scale;
+            let (Some(share), Some(none)) = (share_of(f, rate), scale.worth(f.none.as_ref())) else { continue };
+            if scale.form == Form::Shares && share < none {
                 self.find(span, format!(
-                    "`{}`: after one good event the rate is {rate:.4}, worth {} of {FULL_SHARE}, less than `none` with {none}: a first good event would cost points",
-                    f.name, share.unwrap_or(0)
+                    "`{}`: after one good event the rate is {rate:.4}, worth {share} of {FULL_SHARE}, less than `none` with {none}: a first good event would cost points",
+                    f.name
                 ));
             }
         }
@@ -134,5 +139,13 @@ impl Linter<'_> {
 
 /// The share of the bin a value falls into.
 fn share_of(f: &ScoredFeature, value: f64) -> Option<i64> {
-    f.bins.iter().map(Spanned::get_ref).find(|b| b.below.is_none_or(|below| value < below)).map(|b| b.share)
+    f.bins.iter().map(Spanned::get_ref).find(|b| b.below.is_none_or(|below| value < below))?.share
+}
+
+/// A worth as messages tell it.
+fn in_words(form: Form, worth: i64) -> String {
+    match form {
+        Form::Shares => format!("the share {worth}"),
+        Form::Points => format!("{} points", Units(i128::from(worth))),
+    }
 }

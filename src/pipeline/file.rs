@@ -11,7 +11,7 @@ use super::settings::{Settings, bytes};
 use crate::contract::{Contract, parse_day};
 use crate::expression::did_you_mean;
 use crate::machine::threads::MOST_THREADS;
-use crate::storage::key::KeySource;
+use crate::storage::secret::SecretSource;
 
 /// A pipeline file with its overrides applied.
 #[derive(Debug, Clone)]
@@ -120,7 +120,9 @@ impl Pipeline {
         for (key, fault) in self.settings.gates().faults(contract) {
             find(key, fault);
         }
-        if let Some(Err(e)) = self.settings.privacy.ledger_key.as_deref().map(KeySource::parse) {
+        if let Some(Err(e)) =
+            self.settings.privacy.ledger_key.as_deref().map(|s| SecretSource::parse("privacy.ledger_key", s))
+        {
             find("ledger_key", format!("{e:#}"));
         }
         findings

@@ -8,14 +8,13 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::basis::Basis;
+use super::calibrated::Calibrated;
 use super::catalogue::Catalogue;
 use super::finding::{Finding, Findings, Source};
+use super::fitted::FittedFrom;
 use super::propagation::Propagation;
-use crate::statistics::calibration::Nominal;
+pub use super::scored::{Bin, FULL_SHARE, Form, Scale, ScoredFeature};
 use crate::storage::hashes::{Hash, part};
-
-/// Share that a feature of full worth has: shares are counted in 1/1200.
-pub const FULL_SHARE: i64 = 1200;
 
 /// The most ties per subject that a model may count; sums over them stay within 64 bits.
 pub const MOST_TIES: usize = 1_000_000;
@@ -87,25 +86,15 @@ pub struct Card {
     pub notice: Option<Spanned<Notice>>,
     /// How friends' scores are propagated.
     pub propagation: Propagation,
+    /// What the parts with `basis = "fitted"` were fitted to.
+    #[schemars(with = "Option<FittedFrom>")]
+    pub fitted: Option<Spanned<FittedFrom>>,
+    /// The probability of going bad that a finished score stands for; without it a score only ranks.
+    #[schemars(with = "Option<Calibrated>")]
+    pub calibration: Option<Spanned<Calibrated>>,
     /// The scorecard.
     #[schemars(with = "Vec<ScoredFeature>")]
     pub feature: Vec<Spanned<ScoredFeature>>,
-}
-
-/// The range of the score.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Scale {
-    /// Lowest score.
-    pub low: i64,
-    /// Highest score.
-    pub high: i64,
-    /// Share, in 1/1200, of what is not known.
-    pub neutral_share: i64,
-    /// The odds a score nominally stands for; until they were calibrated on outcomes they are no probability.
-    pub nominal: Option<Nominal>,
-    /// Where the numbers come from.
-    pub basis: Basis,
 }
 
 /// What money bins mean in other currencies.
@@ -146,7 +135,8 @@ pub struct Segment {
     /// The condition: SQL over `kind` and the features; without one everyone else is in it.
     #[schemars(with = "Option<String>")]
     pub when: Option<Spanned<String>>,
-    /// Percent per category.
+    /// Percent per category; none in the form of points.
+    #[serde(default)]
     pub weights: BTreeMap<String, i64>,
     /// Where the weights come from.
     pub basis: Basis,
@@ -281,39 +271,6 @@ pub struct Reason {
     pub advice: BTreeMap<String, String>,
 }
 
-/// A feature's place in the scorecard.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ScoredFeature {
-    /// The feature's name in the catalogue.
-    pub name: String,
-    /// Its weight within its category.
-    pub importance: i64,
-    /// The segments in which it counts; all when not given.
-    pub segments: Option<Vec<String>>,
-    /// Share where there was no opportunity; the neutral share when not given.
-    pub none: Option<i64>,
-    /// Share where it was not told; the neutral share when not given.
-    pub unknown: Option<i64>,
-    /// The bins, in order.
-    #[schemars(with = "Vec<Bin>")]
-    pub bins: Vec<Spanned<Bin>>,
-    /// Where the numbers come from.
-    pub basis: Basis,
-}
-
-/// The values `[from, below)`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Bin {
-    /// Lowest value; the first bin has none.
-    pub from: Option<f64>,
-    /// The first value above; the last bin has none.
-    pub below: Option<f64>,
-    /// Worth, in 1/1200 of the feature's importance.
-    pub share: i64,
-}
-
 impl Model {
     /// Reads a model file and its catalogue. The model is not yet checked; see `model_check`.
     ///
@@ -323,9 +280,16 @@ impl Model {
         let unreadable = |e: anyhow::Error| {
             Findings(vec![Finding { file: path.to_owned(), line: 0, message: format!("the model: {e:#}") }])
         };
-        let source = Source::read(path).map_err(unreadable)?;
+        Self::of(Source::read(path).map_err(unreadable)?)
+    }
+
+    /// The model of a file's text, with its catalogue.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn of(source: Source) -> Result<Self, Findings> {
         let card: Card = source.parse().map_err(|finding| Findings(vec![finding]))?;
-        let folder = path.parent().unwrap_or_else(|| Path::new("."));
+        let folder = source.path.parent().unwrap_or_else(|| Path::new("."));
         let files: Vec<PathBuf> = card.catalogue.iter().map(|f| folder.join(f)).collect();
         let catalogue = Catalogue::load(&files)?;
         Ok(Self { source, card, catalogue })

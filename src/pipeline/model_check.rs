@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use super::basis::Basis;
 use super::finding::{Finding, Findings};
-use super::model::{CATEGORIES, FULL_SHARE, MOST_TIES, Model, NO_CONSENT, RELATIONSHIPS, ScoredFeature};
+use super::model::{CATEGORIES, Form, MOST_TIES, Model, NO_CONSENT, RELATIONSHIPS, ScoredFeature};
 use crate::expression::did_you_mean;
 
 /// Statuses that every model must have, whatever it calls the others: these people are never scored.
@@ -32,6 +33,8 @@ pub fn check(model: &Model) -> Result<(), Findings> {
     linter.propagation();
     linter.money();
     linter.features();
+    linter.fitted();
+    linter.calibration();
     Findings(linter.findings).or(())
 }
 
@@ -56,12 +59,7 @@ impl Linter<'_> {
                 ),
             );
         }
-        if !(0..=FULL_SHARE).contains(&scale.neutral_share) {
-            self.find(
-                &(0..0),
-                format!("[scale] neutral_share = {} is not within 0 and {FULL_SHARE}", scale.neutral_share),
-            );
-        }
+        self.form();
         for (key, part) in [("name", &self.model.card.name), ("version", &self.model.card.version)] {
             let lawful = part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
             if part.is_empty() || part.len() > LONGEST_NAME || !lawful {
@@ -110,7 +108,7 @@ impl Linter<'_> {
                 );
             }
             let sum: i64 = s.weights.values().sum();
-            if sum != 100 {
+            if sum != 100 && self.model.card.scale.form == Form::Shares {
                 self.find(&span, format!("segment `{}`: the weights sum to {sum} %, not 100 %", s.name));
             }
             if s.weights.get(CATEGORIES[RELATIONSHIPS]).is_some_and(|w| *w > 50) {
@@ -246,6 +244,18 @@ impl Linter<'_> {
         self.unique(statuses.iter().map(|s| (s.get_ref().name.clone(), s.span())).collect(), "status");
     }
 
+    /// Whoever says that numbers were fitted says to what.
+    fn fitted(&mut self) {
+        let card = &self.model.card;
+        let of = |basis: Basis, span: Range<usize>| (basis == Basis::Fitted).then_some(span);
+        let features = card.feature.iter().map(|f| of(f.get_ref().basis, f.span()));
+        let segments = card.segment.iter().map(|s| of(s.get_ref().basis, s.span()));
+        let first = features.chain(segments).flatten().next();
+        if let (Some(span), None) = (first, &card.fitted) {
+            self.find(&span, "basis = \"fitted\", and no [fitted] says to what".to_owned());
+        }
+    }
+
     fn features(&mut self) {
         let card = &self.model.card;
         self.unique(card.feature.iter().map(|f| (f.get_ref().name.clone(), f.span())).collect(), "feature");
@@ -265,24 +275,8 @@ impl Linter<'_> {
                     format!("the feature `{}` is of the category `{}`, which is not scored", f.name, declared.category),
                 );
             }
-            if !(1..=MOST_IMPORTANCE).contains(&f.importance) {
-                self.find(
-                    &span,
-                    format!(
-                        "the feature `{}` has importance {}; it must be 1 to {MOST_IMPORTANCE}",
-                        f.name, f.importance
-                    ),
-                );
-            }
+            self.form_of(f, &span, declared);
             self.counts_in(f, &span);
-            for (name, share) in [("none", f.none), ("unknown", f.unknown)] {
-                if share.is_some_and(|s| !(0..=FULL_SHARE).contains(&s)) {
-                    self.find(
-                        &span,
-                        format!("the feature `{}`: the share of `{name}` is not within 0 and {FULL_SHARE}", f.name),
-                    );
-                }
-            }
             self.bins(f, &span, declared);
         }
     }

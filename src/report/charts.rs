@@ -9,6 +9,7 @@ use crate::audit::Audit;
 use crate::audit::propagation::{Lifted, Round};
 use crate::audit::quality::{BadRate, Quality};
 use crate::audit::scale::Cell;
+use crate::fit::earned::Tenth;
 use crate::statistics::proportion::wilson;
 
 pub(super) fn whole(v: f64) -> String {
@@ -141,6 +142,18 @@ fn quality(quality: Option<&Quality>, charts: &mut BTreeMap<String, String>) -> 
     let cells = quality.map_or(&[][..], |q| q.cells.as_slice());
     charts.insert("calibration".to_owned(), intervals(&tenths(cells), "score from, in points", y)?);
     Ok(())
+}
+
+/// What went bad of each tenth of the scores, and what was said to.
+pub(super) fn of_tenths(tenths: &[Tenth]) -> Result<String> {
+    let interval = |t: &Tenth| Interval {
+        name: t.from.to_string(),
+        value: t.observed,
+        range: t.low..t.high,
+        expected: Some(t.expected),
+    };
+    let y = Axis { title: "share that went bad", write: percent };
+    intervals(&tenths.iter().map(interval).collect::<Vec<_>>(), "score from, in points", y)
 }
 
 /// The cells of the scale in about ten parts of equal size.

@@ -5,19 +5,23 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value as Cell};
 use minijinja::{AutoEscape, Environment, context};
 
-use super::charts::charts;
+use super::charts::{charts, of_tenths};
 use super::findings::{first, moved};
 use super::history::{self, History};
 use crate::audit::Audit;
 use crate::explain::parts::Explanation;
+use crate::fit::calibration;
+use crate::fit::report::Report;
 use crate::ingest::check::conservation::Class;
 use crate::output::{printable, thousands};
 use crate::pipeline::marks::Marks;
 
 const HEAD: &str = include_str!("templates/head.html");
 const STYLE: &str = include_str!("templates/style.css");
+const CALIBRATION: &str = include_str!("templates/calibration.html");
 const AUDIT: &str = include_str!("templates/audit.html");
 const EXPLANATION: &str = include_str!("templates/explanation.html");
+const FIT: &str = include_str!("templates/fit.html");
 const HISTORY: &str = include_str!("templates/history.html");
 
 /// The audit as a page.
@@ -44,6 +48,25 @@ pub fn audit(audit: &Audit) -> Result<String> {
 pub fn explanation(explanation: &Explanation, language: &str) -> Result<String> {
     let values = context! { it => Serde(explanation), language => language, head => HEAD, style => STYLE };
     fill(EXPLANATION, values, Marks::default())
+}
+
+/// What a fit came to as a page.
+///
+/// # Errors
+/// When it cannot be filled in.
+pub fn fit(report: &Report) -> Result<String> {
+    fill(FIT, context! { it => Serde(report), head => HEAD, style => STYLE }, Marks::default())
+}
+
+/// What a calibration came to as a page.
+///
+/// # Errors
+/// When it cannot be filled in.
+pub fn calibration(report: &calibration::Report) -> Result<String> {
+    let failures: Vec<String> = report.failures().collect();
+    let chart = of_tenths(&report.tenths)?;
+    let values = context! { it => Serde(report), failures => failures, chart => chart, head => HEAD, style => STYLE };
+    fill(CALIBRATION, values, Marks::default())
 }
 
 /// The history of a pipeline as a page.

@@ -10,6 +10,7 @@ use super::points::{Fits, Points};
 use super::population::Population;
 use super::rows::NONE;
 use crate::pipeline::Model;
+use crate::pipeline::calibration::neutral;
 use crate::scorecard::Scorecard;
 use crate::tables::ids::SubjectIds;
 use crate::tables::parquet_file::GROUP_ROWS;
@@ -70,7 +71,7 @@ pub fn write(
     label: &Label,
     written: &dyn Fn(u64) -> Result<()>,
 ) -> Result<Told> {
-    let mut file = ScoresFile::create(path, subjects, label)?;
+    let mut file = ScoresFile::create(path, subjects, label, finished.model.card.calibration.is_some())?;
     let mut told = Told { reasons: vec![0; finished.card.reasons.len()], ..Told::default() };
     for from in (0..subjects.len()).step_by(GROUP_ROWS) {
         let group = from..(from + GROUP_ROWS).min(subjects.len());
@@ -139,6 +140,14 @@ impl<'a> Finished<'a> {
         Ok(Explained { points, reasons, of_friends })
     }
 
+    /// The probabilities of going bad that scores stand for, of a calibrated model.
+    fn probabilities(&self, scores: &[i16]) -> Option<Vec<Option<f64>>> {
+        let card = &self.model.card;
+        let (calibrated, neutral) = (card.calibration.as_ref()?.get_ref(), neutral(&card.scale));
+        let pd = |score: &i16| (*score != NONE).then(|| calibrated.pd(f64::from(*score), neutral));
+        Some(scores.iter().map(pd).collect())
+    }
+
     /// The rows of some subjects.
     fn rows(&self, of: Range<usize>, explained: &[Explained]) -> Result<Rows<'a>> {
         let (rows, card) = (&self.population.rows, &self.model.card);
@@ -179,6 +188,7 @@ impl<'a> Finished<'a> {
             before: score(&rows.before),
             disputed: rows.disputed[of.clone()].to_vec(),
             with_disputed: score(&rows.with_disputed),
+            pd: self.probabilities(&rows.score[of]),
         })
     }
 }

@@ -1,13 +1,14 @@
 //! Shares to points: one rounding of an exact fraction, and parts that add up to it.
 //!
-//! score = low + round-half-even(range · Σ_c weight_c · Σ_f importance·share / (1200 · Σ_f importance) / 10000).
+//! score = low + round-half-even(range · Σ_c weight_c · Σ_f importance·share / (1200 · Σ_f importance) / 10000), or in the form of points
+//! low + round-half-even(base + Σ_f points), where every feature's points count from its least bin.
 //! Parts get the floor of their exact contribution; what is left goes to the largest remainders, ties in order.
 
 use std::num::TryFromIntError;
 
 use crate::graph::parameters::SHARE_ONE;
-use crate::pipeline::model::{FULL_SHARE, RELATIONSHIPS};
-use crate::scorecard::card::{CardFeature, Scorecard, WEIGHTS_ONE};
+use crate::pipeline::model::RELATIONSHIPS;
+use crate::scorecard::card::{CardFeature, Scorecard};
 
 /// What fits, by the bounds that a checked model keeps; anything else is a defect.
 pub type Fits<T> = Result<T, TryFromIntError>;
@@ -57,8 +58,9 @@ pub fn share_out(total: i64, contributions: &[i128], denominator: i128) -> Fits<
     let left = total - parts.iter().sum::<i64>();
     let mut order: Vec<usize> = (0..parts.len()).collect();
     order.sort_by_key(|n| std::cmp::Reverse(contributions[*n].rem_euclid(denominator)));
-    for n in order.into_iter().take(usize::try_from(left)?) {
-        parts[n] += 1;
+    // A base beside the parts may leave one more than there are parts.
+    for n in order.iter().cycle().take(usize::try_from(left)?) {
+        parts[*n] += 1;
     }
     Ok(parts)
 }
@@ -80,13 +82,11 @@ impl Scorecard {
         let sums = self.sums(segment, bins);
         let contributions = self.contributions(segment, &sums);
         let own: i128 = contributions[..RELATIONSHIPS].iter().sum();
-        let weight: i64 = self.weights[segment][..RELATIONSHIPS].iter().sum();
-        if weight == 0 {
+        let most: i128 = self.contributions(segment, &self.full[segment])[..RELATIONSHIPS].iter().sum();
+        if most == 0 {
             return Ok(0);
         }
-        // A contribution is range · weight · share over the denominator of all.
-        let denominator = self.denominator(segment) / i128::from(WEIGHTS_ONE) * i128::from(self.range * weight);
-        let share = Fraction { numerator: own * i128::from(SHARE_ONE), denominator }.round_half_even()?;
+        let share = Fraction { numerator: own * i128::from(SHARE_ONE), denominator: most }.round_half_even()?;
         u32::try_from(share)
     }
 
@@ -102,15 +102,40 @@ impl Scorecard {
         };
         let neutral = of(self.neutral_share * self.importance[segment][RELATIONSHIPS]);
         let numerator = of(self.sums(segment, bins)[RELATIONSHIPS]) - neutral;
-        Fraction { numerator, denominator: self.denominator(segment) }.round_half_even()
+        Fraction { numerator, denominator: self.denominator[segment] }.round_half_even()
+    }
+
+    /// What a bin of a feature gives in a segment, over [`Self::denominator`].
+    #[must_use]
+    pub fn contribution(&self, segment: usize, feature: usize, bin: usize) -> i128 {
+        self.given(segment, &self.features[feature], bin)
+    }
+
+    /// What exact fractions of a score in a segment are over.
+    #[must_use]
+    pub fn denominator(&self, segment: usize) -> i128 {
+        self.denominator[segment]
+    }
+
+    fn given(&self, segment: usize, feature: &CardFeature, bin: usize) -> i128 {
+        let of_importance = i128::from(feature.importance_in(segment)) * i128::from(feature.shares[bin]);
+        self.per_share[segment][feature.category] * of_importance
     }
 
     /// The points that a bin of a feature gives in a segment, before the one rounding of the score.
     #[must_use]
     pub fn feature_points(&self, segment: usize, feature: &CardFeature, bin: u8) -> f64 {
-        let share = feature.importance_in(segment) * feature.shares[usize::from(bin)];
-        let all = FULL_SHARE * self.importance[segment][feature.category].max(1);
-        (self.range * self.weights[segment][feature.category]) as f64 * share as f64 / all as f64 / WEIGHTS_ONE as f64
+        self.given(segment, feature, usize::from(bin)) as f64 / self.denominator[segment] as f64
+    }
+
+    /// What a score has in a segment before any feature, friends being neutral, over [`Self::denominator`]: the lowest score, what
+    /// everyone has, and the neutral points of categories in which nothing counts.
+    #[must_use]
+    pub fn initial(&self, segment: usize) -> i128 {
+        let mut sums = [0; 5];
+        sums[RELATIONSHIPS] = self.neutral_share * self.importance[segment][RELATIONSHIPS];
+        let none: i128 = self.contributions(segment, &sums).iter().sum();
+        i128::from(self.low) * self.denominator[segment] + self.base + none
     }
 
     /// A category's points shared out over its features by what their bins contribute: position and points of each.
@@ -121,14 +146,9 @@ impl Scorecard {
         let of: Vec<usize> = (0..self.features.len())
             .filter(|f| self.features[*f].category == category && self.importances[segment][*f] > 0)
             .collect();
-        let weight = i128::from(self.range * self.weights[segment][category]);
-        let contribution = |f: &usize| {
-            let feature = &self.features[*f];
-            weight * i128::from(self.importances[segment][*f] * feature.shares[usize::from(bins[*f])])
-        };
+        let contribution = |f: &usize| self.contribution(segment, *f, usize::from(bins[*f]));
         let contributions: Vec<i128> = of.iter().map(contribution).collect();
-        let denominator = i128::from(FULL_SHARE * WEIGHTS_ONE * self.importance[segment][category].max(1));
-        let parts = share_out(points, &contributions, denominator)?;
+        let parts = share_out(points, &contributions, self.denominator[segment])?;
         Ok(of.into_iter().zip(parts).collect())
     }
 
@@ -154,32 +174,25 @@ impl Scorecard {
     /// # Errors
     /// As [`Self::points`].
     pub fn maxima(&self, segment: usize) -> Fits<[i64; 5]> {
-        let sums = std::array::from_fn(|c| FULL_SHARE * self.importance[segment][c].max(1));
-        Ok(self.of_sums(segment, &sums)?.categories)
+        Ok(self.of_sums(segment, &self.full[segment])?.categories)
     }
 
     /// Points from Σ importance·share of each category.
     fn of_sums(&self, segment: usize, sums: &[i64; 5]) -> Fits<Points> {
         let contributions = self.contributions(segment, sums);
-        let denominator = self.denominator(segment);
-        let total = Fraction { numerator: contributions.iter().sum(), denominator }.round_half_even()?;
+        let denominator = self.denominator[segment];
+        let numerator = self.base + contributions.iter().sum::<i128>();
+        let total = Fraction { numerator, denominator }.round_half_even()?;
         let parts = share_out(total, &contributions, denominator)?;
         Ok(Points { total, categories: std::array::from_fn(|c| parts[c]) })
     }
 
-    /// What all contributions are over.
-    fn denominator(&self, segment: usize) -> i128 {
-        i128::from(FULL_SHARE * WEIGHTS_ONE) * self.common[segment]
-    }
-
     /// Exact contributions of the categories; one without features is neutral, unless its sum is told.
     fn contributions(&self, segment: usize, sums: &[i64; 5]) -> [i128; 5] {
-        let (importance, common) = (&self.importance[segment], self.common[segment]);
         std::array::from_fn(|c| {
-            let empty = importance[c] == 0 && sums[c] == 0;
+            let empty = self.importance[segment][c] == 0 && sums[c] == 0;
             let sum = if empty { self.neutral_share } else { sums[c] };
-            let weight = self.weights[segment][c];
-            i128::from(self.range * weight) * i128::from(sum) * (common / i128::from(importance[c].max(1)))
+            self.per_share[segment][c] * i128::from(sum)
         })
     }
 }
@@ -188,6 +201,7 @@ impl Scorecard {
 mod tests {
     use super::*;
     use crate::pipeline::exact::common_multiple;
+    use crate::pipeline::model::Form;
     use crate::scorecard::card::{Origin, sums};
     use proptest::prelude::*;
 
@@ -202,23 +216,30 @@ mod tests {
                 segments: None,
                 edges: (1..100).map(f64::from).collect(),
                 shares: (0..=100).map(|s| s * 12).chain([500, 500]).take(102).collect(),
+                neutral: 500,
                 reason: None,
                 missing: 100,
             })
             .collect();
         let of: Vec<i64> = importances.iter().map(|(_, i)| *i).collect();
         let importance = sums(&features, &of);
-        Scorecard {
+        let mut card = Scorecard {
+            form: Form::Shares,
             features,
             importances: vec![of],
-            common: vec![common_multiple(&importance).unwrap()],
+            per_share: vec![],
+            denominator: vec![],
+            full: vec![],
+            base: 0,
             importance: vec![importance],
-            weights: vec![weights.map(|w| 100 * w)],
+            weights: vec![],
             low: 350,
             range: 600,
             neutral_share: 500,
             reasons: vec![],
-        }
+        };
+        card.weigh_shares(vec![weights.map(|w| 100 * w)], &[common_multiple(&importance).unwrap()]);
+        card
     }
 
     #[test]

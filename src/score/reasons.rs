@@ -5,14 +5,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::model::{Baseline, FULL_SHARE, RELATIONSHIPS};
-use crate::scorecard::card::{Scorecard, WEIGHTS_ONE};
+use crate::pipeline::model::{Baseline, RELATIONSHIPS};
+use crate::scorecard::card::Scorecard;
 use crate::tables::scores::REASONS;
 
 /// What shares are compared with: per segment and feature, the sum of shares and the number of subjects.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baselines {
-    sums: Vec<Vec<i64>>,
+    sums: Vec<Vec<i128>>,
     counts: Vec<i64>,
 }
 
@@ -27,7 +27,7 @@ impl Baselines {
     pub fn add(&mut self, card: &Scorecard, segment: usize, bins: &[u8]) {
         self.counts[segment] += 1;
         for ((sum, feature), bin) in self.sums[segment].iter_mut().zip(&card.features).zip(bins) {
-            *sum += feature.shares[usize::from(*bin)];
+            *sum += i128::from(feature.shares[usize::from(*bin)]);
         }
     }
 
@@ -126,7 +126,8 @@ impl Shortfalls {
 }
 
 impl Segment {
-    /// range · weight · importance · (baseline − share) of every bin over 1200 · 10,000 · count · lcm(Σ importance). An importance is at
+    /// What every bin costs, over the denominator of scores times the count. In the form of shares that is
+    /// range · weight · importance · (baseline − share) over 1200 · 10,000 · count · lcm(Σ importance); an importance is at
     /// most its category's sum, so that with a multiple of at most 10^12 and 2^32 subjects a numerator stays below
     /// 2^15 · 10^4 · 10^12 · 1200 · 2^32 < 2^112.
     fn new(card: &Scorecard, baseline: Baseline, seen: &Baselines, segment: usize) -> Self {
@@ -135,20 +136,14 @@ impl Segment {
         let costs = card.features.iter().enumerate().map(|(f, feature)| {
             let sum = match baseline {
                 _ if counted => seen.sums[segment][f],
-                Baseline::Max => feature.shares.iter().copied().max().unwrap_or(FULL_SHARE),
-                _ => card.neutral_share,
+                Baseline::Max => feature.shares.iter().copied().max().unwrap_or(feature.neutral).into(),
+                _ => feature.neutral.into(),
             };
-            let weight = i128::from(card.range * card.weights[segment][feature.category])
-                * i128::from(feature.importance_in(segment));
-            // A category in which nothing counts has no importance to divide by, and its features cost nothing.
-            let sum_of = card.importance[segment][feature.category].max(1);
-            let weight = weight * (card.common[segment] / i128::from(sum_of));
-            let cost = |share: &i64| weight * (i128::from(sum) - i128::from(*share) * count);
+            // A category in which nothing counts has no importance, and its features cost nothing.
+            let weight = card.per_share[segment][feature.category] * i128::from(feature.importance_in(segment));
+            let cost = |share: &i64| weight * (sum - i128::from(*share) * count);
             feature.shares.iter().map(cost).collect()
         });
-        Self {
-            costs: costs.collect(),
-            denominator: i128::from(FULL_SHARE * WEIGHTS_ONE) * count * card.common[segment],
-        }
+        Self { costs: costs.collect(), denominator: count * card.denominator[segment] }
     }
 }

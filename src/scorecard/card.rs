@@ -6,31 +6,41 @@ use anyhow::{Context, Result};
 
 use crate::expression::product;
 use crate::features::Plan;
+use crate::pipeline::amount::Amount;
 use crate::pipeline::catalogue::{Aggregate, Unit};
 use crate::pipeline::exact::{MOST_COMMON, common_multiple};
-use crate::pipeline::model::{Bin, CATEGORIES, RELATIONSHIPS};
+use crate::pipeline::model::{Bin, CATEGORIES, FULL_SHARE, Form, RELATIONSHIPS};
 use crate::pipeline::model_check::{MOST_BINS, MOST_IMPORTANCE};
 use crate::pipeline::propagation::Propagation;
+use crate::pipeline::units::POINT;
 use crate::pipeline::{Finding, Findings, Model};
 
 /// A model's scorecard over a plan's features.
 #[derive(Debug, Clone)]
 pub struct Scorecard {
+    /// What bins are worth.
+    pub form: Form,
     /// The features that are scored, in order of the model file.
     pub features: Vec<CardFeature>,
     /// Each feature's importance, by segment; 0 where it does not count.
     pub importances: Vec<Vec<i64>>,
     /// Sum of the importances in each category, by segment; 0 for a category without features.
     pub importance: Vec<[i64; 5]>,
-    /// The least common multiple of those sums, by segment: what exact fractions of the score are over.
-    pub common: Vec<i128>,
-    /// Ten-thousandths per category, by segment; they sum to [`WEIGHTS_ONE`].
+    /// By segment and category: what an importance times a share is worth, over the denominator.
+    pub per_share: Vec<[i128; 5]>,
+    /// By segment, what exact fractions of the score are over; above 0.
+    pub denominator: Vec<i128>,
+    /// By segment and category: the sum of importances times shares of who has the best bin of everything.
+    pub full: Vec<[i64; 5]>,
+    /// The part of a point that everyone has above the lowest score, over the denominator; only in the form of points.
+    pub base: i128,
+    /// Ten-thousandths per category, by segment; they sum to [`WEIGHTS_ONE`]. In the form of points they follow from the card.
     pub weights: Vec<[i64; 5]>,
     /// Lowest score.
     pub low: i64,
     /// Points between the lowest and the highest score.
     pub range: i64,
-    /// Share of what is not known.
+    /// Share of a category in which nothing counts.
     pub neutral_share: i64,
     /// Reason codes in order of the model file.
     pub reasons: Vec<String>,
@@ -74,8 +84,10 @@ pub struct CardFeature {
     pub segments: Option<Vec<usize>>,
     /// Where bins end; one fewer than there are bins.
     pub edges: Vec<f64>,
-    /// The share of each bin, then of `none`, then of `unknown`.
+    /// The share of each bin, then of `none`, then of `unknown`. In the form of points: parts of a point above the least bin.
     pub shares: Vec<i64>,
+    /// The share that is neither good nor bad: of what is not known.
+    pub neutral: i64,
     /// Position of its reason code, if it has one.
     pub reason: Option<usize>,
     /// The bin of no opportunity; that of what was not told follows it.
@@ -140,6 +152,7 @@ impl Scorecard {
         let positions = plan.positions();
         let factor = money_factor(model, currency)?;
         let segments: Vec<&str> = card.segment.iter().map(|s| s.get_ref().name.as_str()).collect();
+        let mut base = i128::from(card.scale.base.as_ref().and_then(Amount::parts).unwrap_or(0));
         let mut features: Vec<CardFeature> = Vec::new();
         let reasons: Vec<String> = card.reason.iter().map(|r| r.get_ref().code.clone()).collect();
         for scored in card.feature.iter().map(toml::Spanned::get_ref) {
@@ -158,40 +171,101 @@ impl Scorecard {
             let bins: Vec<&Bin> = scored.bins.iter().map(toml::Spanned::get_ref).collect();
             let missing = u8::try_from(bins.len()).ok().filter(|n| *n <= MOST_BINS);
             let missing = missing.with_context(|| format!("`{}` has more than {MOST_BINS} bins", scored.name))?;
-            let mut shares: Vec<i64> = bins.iter().map(|b| b.share).collect();
-            shares.push(scored.none.unwrap_or(card.scale.neutral_share));
-            shares.push(scored.unknown.unwrap_or(card.scale.neutral_share));
+            let (form, worth) = (card.scale.form, |amount| card.scale.worth(amount));
+            let worths =
+                bins.iter().map(|b| b.worth(form)).chain([worth(scored.none.as_ref()), worth(scored.unknown.as_ref())]);
+            let mut shares: Vec<i64> = worths
+                .collect::<Option<_>>()
+                .with_context(|| format!("`{}` has a bin without a worth", scored.name))?;
+            if form == Form::Points {
+                let least = shares.iter().copied().min().unwrap_or(0);
+                base += i128::from(least);
+                shares.iter_mut().for_each(|share| *share -= least);
+            }
+            let neutral = card.scale.neutral().or(shares.last().copied()).context("a feature without bins")?;
             let places =
                 |names: &Vec<String>| names.iter().filter_map(|n| segments.iter().position(|s| s == n)).collect();
             features.push(CardFeature {
                 name: scored.name.clone(),
                 origin,
                 category,
-                importance: scored.importance.clamp(0, MOST_IMPORTANCE),
+                importance: scored.importance().clamp(0, MOST_IMPORTANCE),
                 segments: scored.segments.as_ref().map(places),
                 edges: bins.iter().filter_map(|b| b.below).map(|e| product(e, scale)).collect(),
                 shares,
+                neutral,
                 reason: reasons.iter().position(|r| declared.declared.reason.as_ref() == Some(r)),
                 missing,
             });
         }
-        let weights = card.segment.iter().map(|s| weights(&s.get_ref().weights, &card.propagation)).collect();
         let of = |segment: usize| features.iter().map(|f| f.importance_in(segment)).collect::<Vec<i64>>();
         let importances: Vec<Vec<i64>> = (0..segments.len()).map(of).collect();
         let importance: Vec<[i64; 5]> = importances.iter().map(|of| sums(&features, of)).collect();
-        let common = importance.iter().map(|sums| common(model, sums)).collect::<Result<_>>()?;
-        Ok(Self {
+        let mut made = Self {
+            form: card.scale.form,
+            per_share: Vec::new(),
+            denominator: Vec::new(),
+            full: Vec::new(),
+            base,
+            weights: Vec::new(),
+            low: card.scale.low,
+            range: card.range(),
+            neutral_share: card.scale.neutral().unwrap_or(0),
+            reasons,
             features,
             importances,
             importance,
-            common,
-            weights,
-            low: card.scale.low,
-            range: card.range(),
-            neutral_share: card.scale.neutral_share,
-            reasons,
-        })
+        };
+        match card.scale.form {
+            Form::Shares => {
+                let common = made.importance.iter().map(|sums| common(model, sums)).collect::<Result<Vec<_>>>()?;
+                let weights = card.segment.iter().map(|s| weights(&s.get_ref().weights, &card.propagation)).collect();
+                made.weigh_shares(weights, &common);
+            }
+            Form::Points => made.weigh_points(),
+        }
+        Ok(made)
     }
+
+    /// Shares of importances in weighted categories; `common` are multiples of the sums of importances.
+    pub(crate) fn weigh_shares(&mut self, weights: Vec<[i64; 5]>, common: &[i128]) {
+        for ((weights, common), importance) in weights.iter().zip(common).zip(&self.importance) {
+            let worth = |c: usize| i128::from(self.range * weights[c]) * (common / i128::from(importance[c].max(1)));
+            self.per_share.push(std::array::from_fn(worth));
+            self.denominator.push(i128::from(FULL_SHARE * WEIGHTS_ONE) * common);
+            self.full.push(importance.map(|sum| FULL_SHARE * sum.max(1)));
+        }
+        self.weights = weights;
+    }
+
+    /// Points that are added up. What a category can give of the whole is its weight.
+    fn weigh_points(&mut self) {
+        let point = i128::from(POINT);
+        self.base -= i128::from(self.low) * point;
+        for _ in 0..self.importances.len() {
+            let mut full = [0; 5];
+            for feature in &self.features {
+                full[feature.category] += feature.shares.iter().copied().max().unwrap_or(0);
+            }
+            let all: i128 = full.iter().copied().map(i128::from).sum();
+            let parts = full.map(|f| i128::from(f) * i128::from(WEIGHTS_ONE));
+            self.weights.push(largest_remainder(&parts, all.max(1)));
+            self.per_share.push([1; 5]);
+            self.denominator.push(point);
+            self.full.push(full);
+        }
+    }
+}
+
+/// Parts with the same denominator as integers that add up to [`WEIGHTS_ONE`].
+fn largest_remainder(parts: &[i128; 5], denominator: i128) -> [i64; 5] {
+    let whole = |part: i128| i64::try_from(part / denominator).unwrap_or(0);
+    let mut integers = parts.map(whole);
+    let mut order = [0, 1, 2, 3, 4];
+    order.sort_by_key(|c| std::cmp::Reverse(parts[*c] % denominator));
+    let left = usize::try_from(WEIGHTS_ONE - integers.iter().sum::<i64>()).unwrap_or(0);
+    order.iter().take(left.min(order.len())).for_each(|c| integers[*c] += 1);
+    integers
 }
 
 /// The weights of a segment in ten-thousandths; without propagation the relationships' go where the model says.
@@ -235,7 +309,11 @@ fn common(model: &Model, importance: &[i64; 5]) -> Result<i128> {
     Ok(common)
 }
 
-fn money_factor(model: &Model, currency: &str) -> Result<f64> {
+/// Minor units of a currency that stand for one of the model's.
+///
+/// # Errors
+/// When the model does not say.
+pub fn money_factor(model: &Model, currency: &str) -> Result<f64> {
     let money = &model.card.money;
     if money.currency == currency {
         return Ok(1.0);

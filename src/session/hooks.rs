@@ -15,7 +15,7 @@ use crate::exit::ExitStatus;
 use crate::output::{Output, printable};
 use crate::pipeline::Pipeline;
 use crate::runs::output_folder::output_of;
-use crate::storage::key::KeySource;
+use crate::storage::secret::SecretSource;
 
 /// How long a command may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -105,7 +105,9 @@ impl Ending<'_> {
                 None => command.env_remove(name),
             };
         }
-        if let Some(Ok(KeySource::Env(name))) = settings.privacy.ledger_key.as_deref().map(KeySource::parse) {
+        let key =
+            settings.privacy.ledger_key.as_deref().map(|source| SecretSource::parse("privacy.ledger_key", source));
+        if let Some(Ok(SecretSource::Env(name))) = key {
             command.env_remove(name);
         }
     }

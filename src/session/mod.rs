@@ -10,9 +10,13 @@
 pub mod acceptance;
 mod attempt;
 pub mod backfill;
+pub mod calibrating;
+pub mod dataset;
+pub mod fitting;
 mod hooks;
 pub mod identity;
 mod judging;
+mod new_model;
 pub mod one_date;
 pub mod plan;
 mod prepare;
@@ -21,6 +25,8 @@ pub mod replay;
 pub mod run;
 mod scoring;
 mod result;
+mod split;
+pub mod training_set;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;

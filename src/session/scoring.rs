@@ -22,6 +22,7 @@ use crate::score::rated::{Rated, rate};
 use crate::score::rows::NONE;
 use crate::scorecard::policy::Caps;
 use crate::stages::opened::StageData;
+use crate::stages::store::Stage;
 use crate::tables::{quarantine, relationships};
 
 /// What a figure outside the range that a checked model keeps is.
@@ -41,19 +42,40 @@ pub(super) struct Scored {
     pub told: Told,
 }
 
-/// Scores everyone and writes the tables.
+/// Everyone's score, not yet written.
+pub(super) struct Everyone {
+    /// The stages.
+    pub data: StageData,
+    /// What was counted and quarantined, by table.
+    pub findings: BTreeMap<String, Findings>,
+    /// What friends tell, when propagation ran.
+    pub friends: Option<Friends>,
+    /// Everyone's score.
+    pub population: Population,
+}
+
+/// Scores everyone.
 ///
 /// # Errors
-/// When a stage is damaged, the disk is full, or the run is interrupted.
-pub(super) fn score(run: &Run, folder: &RunFolder) -> Result<Scored> {
-    let (job, resources) = (run.job, &run.session.resources);
-    let mut data = StageData::open(job, run.stages)?;
+/// When a stage is damaged, or the work is interrupted.
+pub(super) fn everyone(job: &Job, stages: &[Stage], resources: &Resources) -> Result<Everyone> {
+    let mut data = StageData::open(job, stages)?;
     let mut findings = std::mem::take(&mut data.findings);
     let caps = Caps::new(&job.policies)?;
     let rated = rate(job, &data, &caps, resources)?;
     let friends = find_friends(job, &data, &rated, &mut findings, resources)?;
     let population = Population::new(rated, friends.as_ref(), &job.card, &caps, &job.model).context(OFF)?;
     conserved(job, &findings)?;
+    Ok(Everyone { data, findings, friends, population })
+}
+
+/// Scores everyone and writes the tables.
+///
+/// # Errors
+/// When a stage is damaged, the disk is full, or the run is interrupted.
+pub(super) fn score(run: &Run, folder: &RunFolder) -> Result<Scored> {
+    let (job, resources) = (run.job, &run.session.resources);
+    let Everyone { data, findings, friends, population } = everyone(job, run.stages, resources)?;
     for export in job.exports.iter() {
         if let Some(found) = findings.get(&export.table.name).filter(|f| !f.quarantined.is_empty()) {
             write_quarantine(folder, export, &found.quarantined)?;

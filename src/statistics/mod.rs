@@ -1,6 +1,7 @@
 //! Statistics of the field, each with its source.
 
 pub mod calibration;
+pub mod clustered;
 pub mod proportion;
 pub mod ranking;
 pub mod stability;

@@ -177,6 +177,14 @@ impl Levels {
         std::iter::once((0.0, 0.0)).chain(points).collect()
     }
 
+    /// Of each of the rows that were counted, by its score.
+    #[must_use]
+    pub fn by_row(&self, scores: &[i64]) -> Placements {
+        let placements = self.placements();
+        let of = |score: &i64| &placements[self.place(*score)];
+        Placements(scores.iter().map(|s| (of(s).good, of(s).bad)).collect())
+    }
+
     /// By place.
     fn placements(&self) -> Vec<Placement> {
         let all = self.all();
@@ -188,6 +196,24 @@ impl Levels {
             Placement { level: *level, good: bad_below / all.bad as f64, bad: good_above / all.good as f64 }
         };
         self.levels.iter().map(place).collect()
+    }
+}
+
+/// The share of the other class that each row is ranked correctly against.
+#[derive(Debug)]
+pub struct Placements(Vec<(f64, f64)>);
+
+impl Placements {
+    /// Of a good row: the share of the bad ones.
+    #[must_use]
+    pub fn good(&self, row: usize) -> f64 {
+        self.0[row].0
+    }
+
+    /// Of a bad row: the share of the good ones.
+    #[must_use]
+    pub fn bad(&self, row: usize) -> f64 {
+        self.0[row].1
     }
 }
 

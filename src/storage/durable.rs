@@ -25,7 +25,7 @@ impl Prepared {
     /// # Errors
     /// When the disk is full.
     pub fn write(place: &Path, content: &[u8]) -> Result<Self> {
-        let folder = place.parent().context("a file has a folder")?;
+        let folder = folder(place);
         let write = || -> std::io::Result<NamedTempFile> {
             // As any other file, but for what the process's mask takes away.
             let mode = Permissions::from_mode(0o666);
@@ -44,8 +44,14 @@ impl Prepared {
     pub fn commit(self) -> Result<()> {
         let Self { file, place } = self;
         disk::persist(file, &place).with_context(|| format!("putting {} in its place", place.display()))?;
-        sync_folder(place.parent().unwrap_or_else(|| Path::new(".")))
+        sync_folder(folder(&place))
     }
+}
+
+/// The folder that a path's last part is in; a bare name is in the folder at hand.
+#[must_use]
+pub fn folder(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 /// Replaces a file's content durably and at once.

@@ -5,4 +5,6 @@ pub mod durable;
 pub mod file_state;
 pub mod hashes;
 pub mod key;
+pub mod pseudonym;
+pub mod secret;
 pub mod read;

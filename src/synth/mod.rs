@@ -36,6 +36,10 @@ pub struct Settings {
     pub as_of: Date,
     /// Months of history.
     pub months: u32,
+    /// Month ends, the last day among them, that outcomes follow.
+    pub outcome_dates: u32,
+    /// What a year adds to the log-odds of going bad, against the last day.
+    pub risk_drift: f64,
 }
 
 /// Subjects of one file of an event table.
@@ -64,16 +68,35 @@ pub fn write(folder: &Path, settings: &Settings, output: &Output) -> Result<()> 
     if folder.exists() && fs_err::read_dir(folder)?.next().is_some() {
         bail!("{} is not empty; choose a new folder", folder.display());
     }
+    if !(1..=settings.months).contains(&settings.outcome_dates) || !settings.risk_drift.is_finite() {
+        bail!("--outcome-dates must be at least 1 and at most --months, and --risk-drift a number");
+    }
     let world = World { subjects: settings.subjects, seed: settings.seed };
     let months = months::months(settings.as_of, settings.months)?;
     let last = day_number(settings.as_of)?;
-    let tasks = tasks(world, &months, last);
+    let outcomes = Outcomes { dates: settings.outcome_dates, drift: settings.risk_drift };
+    let tasks = tasks(world, &months, last, outcomes);
     let subjects = tasks.iter().map(|t| t.subjects.end - t.subjects.start).sum();
     let progress = output.stage("generate", subjects, "subjects x files");
     let rows: Vec<u64> = tasks.into_par_iter().map(|task| run(folder, task, &progress)).collect::<Result<_>>()?;
     progress.finish();
     output.line(&format!("{} rows written to {}", crate::output::thousands(rows.iter().sum()), folder.display()));
     Ok(())
+}
+
+/// Which month ends outcomes follow, and how the risk moves from one to the next.
+#[derive(Debug, Clone, Copy)]
+struct Outcomes {
+    dates: u32,
+    drift: f64,
+}
+
+impl Outcomes {
+    /// The months, oldest first, with what is added to the log-odds of going bad.
+    fn of<'a>(&self, months: &'a [Month]) -> impl Iterator<Item = (&'a Month, f64)> + use<'a> {
+        let Self { dates, drift } = *self;
+        months.iter().filter(move |m| m.ago < dates).map(move |m| (m, -drift * f64::from(m.ago) / 12.0))
+    }
 }
 
 fn run(folder: &Path, task: Task, progress: &Progress) -> Result<u64> {
@@ -89,7 +112,7 @@ fn run(folder: &Path, task: Task, progress: &Progress) -> Result<u64> {
     file.finish()
 }
 
-fn tasks<'a>(world: World, months: &'a [Month], last: i64) -> Vec<Task<'a>> {
+fn tasks<'a>(world: World, months: &'a [Month], last: i64, outcomes: Outcomes) -> Vec<Task<'a>> {
     let mut tasks: Vec<Task> = Vec::new();
     let everyone = 0..world.subjects;
     let mut whole = |path: &str, shape: Shape, write: Write<'a>| {
@@ -123,7 +146,10 @@ fn tasks<'a>(world: World, months: &'a [Month], last: i64) -> Vec<Task<'a>> {
     whole(
         "outcomes.parquet",
         registers::outcome_shape(),
-        Box::new(move |n, f| registers::outcome(&world, &world.person(n), &world.pseudonym(n), last, f)),
+        Box::new(move |n, f| {
+            let (person, id) = (world.person(n), world.pseudonym(n));
+            outcomes.of(months).try_for_each(|(month, drift)| registers::outcome(&world, &person, &id, month, drift, f))
+        }),
     );
     whole(
         "groups.parquet",

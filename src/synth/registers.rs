@@ -274,15 +274,24 @@ pub(super) fn outcome_shape() -> Shape {
     ]
 }
 
-/// Writes what becomes of a subject in the year after the last day.
+/// Writes what becomes of a subject in the year after a month; `drift` is added to the log-odds of going bad.
 ///
 /// # Errors
 /// When the disk is full.
-pub(super) fn outcome(world: &World, person: &Person, id: &str, last: i64, file: &mut TableFile) -> Result<()> {
-    let mut rng = world.rng(Stream::Registers, person.number, 5);
-    let strained = if person.distressed(0) || person.distressed(1) { 1.2 } else { 0.0 };
-    let bad = rng.f64() < logistic(-2.9 - 1.15 * person.worth + strained);
-    row!(file, Text Some(id.to_owned()), Date Some(last), Int Some(365), Flag Some(bad))
+pub(super) fn outcome(
+    world: &World,
+    person: &Person,
+    id: &str,
+    month: &Month,
+    drift: f64,
+    file: &mut TableFile,
+) -> Result<()> {
+    // Steps below a thousand are those of other registers.
+    let step = if month.ago == 0 { 5 } else { 1_000 + u64::from(month.ago) };
+    let mut rng = world.rng(Stream::Registers, person.number, step);
+    let strained = if person.distressed(month.ago) || person.distressed(month.ago + 1) { 1.2 } else { 0.0 };
+    let bad = rng.f64() < logistic(-2.9 - 1.15 * person.worth + strained + drift);
+    row!(file, Text Some(id.to_owned()), Date Some(month.last), Int Some(365), Flag Some(bad))
 }
 
 /// The columns of `groups`.

@@ -6,6 +6,7 @@
 
 pub mod blocks;
 pub mod columns;
+pub mod dataset;
 pub mod evidence;
 pub mod features;
 pub mod find;

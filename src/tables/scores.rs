@@ -40,6 +40,8 @@ pub const SCORE_BEFORE_OVERRIDE: &str = "score_before_override";
 pub const DISPUTED_RECORDS: &str = "disputed_records";
 /// What the score would be with them.
 pub const SCORE_WITH_DISPUTED: &str = "score_with_disputed";
+/// The probability of going bad, of a calibrated model; null without a score.
+pub const PD: &str = "pd";
 /// How many reasons a row gives at most, besides the one about friends.
 pub const REASONS: usize = 4;
 
@@ -61,7 +63,7 @@ pub fn reason(place: usize) -> String {
     format!("reason_{place}")
 }
 
-fn schema(subjects: &SubjectIds) -> Result<SchemaRef> {
+fn schema(subjects: &SubjectIds, calibrated: bool) -> Result<SchemaRef> {
     let field = |name: &str, kind: DataType| Field::new(name, kind, true);
     let told = |name: &str, kind: DataType| Field::new(name, kind, false);
     let mut fields = vec![
@@ -84,6 +86,7 @@ fn schema(subjects: &SubjectIds) -> Result<SchemaRef> {
         told(DISPUTED_RECORDS, DataType::Int32),
         field(SCORE_WITH_DISPUTED, DataType::Int16),
     ]);
+    fields.extend(calibrated.then(|| field(PD, DataType::Float64)));
     Ok(Arc::new(Schema::new(fields)))
 }
 
@@ -119,6 +122,8 @@ pub struct Rows<'a> {
     pub disputed: Vec<i32>,
     /// Scores with them.
     pub with_disputed: Vec<Option<i16>>,
+    /// Probabilities of going bad, of a calibrated model.
+    pub pd: Option<Vec<Option<f64>>>,
 }
 
 impl Rows<'_> {
@@ -145,6 +150,7 @@ impl Rows<'_> {
             Arc::new(Int32Array::from(self.disputed)),
             shorts(self.with_disputed),
         ]);
+        columns.extend(self.pd.map(|pd| Arc::new(Float64Array::from(pd)) as ArrayRef));
         columns
     }
 }
@@ -178,11 +184,11 @@ pub struct ScoresFile<'a> {
 }
 
 impl<'a> ScoresFile<'a> {
-    /// Begins the table.
+    /// Begins the table, of a calibrated model or not.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn create(path: &Path, subjects: &'a SubjectIds, label: &Label) -> Result<Self> {
+    pub fn create(path: &Path, subjects: &'a SubjectIds, label: &Label, calibrated: bool) -> Result<Self> {
         let id = ColumnPath::from(SUBJECT_ID);
         let metadata = [
             ("sesame.as_of", &label.as_of.to_string()),
@@ -199,7 +205,7 @@ impl<'a> ScoresFile<'a> {
             .set_sorting_columns(Some(vec![SortingColumn { column_idx: 0, descending: false, nulls_first: false }]))
             .set_key_value_metadata(Some(metadata))
             .build();
-        Ok(Self { file: ParquetFile::create(path, schema(subjects)?, properties)?, subjects })
+        Ok(Self { file: ParquetFile::create(path, schema(subjects, calibrated)?, properties)?, subjects })
     }
 
     /// Writes the rows of the subjects from one place on, a row group.

@@ -112,6 +112,23 @@ fn a_pipeline_without_consents_must_say_why_everyone_may_be_scored() {
 }
 
 #[test]
+fn a_rule_may_have_hundreds_of_alternatives() {
+    let work = Workdir::new();
+    let standard = std::fs::read_to_string(repository("pipelines/models/standard.toml")).unwrap();
+    let never: String = (0..240).map(|n| format!(" OR statements={}", 9_000_000 + n)).collect();
+    let rule = "COALESCE(utility_bills, 0) >= 6";
+    assert_eq!(standard.matches(rule).count(), 1);
+    let folder = repository("pipelines/features").display().to_string();
+    let text = standard.replace(rule, &format!("{rule}{never}")).replace("../features", &folder);
+    std::fs::write(work.path("long.toml"), text).unwrap();
+    let sample = repository("data-samples/small");
+    work.run(&sample, "short", &[]).expect(0);
+    work.run(&sample, "long", &["--model", work.path("long.toml").to_str().unwrap()]).expect(0);
+    let bands = |output: &str| work.audit(output)["scores"]["bands"].clone();
+    assert_eq!(bands("long"), bands("short"));
+}
+
+#[test]
 fn mistakes_in_a_model_are_all_named_with_their_lines() {
     let work = Workdir::new();
     let standard = std::fs::read_to_string(repository("pipelines/models/standard.toml")).unwrap();

@@ -4,11 +4,9 @@ use std::path::PathBuf;
 
 use crate::workdir::{Workdir, repository};
 
-#[test]
-#[ignore = "SESAME_UCI names a folder with the data set in the contract's tables"]
-fn the_standard_model_ranks_real_defaults() {
+/// A pipeline over the data set.
+fn pipeline(work: &Workdir) -> PathBuf {
     let data: PathBuf = std::env::var_os("SESAME_UCI").expect("the folder of the data set").into();
-    let work = Workdir::new();
     let pipeline = work.path("uci.toml");
     let text = format!(
         "name = \"uci\"\nmodel = \"{}\"\nas_of = \"2005-09-30\"\ncurrency = \"TWD\"\noutput = \"out\"\nconsent_statement = \"public research data\"\n[inputs]\n{}",
@@ -18,6 +16,41 @@ fn the_standard_model_ranks_real_defaults() {
             .concat()
     );
     std::fs::write(&pipeline, text).unwrap();
+    pipeline
+}
+
+/// What the second implementation of the fit, in Python with Clarabel, came to on the same half of the data set.
+#[test]
+#[ignore = "SESAME_UCI names a folder with the data set in the contract's tables"]
+fn a_fit_to_real_defaults_is_that_of_the_second_implementation() {
+    let work = Workdir::new();
+    let pipeline = pipeline(&work);
+    let fit = |name: &str, more: &[&str]| -> serde_json::Value {
+        let fixed = ["fit", pipeline.to_str().unwrap(), "--from", "2005-09-30", "--format", "json", "--out", name];
+        serde_json::from_str(&work.sesame([&fixed, more].concat()).expect(0).out).unwrap()
+    };
+    let figure = |of: &serde_json::Value| of.as_f64().unwrap();
+    let free = fit("free.toml", &["--weights", "free"]);
+    assert!((figure(&free["freed"]) - 6500.2278).abs() < 1e-4, "{}", free["freed"]);
+    for (name, bins, least) in [("given.toml", "given", 0.766), ("new.toml", "new", 0.767)] {
+        let report = fit(name, &["--bins", bins]);
+        assert!(figure(&report["after"]["auc"]) >= least, "{bins}: {}", report["after"]["auc"]);
+        assert!(figure(&report["after"]["log_loss"]) <= 0.4350, "{bins}: {}", report["after"]["log_loss"]);
+        assert!(figure(&report["difference"]["difference"]) >= 0.0115, "{bins}: {}", report["difference"]);
+    }
+    let bytes = |threads: &str| {
+        fit(&format!("{threads}.toml"), &["--bins", "new", "--name", "new", "--threads", threads]);
+        std::fs::read(work.path(&format!("{threads}.toml"))).unwrap()
+    };
+    let one = bytes("1");
+    assert!(["2", "8"].iter().all(|threads| bytes(threads) == one), "the same bytes on 1, 2 and 8 threads");
+}
+
+#[test]
+#[ignore = "SESAME_UCI names a folder with the data set in the contract's tables"]
+fn the_standard_model_ranks_real_defaults() {
+    let work = Workdir::new();
+    let pipeline = pipeline(&work);
     work.sesame(["run", pipeline.to_str().unwrap()]).expect(0);
     let audit = work.audit("out");
     assert_eq!(audit["coverage"]["subjects"], audit["coverage"]["scored"]);

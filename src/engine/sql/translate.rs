@@ -9,16 +9,24 @@ use super::casts::{cast, kind_of};
 use super::literals::{Translated, length, like_literal, literal, null, number, quoted, text_of};
 use super::texts::{like, matching};
 use super::times::{self, at_time_zone, later, later_by};
+use crate::machine::stack::with_room;
 
 /// The engine's expression for SQL over columns of which nothing is known, such as those that only hold numbers.
 ///
 /// # Errors
 /// A sentence that says what is wrong.
 pub(in crate::engine) fn text(sql: &str) -> Translated {
-    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(sql).map_err(|e| e.to_string())?;
-    let expression = parser.parse_expr().map_err(|e| e.to_string())?;
-    Translator { schema: &Schema::default() }.expression(&expression)
+    with_room(|| {
+        let parser = Parser::new(&GenericDialect {}).with_recursion_limit(DEEPEST);
+        let mut parser = parser.try_with_sql(sql).map_err(|e| e.to_string())?;
+        let expression = parser.parse_expr().map_err(|e| e.to_string())?;
+        Translator { schema: &Schema::default() }.expression(&expression)
+    })
 }
+
+/// How deep SQL that this program wrote may be nested: a chain of operators is written with parentheses around each, and what a user
+/// may write has at most some hundreds.
+const DEEPEST: usize = 10_000;
 
 /// SQL over columns of some types.
 pub(in crate::engine) struct Translator<'a> {
