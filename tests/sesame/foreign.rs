@@ -199,7 +199,7 @@ fn a_run_scores_an_imported_card_as_its_tool_does() {
         let ids = arrow::array::AsArray::as_string::<i32>(&scores["subject_id"]).clone();
         let scored = score.iter().position(Option::is_some).unwrap();
         let why = work.sesame(["explain", "latest", ids.value(scored), "--output", "out"]).expect(0);
-        why.says("identity level");
+        why.says("identity_level");
         work.sesame(["verify", "latest", "--output", "out"]).expect(0);
     }
 }
