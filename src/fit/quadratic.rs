@@ -24,10 +24,11 @@ impl Constraint {
         self.of.iter().map(|(n, c)| c * x[*n]).sum::<f64>() - self.bound
     }
 
-    /// How far off a slack may be and count as none.
+    /// How far off a slack may be and count as none. Where constraints follow from others it is rounding, and taking them up in turn
+    /// would go on for ever.
     fn tolerance(&self, x: &[f64]) -> f64 {
-        let size = self.of.iter().map(|(n, c)| (c * x[*n]).abs()).sum::<f64>() + self.bound.abs();
-        1e-12 * size.max(1e-3)
+        let largest = x.iter().fold(1e-3_f64, |largest, x| largest.max(x.abs()));
+        1e-11 * largest * self.of.iter().map(|(_, c)| c.abs()).sum::<f64>()
     }
 }
 
@@ -59,6 +60,8 @@ struct Active {
     multipliers: Vec<f64>,
     /// Equalities that were approached from above.
     turned: Vec<usize>,
+    /// Constraints that follow from active ones, which hold but for rounding.
+    implied: Vec<usize>,
     /// (L⁻¹)ᵀ·Q, column by column, for G = L·Lᵀ and L⁻¹·N = Q·R with the normals N of the active constraints.
     columns: Vec<Vec<f64>>,
     /// R, an upper triangle, column by column.
@@ -84,6 +87,7 @@ impl Quadratic {
             constraints: Vec::new(),
             multipliers: Vec::new(),
             turned: Vec::new(),
+            implied: Vec::new(),
             columns,
             triangle: Vec::new(),
         };
@@ -102,7 +106,7 @@ impl Quadratic {
 
     /// The constraint to take up: the equalities first, then the one that is violated most.
     fn violated(&self, x: &[f64], active: &Active) -> Option<usize> {
-        let waiting = |n: &usize| !active.constraints.contains(n);
+        let waiting = |n: &usize| !active.constraints.contains(n) && !active.implied.contains(n);
         let all = || self.constraints.iter().enumerate();
         if let Some(equal) = all().filter(|(_, c)| c.equal).map(|(n, _)| n).find(waiting) {
             return Some(equal);
@@ -135,7 +139,9 @@ impl Quadratic {
             }
             let relief = active.back_substituted(&of_normal[..held]);
             let mut drop: Option<(usize, f64)> = None;
-            for (n, relief) in relief.iter().enumerate().filter(|(n, r)| **r > 0.0 && active.may_go(*n, self)) {
+            // A relief that is nothing but rounding would make a multiplier beyond all measure.
+            let least = 1e-12 * relief.iter().fold(0.0_f64, |most, r| most.max(r.abs()));
+            for (n, relief) in relief.iter().enumerate().filter(|(n, r)| **r > least && active.may_go(*n, self)) {
                 let step = active.multipliers[n] / relief;
                 if drop.is_none_or(|(_, least)| step < least) {
                     drop = Some((n, step));
@@ -145,6 +151,11 @@ impl Quadratic {
             let whole: f64 = of_normal.iter().map(|v| v * v).sum();
             let full = (climb > 1e-14 * whole).then(|| -sign * constraint.slack(x) / climb);
             let step = match (full, drop) {
+                // It depends on those that are active: what it lacks is rounding, or they exclude it.
+                (None, None) if -sign * constraint.slack(x) <= 100.0 * constraint.tolerance(x) => {
+                    active.implied.push(next);
+                    return Ok(());
+                }
                 (None, None) => bail!("the constraints of the model exclude each other"),
                 (Some(full), Some((_, part))) => full.min(part),
                 (Some(full), None) => full,
@@ -169,9 +180,11 @@ impl Quadratic {
 
     /// What is at a bound of its own is put there exactly.
     fn settle(&self, x: &mut [f64], active: &Active) {
-        for n in &active.constraints {
-            if let [(at, coefficient)] = self.constraints[*n].of[..] {
-                x[at] = self.constraints[*n].bound / coefficient;
+        for (n, constraint) in self.constraints.iter().enumerate() {
+            if let [(at, coefficient)] = constraint.of[..]
+                && (active.constraints.contains(&n) || constraint.slack(x) < 0.0)
+            {
+                x[at] = constraint.bound / coefficient;
             }
         }
     }

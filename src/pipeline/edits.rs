@@ -20,7 +20,8 @@ pub struct Change {
 /// # Errors
 /// When two do.
 pub fn applied(text: &str, mut changes: Vec<Change>) -> Result<String> {
-    changes.sort_by_key(|c| c.at.start);
+    // What is put in at a place comes before what is replaced from there on.
+    changes.sort_by_key(|c| (c.at.start, c.at.end));
     let mut new = String::with_capacity(text.len());
     let mut from = 0;
     for change in changes {
