@@ -40,6 +40,9 @@ const ROUNDS: u32 = 50;
 /// Rounds end when one gains less than this share of the loss.
 const GAIN: f64 = 1e-9;
 
+/// A round that gains more than this share of what the one before gained is a slow one.
+const SLOW: f64 = 0.25;
+
 /// What is fitted within.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
@@ -147,8 +150,9 @@ impl Frame<'_> {
         let mut x = target.clone();
         x[0] = self.line.intercept;
         let mut all: Option<f64> = None;
+        let (mut every, mut gained) = (data.usual_every(), f64::INFINITY);
         for round in 1..=ROUNDS {
-            let sums = data.sums(&numbering, x[0], &unknowns.spread_out(&x, &steps, beta))?;
+            let sums = data.sums(&numbering, every, x[0], &unknowns.spread_out(&x, &steps, beta))?;
             let (of_prior, slope) = held(&x);
             let now = all.unwrap_or(sums.loss + of_prior);
             let mut curvature = prior.clone();
@@ -178,7 +182,12 @@ impl Frame<'_> {
             };
             x = reached;
             all = Some(loss);
-            if now - loss < GAIN * loss.abs() {
+            // A curvature that says too little of the way is told by more rows from now on.
+            if now - loss > SLOW * gained {
+                every = (every / 2).max(1);
+            }
+            gained = now - loss;
+            if gained < GAIN * loss.abs() {
                 let worths = unknowns.worths(&x, sample, beta);
                 let sizes = unknowns.spread_out(&x, &steps, beta);
                 let (line, intercept) = (self.line, x[0]);

@@ -1,6 +1,8 @@
 //! The loss of log-odds that are linear in steps, with its slope and curvature: sums over rows that are exact, whatever their order.
 //!
-//! What a row adds is worked out in doubles with `libm`, the same on every machine, and rounded to 2⁻⁴⁰; the rest is integers.
+//! What a row adds is worked out in doubles with `libm`, the same on every machine, and rounded to 2⁻⁴⁰; the rest is integers. Loss and
+//! slope are of all rows. The curvature, which takes by far the longest and decides only how fast the least is found, is that of every
+//! second, fourth, … row when there are very many.
 
 use std::sync::atomic::AtomicBool;
 
@@ -21,6 +23,9 @@ const MOST_ROWS: usize = 1 << 24;
 
 /// Rows that are worked on together, so that their bins stay near the processor.
 const CHUNK: usize = 4_096;
+
+/// So many rows, at least half of them, tell the curvature when there are more.
+const CURVED_ROWS: usize = 1 << 19;
 
 /// What is fitted to.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +63,8 @@ struct Cells {
     errors: Vec<i128>,
     weights: Vec<i128>,
     pairs: Vec<i64>,
+    /// The curvature is that of every so many rows.
+    every: usize,
 }
 
 /// How the bins of some steps are numbered.
@@ -156,11 +163,18 @@ impl Data<'_> {
         Ok(all as f64 / ONE)
     }
 
-    /// Loss, slope and curvature.
+    /// Of how many rows one tells the curvature to begin with: a power of two, at most the rows that are worked on together.
+    #[must_use]
+    pub fn usual_every(&self) -> usize {
+        let rows: usize = self.chosen.by_segment.iter().map(Vec::len).sum();
+        rows.div_ceil(CURVED_ROWS).next_power_of_two().min(CHUNK)
+    }
+
+    /// Loss, slope and curvature, the last of every so many rows.
     ///
     /// # Errors
     /// When the work is interrupted, or there are more rows than sums can hold.
-    pub fn sums(&self, numbering: &Numbering, intercept: f64, steps: &[f64]) -> Result<Sums> {
+    pub fn sums(&self, numbering: &Numbering, every: usize, intercept: f64, steps: &[f64]) -> Result<Sums> {
         let (table, factors) = (self.table(steps), self.factors());
         let mut sums = Sums {
             loss: 0.0,
@@ -177,7 +191,7 @@ impl Data<'_> {
             let cells = rows
                 .par_chunks(CHUNK)
                 .try_fold(
-                    || Cells::new(numbering),
+                    || Cells::new(numbering, every),
                     |mut cells, rows| {
                         exit::check(self.stop)?;
                         let eta = self.log_odds(rows, intercept, table);
@@ -185,7 +199,7 @@ impl Data<'_> {
                         anyhow::Ok(cells)
                     },
                 )
-                .try_reduce(|| Cells::new(numbering), |a, b| Ok(a.merged(&b)))?;
+                .try_reduce(|| Cells::new(numbering, every), |a, b| Ok(a.merged(&b)))?;
             loss += cells.loss;
             self.spread(&cells, numbering, &factors[segment], &mut sums);
         }
@@ -206,13 +220,16 @@ impl Data<'_> {
 
     /// Adds some rows of one segment.
     fn add(&self, rows: &[u32], eta: &[f64], numbering: &Numbering, cells: &mut Cells) {
-        let mut weights = Vec::with_capacity(rows.len());
+        let every = cells.every;
+        let mut weights = Vec::with_capacity(rows.len() / every + 1);
         let mut errors = Vec::with_capacity(rows.len());
-        for (row, eta) in rows.iter().zip(eta) {
+        for (n, (row, eta)) in rows.iter().zip(eta).enumerate() {
             let of = self.row(*row, *eta);
             cells.loss += i128::from(quantised(of.loss));
             errors.push(quantised(of.error));
-            weights.push(quantised(of.curvature));
+            if n % every == 0 {
+                weights.push(quantised(of.curvature));
+            }
         }
         cells.error += errors.iter().map(|e| i128::from(*e)).sum::<i128>();
         cells.weight += weights.iter().map(|w| i128::from(*w)).sum::<i128>();
@@ -223,13 +240,23 @@ impl Data<'_> {
             .zip(&numbering.coarse)
             .map(|(f, coarse)| rows.iter().map(|r| coarse[usize::from(f.bins[*r as usize])]).collect())
             .collect();
+        let curved: Vec<Vec<u8>> = match every {
+            1 => Vec::new(),
+            _ => bins.iter().map(|of| of.iter().step_by(every).copied().collect()).collect(),
+        };
+        let curved = if every == 1 { &bins } else { &curved };
         for (f, of) in bins.iter().enumerate() {
             let at = numbering.starts[f];
-            for ((bin, error), weight) in of.iter().zip(&errors).zip(&weights) {
+            for (bin, error) in of.iter().zip(&errors) {
                 cells.errors[at + usize::from(*bin)] += i128::from(*error);
+            }
+        }
+        for (f, of) in curved.iter().enumerate() {
+            let at = numbering.starts[f];
+            for (bin, weight) in of.iter().zip(&weights) {
                 cells.weights[at + usize::from(*bin)] += i128::from(*weight);
             }
-            for ((with, width), at) in bins[f + 1..].iter().zip(&numbering.widths[f + 1..]).zip(&numbering.pairs[f]) {
+            for ((with, width), at) in curved[f + 1..].iter().zip(&numbering.widths[f + 1..]).zip(&numbering.pairs[f]) {
                 let pairs = &mut cells.pairs[*at..];
                 for ((bin, with), weight) in of.iter().zip(with).zip(&weights) {
                     pairs[usize::from(*bin) * width + usize::from(*with)] += weight;
@@ -241,13 +268,14 @@ impl Data<'_> {
     /// Adds what bins add up to in a segment to the steps between neutral and them.
     fn spread(&self, cells: &Cells, numbering: &Numbering, factors: &[f64], sums: &mut Sums) {
         sums.gradient[0] += cells.error as f64 / ONE;
-        sums.curvature[(0, 0)] += cells.weight as f64 / ONE;
+        let unit = cells.every as f64 / ONE;
+        sums.curvature[(0, 0)] += cells.weight as f64 * unit;
         let paths = &self.steps.paths;
         for (f, of) in paths.iter().enumerate() {
             for (bin, path) in of.iter().enumerate() {
-                let scale = path.sign() * factors[f] / ONE;
-                let error = cells.errors[numbering.starts[f] + bin] as f64 * scale;
-                let weight = cells.weights[numbering.starts[f] + bin] as f64 * scale;
+                let scale = path.sign() * factors[f];
+                let error = cells.errors[numbering.starts[f] + bin] as f64 * (scale / ONE);
+                let weight = cells.weights[numbering.starts[f] + bin] as f64 * (scale * unit);
                 for step in path.steps.clone() {
                     sums.gradient[1 + step] += error;
                     sums.curvature[(0, 1 + step)] += weight;
@@ -257,7 +285,7 @@ impl Data<'_> {
                 }
             }
             for (n, (with, at)) in paths[f + 1..].iter().zip(&numbering.pairs[f]).enumerate() {
-                let factor = factors[f] * factors[f + 1 + n] / ONE;
+                let factor = factors[f] * factors[f + 1 + n] * unit;
                 for (bin, path) in of.iter().enumerate() {
                     for (other, across) in with.iter().enumerate() {
                         let pair = cells.pairs[at + bin * with.len() + other];
@@ -275,7 +303,7 @@ impl Data<'_> {
 }
 
 impl Cells {
-    fn new(numbering: &Numbering) -> Self {
+    fn new(numbering: &Numbering, every: usize) -> Self {
         let bins: usize = numbering.widths.iter().sum();
         Self {
             loss: 0,
@@ -284,6 +312,7 @@ impl Cells {
             errors: vec![0; bins],
             weights: vec![0; bins],
             pairs: vec![0; numbering.cells],
+            every,
         }
     }
 

@@ -3,9 +3,10 @@
 
 use std::path::PathBuf;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Float64Type, Int16Type};
+use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::workdir::{Workdir, repository};
@@ -18,6 +19,17 @@ fn read(path: &std::path::Path) -> RecordBatch {
     let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(path).unwrap()).unwrap().build().unwrap();
     let schema = arrow::array::RecordBatchReader::schema(&reader);
     concat_batches(&schema, &reader.collect::<Result<Vec<_>, _>>().unwrap()).unwrap()
+}
+
+/// A table with another column in the place of one.
+fn write_with(path: &std::path::Path, old: &RecordBatch, name: &str, column: &ArrayRef) {
+    let schema = old.schema();
+    let columns = schema.fields().iter().zip(old.columns());
+    let columns = columns.map(|(field, old)| if field.name() == name { column.clone() } else { old.clone() });
+    let batch = RecordBatch::try_new(old.schema(), columns.collect()).unwrap();
+    let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
 }
 
 /// Arguments of `dataset` or `fit` over an export.
@@ -79,16 +91,7 @@ fn rows_of_several_dates_weigh_one_for_each_subject() {
     let old = read(&outcomes);
     for (path, day) in [(&first, 20_331), (&second, 20_392)] {
         let dates = arrow::array::Date32Array::from(vec![day; old.num_rows()]);
-        let schema = old.schema();
-        let columns = schema.fields().iter().zip(old.columns()).map(|(f, c)| match f.name().as_str() {
-            "as_of" => std::sync::Arc::new(dates.clone()) as arrow::array::ArrayRef,
-            _ => c.clone(),
-        });
-        let batch = RecordBatch::try_new(old.schema(), columns.collect()).unwrap();
-        let mut writer =
-            parquet::arrow::ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
+        write_with(path, &old, "as_of", &(std::sync::Arc::new(dates) as ArrayRef));
     }
     let pattern = work.path("*.parquet").display().to_string();
     let mut args = work.arguments("dataset", &sample(), "out", &["--from", "2025-08-31", "--to", "2025-10-31"]);
@@ -233,4 +236,36 @@ fn what_cannot_be_fitted_to_is_refused() {
     for name in ["a.toml", "b.toml"] {
         assert!(!work.path(name).exists());
     }
+}
+
+#[test]
+fn a_feature_that_knows_the_outcome_is_refused_unless_accepted() {
+    let work = Workdir::new();
+    let export = people(&work, "2000", "11");
+    work.sesame(arguments(&work, "dataset", &export, &["--out", "training"])).expect(0);
+    let rows = read(&work.path("training/as_of=2025-10-31/dataset.parquet"));
+    // Whoever was late with more than a tenth "went bad": what was recorded because of the outcome.
+    let late = rows.column_by_name("late_share_12m").unwrap().as_primitive::<Float64Type>().clone();
+    let ids = rows.column_by_name("subject_id").unwrap().as_string::<i32>().clone();
+    let late = (0..rows.num_rows()).filter(|n| late.is_valid(*n) && late.value(*n) > 0.1);
+    let late: std::collections::BTreeSet<&str> = late.map(|n| ids.value(n)).collect();
+    assert!(late.len() > 50 && late.len() < 1_500, "{}", late.len());
+    let old = read(&export.join("outcomes.parquet"));
+    let of = old.column_by_name("subject_id").unwrap().as_string::<i32>().clone();
+    let bad: BooleanArray = of.iter().map(|id| id.map(|id| late.contains(id))).collect();
+    write_with(&export.join("outcomes.parquet"), &old, "bad", &(std::sync::Arc::new(bad) as ArrayRef));
+    let fit = |more: &[&str]| work.sesame(arguments(&work, "fit", &export, more));
+    fit(&["--out", "leak.toml"])
+        .expect(2)
+        .says("`late_share_12m` alone has an AUC of")
+        .says("--accept-leak NAME --because WHY");
+    assert!(!work.path("leak.toml").exists());
+    let refused = fit(&["--out", "leak.toml"]).err;
+    let named = refused.split('`').skip(1).step_by(2).filter(|name| refused.contains(&format!("`{name}` alone")));
+    let accepted: Vec<&str> = named.flat_map(|name| ["--accept-leak", name]).collect();
+    let all = [&["--out", "leak.toml", "--because", "measured before the window"][..], &accepted].concat();
+    fit(&all).expect(0);
+    let model = std::fs::read_to_string(work.path("leak.toml")).unwrap();
+    assert!(model.contains("measured before the window") && model.contains("late_share_12m"));
+    work.sesame(arguments_of_run(&work, &export, "leak.toml")).expect(0);
 }
