@@ -18,6 +18,7 @@ use sesame::ingest::links::tie_store::{TieStore, Ties, content};
 use sesame::machine::budget::Budget;
 use sesame::output::{LogFormat, Output};
 use sesame::pipeline::Model;
+use sesame::storage::scratch::Scratch;
 
 const SCALE: u32 = 18;
 const ROWS: usize = 1 << 22;
@@ -66,7 +67,7 @@ fn parameters() -> Parameters {
 
 fn build(ties: Ties) -> Graph<'static> {
     let output = Output::new(true, LogFormat::Text);
-    let scratch = tempfile::tempfile().unwrap();
+    let scratch = Scratch::below(&std::env::temp_dir()).unwrap();
     let builder = Builder { parameters: &PARAMETERS, marks: None, budget: &BUDGET, scratch, stop: &STOP };
     builder.build(ties, &output.stage("build", 0, "ties")).unwrap()
 }

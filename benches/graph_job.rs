@@ -28,6 +28,7 @@ use sesame::job::load::{JobRequest, load};
 use sesame::machine::resources::Resources;
 use sesame::output::{LogFormat, Output};
 use sesame::pipeline::Pipeline;
+use sesame::storage::scratch::Scratch;
 use sesame::tables::ids::{IdForm, Ids, to_ordered};
 
 #[global_allocator]
@@ -78,7 +79,7 @@ fn main() -> Result<()> {
         parameters: &parameters,
         marks: None,
         budget: &budget,
-        scratch: tempfile::tempfile_in(scratch.path())?,
+        scratch: Scratch::below(scratch.path())?,
         stop: &stop,
     };
     let progress = log.stage("build", ties.len(), "ties");

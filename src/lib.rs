@@ -14,9 +14,9 @@
 //! 8. [`session`] locks the output folder, has all of this done, and publishes with one rename and a line in the ledger: see [`runs`]
 //!    for what lies there.
 //!
-//! [`explain`], [`validate`] and [`diff`] look at runs that are kept; [`foreign`] makes a model of a scorecard from another tool, and
-//! [`export`] writes a model's card for other engines. The modules below are in the order of the floors, from the top down: a room uses
-//! rooms below it, and a test reads this order and every import.
+//! [`explain`], [`validate`] and [`diff`] look at runs that are kept, [`access`] at all that is held about one subject; [`foreign`]
+//! makes a model of a scorecard from another tool, and [`export`] writes a model's card for other engines. The modules below are in the
+//! order of the floors, from the top down: a room uses rooms below it, and a test reads this order and every import.
 
 // The door: flags and what is printed.
 pub mod command;
@@ -24,8 +24,11 @@ pub mod command;
 pub mod session;
 // A first pipeline for files that nobody has looked at.
 pub mod init;
+// Exports made fit to leave the system they come from.
+pub mod pseudonymise;
 // Kept runs, looked at.
 pub mod report;
+pub mod access;
 pub mod explain;
 pub mod validate;
 pub mod diff;

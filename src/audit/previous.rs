@@ -33,6 +33,8 @@ pub struct Previous {
     pub quarantined: BTreeMap<String, (u64, u64)>,
     /// Its input files.
     pub inputs: Vec<Input>,
+    /// The same with the rows of those who were not erased, then or since.
+    pub inputs_kept: Vec<Input>,
     /// Its audit.
     pub audit: Audit,
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::flags::{Format, RunsArgs};
+use super::flags::{Format, KeysArgs, RunsArgs};
 use crate::exit::{ExitStatus, stop_on_signals};
 use crate::output::Output;
 use crate::runs::kept::KeptRun;
@@ -23,6 +23,9 @@ pub struct Args {
     /// Where runs are.
     #[command(flatten)]
     pub runs: RunsArgs,
+    /// Which keys open its files.
+    #[command(flatten)]
+    pub keys: KeysArgs,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -33,6 +36,7 @@ pub struct Args {
 /// # Errors
 /// When a run is not there, they are of different dates, or the outcomes do not fit the contract.
 pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
+    args.keys.name()?;
     let open = |name: &str| KeptRun::open(find(name, &args.runs.output)?);
     let (a, b) = (open(&args.a)?, open(&args.b)?);
     comparison::of_one_date(&a, &b)?;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
-use super::flags::{Format, RunsArgs};
+use super::flags::{Format, KeysArgs, RunsArgs};
 use crate::diff::compare::{Comparison, Contribution, compare};
 use crate::disclosure::crosstab::Crosstab;
 use crate::exit::ExitStatus;
@@ -23,6 +23,9 @@ pub struct Args {
     /// Where runs are.
     #[command(flatten)]
     pub runs: RunsArgs,
+    /// Which keys open its files.
+    #[command(flatten)]
+    pub keys: KeysArgs,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -38,6 +41,7 @@ const BAR: u64 = 40;
 /// # Errors
 /// When a run is not there or lacks a part.
 pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
+    args.keys.name()?;
     let open = |name: &str| KeptRun::open(find(name, &args.runs.output)?);
     let (a, b) = (open(&args.a)?, open(&args.b)?);
     let comparison = compare(&a, &b)?;

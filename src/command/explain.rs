@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::flags::RunsArgs;
+use super::flags::{KeysArgs, RunsArgs};
 use crate::exit::ExitStatus;
 use crate::explain::explanation::explain;
 use crate::explain::notice::notice;
@@ -37,6 +37,9 @@ pub struct Args {
     /// Where runs are.
     #[command(flatten)]
     pub runs: RunsArgs,
+    /// Which keys open its files.
+    #[command(flatten)]
+    pub keys: KeysArgs,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -50,6 +53,7 @@ pub struct Args {
 /// # Errors
 /// When the run or the subject is not there, or the run's parts do not fit together.
 pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
+    args.keys.name()?;
     let run = KeptRun::open(find(&args.run, &args.runs.output)?)?;
     let explanation = explain(&run, &args.subject)?;
     output.data(&match args.format {

@@ -51,6 +51,27 @@ pub struct RunsArgs {
     pub output: PathBuf,
 }
 
+/// Which keys open encrypted files.
+#[derive(Debug, Clone, Args)]
+pub struct KeysArgs {
+    /// A pipeline file whose [privacy.keys] open encrypted files; those that the run's own pipeline named come after.
+    #[arg(long, value_name = "PIPELINE")]
+    pub keys: Option<PathBuf>,
+}
+
+impl KeysArgs {
+    /// Names the keys; before a run is opened, whose own pipeline may say that they are where they no longer are.
+    ///
+    /// # Errors
+    /// When the pipeline file cannot be read.
+    pub fn name(&self) -> Result<()> {
+        if let Some(path) = &self.keys {
+            Pipeline::load(path, &[])?.name_keys();
+        }
+        Ok(())
+    }
+}
+
 /// Gates to override.
 #[derive(Debug, Clone, Args)]
 pub struct AcceptArgs {

@@ -1,5 +1,6 @@
 //! The commands, one thin file each: its flags, and what it prints.
 
+pub mod access;
 pub mod backfill;
 pub mod calibrate;
 pub mod check;
@@ -7,6 +8,7 @@ pub mod clean;
 pub mod compare;
 pub mod dataset;
 pub mod diff;
+pub mod erase;
 pub mod explain;
 pub mod export;
 pub mod fit;
@@ -18,6 +20,8 @@ pub mod init;
 mod language;
 pub mod manual;
 pub mod plan;
+pub mod pseudonymise;
+pub mod release;
 pub mod report;
 pub mod run;
 pub mod runs;
@@ -147,17 +151,39 @@ pub enum Command {
         sesame history pipelines/nightly.toml --format json\n\nThe page is history.html in the output folder; it is made anew each time."
     )]
     History(history::Args),
+    /// Release scores to a partner: to whom the subjects agreed, under pseudonyms that only this partner gets.
+    #[command(after_help = "Examples:\n  sesame release pipelines/nightly.toml --partner partner-a\n  \
+        sesame release pipelines/nightly.toml --partner partner-a --run 2025-10-31 --at 2025-11-05T12:00:00Z --format json\n\n\
+        Partners are declared in partners.toml beside the pipeline file. Consents are read as they are now, not as of the run.")]
+    Release(release::Args),
+    /// Everything that is held about one subject, for the subject: records, scores, consents, and who received what.
+    #[command(after_help = "Examples:\n  sesame access pipelines/nightly.toml 2f4c19d0a1b2c3d4e5f6\n  \
+        sesame access pipelines/nightly.toml 2f4c19d0a1b2c3d4e5f6 --format html --language zh --out answer.html\n\n\
+        No friend appears in it. Records that do not count are told as well, with the reason.")]
+    Access(access::Args),
     /// Show what could be removed to make room, and remove it.
     #[command(
         after_help = "Examples:\n  sesame clean pipelines/nightly.toml\n  sesame clean pipelines/nightly.toml --stages-older-than 7 --runs-older-than 400 --yes"
     )]
     Clean(clean::Args),
+    /// Take subjects out of everything that an output folder keeps; without --yes it only says of what.
+    #[command(after_help = "Examples:\n  sesame erase pipelines/nightly.toml --ids ids.txt\n  \
+        sesame erase pipelines/nightly.toml --ids ids.parquet --notices /secure/notices --yes\n\n\
+        One id a line, or Parquet with a column subject_id. Killed anywhere, the next command that writes finishes it.")]
+    Erase(erase::Args),
     /// Look at Parquet files and write a first pipeline for them: which table each is, and the SQL that makes it the contract's.
     #[command(
         after_help = "Examples:\n  sesame init mine --from /exports --currency EUR --time-zone Europe/Berlin\n  \
         sesame init mine --from loans.parquet clients.parquet\n\nEvery guess is told in the pipeline file; nothing is scored."
     )]
     Init(init::Args),
+    /// Make exports fit to leave their system: ids become pseudonyms under a key, what the contract does not know is dropped.
+    #[command(
+        after_help = "Examples:\n  sesame pseudonymise data-samples/small /tmp/out --key env:PSEUDONYM_KEY --key-id bank-2026\n  \
+        sesame pseudonymise mine/pipeline.toml /srv/outgoing/2026-11 --key file:/etc/sesame/pseudonym.key --key-id bank-2026 --format json\n\n\
+        An id becomes HMAC-SHA-256 under the key, cut to 128 bits; free text is refused. The same exports and key give the same bytes."
+    )]
+    Pseudonymise(pseudonymise::Args),
     /// Check configuration, model and inputs against the contract; all findings at once, nothing is scored.
     #[command(
         after_help = "Examples:\n  sesame check pipelines/nightly.toml\n  sesame check pipelines/nightly.toml --sample 1000\n\n\
@@ -203,9 +229,13 @@ impl Command {
             Self::Compare(args) => compare::run(args, output),
             Self::Diff(args) => diff::run(args, output),
             Self::Verify(args) => verify::run(args, output),
+            Self::Release(args) => release::run(args, output),
+            Self::Access(args) => access::run(args, output),
             Self::Clean(args) => clean::run(args, output),
+            Self::Erase(args) => erase::run(args, output),
             Self::Plan(args) => plan::run(args, output),
             Self::Init(args) => init::run(args, output),
+            Self::Pseudonymise(args) => pseudonymise::run(args, output),
             Self::Check(args) => check::run(args, output),
             Self::Generate(args) => generate::run(args, output),
             Self::Schema(args) => schema::run(args, output),

@@ -11,6 +11,7 @@ use crate::exit::ExitStatus;
 use crate::output::Output;
 use crate::pipeline::catalogue::CatalogueFile;
 use crate::pipeline::model::Card;
+use crate::pipeline::partners::PartnersFile;
 use crate::pipeline::settings::Settings;
 
 /// How `schema` prints.
@@ -37,6 +38,8 @@ pub enum SchemaOf {
     Model,
     /// A file of the feature catalogue, as JSON Schema.
     Features,
+    /// The file of partners, as JSON Schema.
+    Partners,
     /// A run's `audit.json`, as JSON Schema.
     Audit,
     /// What SQL of features, rules and models can name, by table.
@@ -74,6 +77,7 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
         SchemaOf::Pipeline => Some(schemars::schema_for!(Settings)),
         SchemaOf::Model => Some(schemars::schema_for!(Card)),
         SchemaOf::Features => Some(schemars::schema_for!(CatalogueFile)),
+        SchemaOf::Partners => Some(schemars::schema_for!(PartnersFile)),
         SchemaOf::Audit => Some(schemars::schema_for!(Audit)),
     };
     if let Some(schema) = schema {

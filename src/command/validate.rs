@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::flags::{Format, RunsArgs};
+use super::flags::{Format, KeysArgs, RunsArgs};
 use crate::exit::{ExitStatus, stop_on_signals};
 use crate::output::Output;
 use crate::runs::kept::KeptRun;
@@ -21,6 +21,9 @@ pub struct Args {
     /// Where runs are.
     #[command(flatten)]
     pub runs: RunsArgs,
+    /// Which keys open its files.
+    #[command(flatten)]
+    pub keys: KeysArgs,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -31,6 +34,7 @@ pub struct Args {
 /// # Errors
 /// When the run is not there, or the outcomes do not fit the contract.
 pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
+    args.keys.name()?;
     let run = KeptRun::open(find(&args.run, &args.runs.output)?)?;
     let table = ScoredTable::read(&run)?;
     let found = outcomes::read(&run, &table, &args.outcomes, output, &*stop_on_signals()?)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Serialize;
 
-use super::flags::Format;
+use super::flags::{Format, KeysArgs};
 use crate::exit::{ExitStatus, stop_on_signals};
 use crate::output::Output;
 use crate::runs::folder::RunFolder;
@@ -35,6 +35,9 @@ pub struct Args {
     /// The ledger's key, env:NAME or file:PATH; without it the one that the run's pipeline names.
     #[arg(long, value_name = "KEY")]
     pub ledger_key: Option<String>,
+    /// Which keys open encrypted inputs and tables, for --replay; hashes need none.
+    #[command(flatten)]
+    pub keys: KeysArgs,
     /// Run it again from what its manifest says, and compare the bytes.
     #[arg(long, conflicts_with = "all")]
     pub replay: bool,
@@ -82,6 +85,7 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
 }
 
 fn checked(args: &Args, say: &verify::Say, output: &Output) -> Result<()> {
+    args.keys.name()?;
     let stop = stop_on_signals()?;
     let scope = Scope { inputs: !args.outputs_only, stop: &stop };
     let run = args.run.as_ref().map(|name| locate(name, &args.output)).transpose()?;
@@ -97,7 +101,10 @@ fn checked(args: &Args, say: &verify::Say, output: &Output) -> Result<()> {
     };
     let ledger = verify::ledger(folder, key, say)?;
     match &run {
-        Some(run) => verify::run(run, &ledger, scope, say)?,
+        Some(run) => {
+            verify::run(run, &ledger, scope, say)?;
+            verify::releases(folder, &ledger, Some(&run.id), &stop, say)?;
+        }
         None => verify::all(folder, &ledger, scope, say)?,
     }
     match &run {

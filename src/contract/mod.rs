@@ -4,12 +4,14 @@
 
 mod date;
 mod dates;
+mod domain;
 mod scope;
 mod snapshot;
 mod zone;
 
 pub use date::{Calendar, DAY_MICROS, day_number, day_text, parse_day};
 pub use dates::DateSet;
+pub use domain::Domain;
 pub use scope::{EventColumns, event_columns, subject_scope, table_scope};
 pub use snapshot::Snapshot;
 pub use zone::Zone;
@@ -144,6 +146,9 @@ pub struct Column {
     /// An id that features may only compare for equality, never with a literal.
     #[serde(default)]
     pub opaque: bool,
+    /// An id that the configuration names too, such as a partner; no pseudonym stands for it.
+    #[serde(default)]
+    pub named: bool,
     /// On a refund: the column of the same table it refers to.
     pub refund_of: Option<String>,
     /// On a refund: the amount that must not exceed the original's.

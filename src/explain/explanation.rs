@@ -84,7 +84,7 @@ pub fn explain(run: &KeptRun, subject: &str) -> Result<Explanation> {
         scored,
         reasons: reasons(run, &row, &missing)?,
         disputed_records: row.required(scores::DISPUTED_RECORDS)?,
-        records: records::of(run, &id)?,
+        records: records::of(&run.run, &id)?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::runs::kept::KeptRun;
+use crate::runs::folder::RunFolder;
 use crate::tables::evidence::{self, Record};
 use crate::tables::find::{SubjectId, SubjectTable};
 
@@ -10,9 +10,9 @@ use crate::tables::find::{SubjectId, SubjectTable};
 ///
 /// # Errors
 /// When a table is damaged.
-pub(super) fn of(run: &KeptRun, subject: &SubjectId) -> Result<Vec<Record>> {
+pub fn of(run: &RunFolder, subject: &SubjectId) -> Result<Vec<Record>> {
     let mut records = Vec::new();
-    let folder = run.run.path("evidence");
+    let folder = run.path("evidence");
     let mut files = Vec::new();
     if folder.is_dir() {
         for entry in fs_err::read_dir(folder)? {

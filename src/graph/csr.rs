@@ -6,7 +6,6 @@
 //! the order of a receiver's links.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
@@ -22,6 +21,7 @@ use crate::ingest::links::tie_store::{Packing, Ties};
 use crate::machine::budget::Budget;
 use crate::machine::large_array::LargeArray;
 use crate::output::Progress;
+use crate::storage::scratch::Scratch;
 
 /// A mark of a subject that friends are told of.
 pub const VERIFIED: u8 = 1;
@@ -77,7 +77,7 @@ pub struct Builder<'a> {
     /// Memory for links.
     pub budget: &'a Budget,
     /// Where links beyond it go: an unnamed file.
-    pub scratch: File,
+    pub scratch: Scratch,
     /// Set when the run is interrupted.
     pub stop: &'a AtomicBool,
 }

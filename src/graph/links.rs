@@ -5,15 +5,13 @@
 //! thousand, whose values still fit the second-level cache, and the rest. Each kind is passed over by itself, so that what
 //! is gathered stays in the cache while it is needed.
 
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
 use crate::machine::budget::Budget;
+use crate::storage::scratch::Scratch;
 
 /// Places that a link of two bytes can name.
 pub(super) const HOT: u32 = 1 << 16;
@@ -104,15 +102,14 @@ pub(super) struct Shelf<'a> {
     /// The memory.
     pub budget: &'a Budget,
     /// An unnamed file.
-    pub scratch: File,
-    end: AtomicU64,
+    pub scratch: Scratch,
 }
 
 impl<'a> Shelf<'a> {
     /// An empty shelf.
     #[must_use]
-    pub(super) const fn new(budget: &'a Budget, scratch: File) -> Self {
-        Self { budget, scratch, end: AtomicU64::new(0) }
+    pub(super) const fn new(budget: &'a Budget, scratch: Scratch) -> Self {
+        Self { budget, scratch }
     }
 }
 
@@ -172,12 +169,12 @@ impl Open {
         let place = if shelf.budget.take(size) {
             Place::Kept { neighbours: neighbours.into(), strengths: strengths.into() }
         } else {
-            let offset = shelf.end.fetch_add(size, Ordering::Relaxed);
             let mut bytes = strengths;
             neighbours.iter().for_each(|n| n.put(&mut bytes));
-            let written = shelf.scratch.write_all_at(&bytes, offset);
-            written.context("spilling links to the scratch file; is the disk full? See --scratch")?;
-            Place::Spilled { offset }
+            let written = shelf.scratch.write(&bytes, &[bytes.len()]);
+            Place::Spilled {
+                offset: written.context("spilling links to the scratch file; is the disk full? See --scratch")?,
+            }
         };
         Ok(Block { subjects, rows: rows.into(), starts: starts.into(), place })
     }
@@ -219,8 +216,8 @@ impl<N: Neighbour> Links<N> {
             }
             Place::Spilled { offset } => {
                 let links = block.starts.last().copied().unwrap_or(0) as usize;
-                let mut strengths = vec![0; links * (N::WIDTH + 1)];
-                shelf.scratch.read_exact_at(&mut strengths, *offset).context("reading the scratch file")?;
+                let mut strengths = Vec::new();
+                shelf.scratch.read(*offset, links * (N::WIDTH + 1), &mut strengths)?;
                 let neighbours = N::read(&strengths.split_off(links));
                 sums(&block.rows, &block.starts, &neighbours, &strengths, values, out);
                 Ok(())

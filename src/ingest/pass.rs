@@ -15,6 +15,7 @@ use super::read::export::Export;
 use super::rows::layout::Layout;
 use super::rows::store::{Buckets, Rows, Store};
 use super::settle::consents::{Consents, NETWORK, SCORE};
+use super::settle::contested::contested_dates;
 use super::settle::disputes::{DisputeCount, Disputed, contested};
 use super::settle::groups::{GroupColumn, Groups};
 use super::settle::outcomes::{Outcome, Outcomes};
@@ -22,12 +23,14 @@ use super::settle::registers::Register;
 use super::settle::resolve::RelatedRows;
 use super::settle::subjects::Subjects;
 use super::spine::Spine;
-use super::visibility::scan::{Checked, Scan, stored};
+use super::visibility::erased::without_erased;
+use super::visibility::scan::{Scan, stored};
 use super::visibility::setting::Setting;
 use super::visibility::view::{Seen, View};
 use crate::contract::{Contract, DateSet, Snapshot};
 use crate::machine::budget::Budget;
 use crate::machine::resources::Resources;
+use crate::storage::erased::Erased;
 use crate::tables::ids::IdForm;
 
 /// What a pass needs to know.
@@ -44,6 +47,8 @@ pub struct Pass<'a> {
     pub budget: &'a Budget,
     /// The rest of the machine.
     pub resources: &'a Resources<'a>,
+    /// Whose rows are left out because they were erased.
+    pub erased: &'a Erased,
 }
 
 /// What the reading of a table is called.
@@ -186,7 +191,8 @@ impl<'a> Pass<'a> {
     /// When a file turns out corrupt, ties cannot be kept, or the run is interrupted.
     pub fn ties(&self, export: &Export, joinable: Joinable, keep: &Keep) -> Result<(Vec<DroppedTies>, Vec<Findings>)> {
         let reader = TieReader::new(&export.table, joinable, keep)?;
-        let found = self.scan(export, &self.setting()?, &|scan, batch| reader.read(scan, &batch))?;
+        let found =
+            self.scan(export, &self.setting()?, Some(joinable.spine), &|scan, batch| reader.read(scan, &batch))?;
         Ok((reader.finish()?, found))
     }
 
@@ -199,6 +205,7 @@ impl<'a> Pass<'a> {
             currency: self.currency,
             limits: &self.contract.limits,
             reliability: KeyMap::default(),
+            erased: self.erased,
         })
     }
 
@@ -206,7 +213,7 @@ impl<'a> Pass<'a> {
     fn sources(&self, setting: &Setting, findings: &mut ByDate) -> Result<KeyMap<i64>> {
         let Some(export) = self.export("sources") else { return Ok(KeyMap::default()) };
         let register = Register::new(self.snapshots.len());
-        let mut found = self.scan(export, setting, &|scan, batch| register.read(scan, &batch, None))?;
+        let mut found = self.scan(export, setting, None, &|scan, batch| register.read(scan, &batch, None))?;
         let reliability = register.reliability(&export.table, &mut found)?;
         note(findings, "sources", found);
         Ok(reliability)
@@ -224,7 +231,7 @@ impl<'a> Pass<'a> {
     fn subjects(&self, setting: &Setting, findings: &mut ByDate) -> Result<(Spine, Store<'a>)> {
         let export = self.required("subjects")?;
         let subjects = Subjects::default();
-        let found = self.scan(export, setting, &|scan, batch| subjects.read(scan, &batch))?;
+        let found = self.scan(export, setting, None, &|scan, batch| subjects.read(scan, &batch))?;
         note(findings, "subjects", found);
         let (spine, numbered) = subjects.number(self.snapshots.len())?;
         let store = Store::new(self.buckets(&spine), self.budget, &self.resources.scratch)?;
@@ -237,7 +244,7 @@ impl<'a> Pass<'a> {
         let dates = self.snapshots.len();
         let Some(export) = self.export("consents") else { return Ok(vec![vec![SCORE | NETWORK; spine.len()]; dates]) };
         let given = Consents::new(&export.table, spine, dates)?;
-        let found = self.scan(export, setting, &|scan, batch| given.read(scan, &batch))?;
+        let found = self.scan(export, setting, Some(spine), &|scan, batch| given.read(scan, &batch))?;
         note(findings, "consents", found);
         given.finish()
     }
@@ -247,7 +254,8 @@ impl<'a> Pass<'a> {
         let dates = self.snapshots.len();
         let Some(export) = self.export("disputes") else { return Ok((0..dates).map(|_| Disputed::new()).collect()) };
         let register = Register::new(dates);
-        let mut found = self.scan(export, setting, &|scan, batch| register.read(scan, &batch, Some(spine)))?;
+        let some = Some(spine);
+        let mut found = self.scan(export, setting, some, &|scan, batch| register.read(scan, &batch, some))?;
         let disputed = contested(register, &export.table, &mut found)?;
         note(findings, "disputes", found);
         Ok(disputed)
@@ -265,7 +273,7 @@ impl<'a> Pass<'a> {
     ) -> Result<Vec<Findings>> {
         let record = export.table.position("record_id").context("records without ids")?;
         let text = export.record_form() != IdForm::Integer;
-        self.scan(export, setting, &|scan, batch| {
+        self.scan(export, setting, Some(spine), &|scan, batch| {
             let checked = scan.check(&batch, Some(spine))?;
             let flags = contested_dates(scan, &checked, spine, record, disputed);
             let mut columns = Vec::with_capacity(layout.width);
@@ -303,7 +311,8 @@ impl<'a> Pass<'a> {
         let export = self.export("outcomes").filter(|_| wanted.contains("outcomes"));
         let Some(export) = export else { return Ok(vec![Vec::new(); dates]) };
         let (outcomes, table) = (Outcomes::new(dates), &export.table);
-        let mut found = self.scan(export, setting, &|scan, batch| outcomes.read(scan, &batch, spine, table))?;
+        let some = Some(spine);
+        let mut found = self.scan(export, setting, some, &|scan, batch| outcomes.read(scan, &batch, spine, table))?;
         let settled = outcomes.settle(table, &mut found)?;
         note(findings, "outcomes", found);
         Ok(settled)
@@ -321,7 +330,7 @@ impl<'a> Pass<'a> {
         let export = self.export("groups").filter(|_| wanted.contains("groups"));
         let Some(export) = export else { return Ok(vec![Vec::new(); dates]) };
         let groups = Groups::new(export, dates);
-        let mut found = self.scan(export, setting, &|scan, batch| groups.read(scan, &batch, spine))?;
+        let mut found = self.scan(export, setting, Some(spine), &|scan, batch| groups.read(scan, &batch, spine))?;
         let subjects: Vec<usize> = (0..dates).map(|date| spine.members(date).positions(0..spine.len()).len()).collect();
         let settled = groups.settle(&subjects, &mut found)?;
         note(findings, "groups", found);
@@ -345,6 +354,7 @@ impl<'a> Pass<'a> {
         &self,
         export: &Export,
         setting: &Setting,
+        spine: Option<&Spine>,
         work: &(dyn Fn(&Scan, Batch) -> Result<()> + Sync),
     ) -> Result<Vec<Findings>> {
         let scan = Scan::new(&export.table, setting)?;
@@ -360,31 +370,12 @@ impl<'a> Pass<'a> {
             scan.findings()?.iter_mut().for_each(|f| f.tally.add(file, Class::NotVisible, rows));
             Ok(true)
         };
-        batches::read(export, &skipped, &progress, self.resources.stop, &|batch| work(&scan, batch))?;
+        batches::read(export, &skipped, &progress, self.resources.stop, &|batch| {
+            work(&scan, without_erased(&scan, batch, spine)?)
+        })?;
         progress.finish();
         scan.finish()
     }
-}
-
-/// The dates at which each row is under dispute; empty when none is.
-fn contested_dates(scan: &Scan, rows: &Checked, spine: &Spine, record: usize, disputed: &[Disputed]) -> Vec<DateSet> {
-    let mut flags = Vec::new();
-    for (date, disputed) in disputed.iter().enumerate() {
-        let Some(contested) = disputed.get(scan.table()) else { continue };
-        let (snapshot, members) = (&scan.snapshots()[date], spine.members(date));
-        for (row, (key, owner)) in rows.columns[record].iter().zip(&rows.owners[0]).enumerate() {
-            let counts = || {
-                rows.faulty.get(row).is_none_or(|dates| !dates.has(date))
-                    && members.is_in(*owner)
-                    && scan.checks().sees(|c| rows.columns[c].get(row), snapshot)
-            };
-            if contested.contains(*key, *owner, counts) {
-                flags.resize(rows.rows.len(), DateSet::NONE);
-                flags[row].add(date);
-            }
-        }
-    }
-    flags
 }
 
 /// Whether the statistics of a row group say that all its rows happened after the as-of date.

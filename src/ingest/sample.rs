@@ -207,7 +207,10 @@ fn shown(
 }
 
 /// A value as people read it; an instant as the clocks of the time zone show it.
-fn text_of(array: &ArrayRef, row: usize, zone: &Zone) -> Result<String> {
+///
+/// # Errors
+/// When values of its type cannot be shown.
+pub fn text_of(array: &ArrayRef, row: usize, zone: &Zone) -> Result<String> {
     if array.is_null(row) {
         return Ok("null".to_owned());
     }

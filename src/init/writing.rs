@@ -17,7 +17,7 @@ use crate::output::{printable, thousands};
 const TEMPLATE: &str = include_str!("pipeline.toml.jinja");
 
 /// The standard model, its features and the schemas of all files, by their place in the folder.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     ("models/standard.toml", include_str!("../../pipelines/models/standard.toml")),
     ("features/behaviour_preference.toml", include_str!("../../pipelines/features/behaviour_preference.toml")),
     ("features/credit_history.toml", include_str!("../../pipelines/features/credit_history.toml")),
@@ -28,6 +28,7 @@ const FILES: [(&str, &str); 11] = [
     ("schema/audit.json", include_str!("../../pipelines/schema/audit.json")),
     ("schema/features.json", include_str!("../../pipelines/schema/features.json")),
     ("schema/model.json", include_str!("../../pipelines/schema/model.json")),
+    ("schema/partners.json", include_str!("../../pipelines/schema/partners.json")),
     ("schema/pipeline.json", include_str!("../../pipelines/schema/pipeline.json")),
 ];
 

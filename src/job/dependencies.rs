@@ -26,6 +26,9 @@ pub struct Dependencies(BTreeMap<String, Hash>);
 /// The part that the program is.
 pub const PROGRAM: &str = "the program";
 
+/// The part that those are who were erased; nothing while nobody was.
+pub const ERASED: &str = "who was erased";
+
 /// The part that an input is.
 #[must_use]
 pub fn input_part(table: &str) -> String {
@@ -50,6 +53,9 @@ impl Dependencies {
             ("the time zone".to_owned(), hashes::text(&settings.time_zone.meaning())),
             (PROGRAM.to_owned(), BUILD.to_owned()),
         ]);
+        if !job.erased.is_empty() {
+            parts.insert(ERASED.to_owned(), job.erased.hash());
+        }
         for (export, files) in job.exports.iter().zip(hashes) {
             parts.insert(input_part(&export.table.name), input(export, files));
         }
@@ -62,7 +68,8 @@ impl Dependencies {
         let part = |name: &str| (name.to_owned(), self.0.get(name).cloned().unwrap_or_else(|| "none".to_owned()));
         let inputs = tables.iter().map(|table| part(&input_part(table)));
         let program = (PROGRAM.to_owned(), STAGES_BUILD.to_owned());
-        OF_EVERY_STAGE.iter().map(|name| part(name)).chain(inputs).chain([program]).collect()
+        let erased = self.0.get(ERASED).map(|hash| (ERASED.to_owned(), hash.clone()));
+        OF_EVERY_STAGE.iter().map(|name| part(name)).chain(inputs).chain([program]).chain(erased).collect()
     }
 
     /// The hash of all parts but the program, which a run is named by: the same job has the same name in every build.
@@ -80,6 +87,12 @@ impl Dependencies {
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<String> {
         differences(&self.0, &other.0)
+    }
+
+    /// Whether a part is one of them.
+    #[must_use]
+    pub fn names(&self, part: &str) -> bool {
+        self.0.contains_key(part)
     }
 
     /// Whether nothing is recorded, as of runs of older versions.

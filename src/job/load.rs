@@ -17,6 +17,7 @@ use crate::pipeline::{Findings, Model, Pipeline, model_check};
 use crate::scorecard::Scorecard;
 use crate::scorecard::policy::{PolicyRule, rules as policy_rules};
 use crate::scorecard::rules::Rules;
+use crate::storage::encryption;
 
 /// What was asked for beside a pipeline.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +72,12 @@ pub fn load_dates(pipeline: &Pipeline, request: &JobRequest, dates: &[Date]) -> 
         .collect::<Result<Vec<Snapshot>>>()?;
     let model_path = request.model.clone().unwrap_or_else(|| pipeline.resolve(&pipeline.settings.model));
     let mut findings = Findings(pipeline.findings(&contract));
+    pipeline.name_keys();
+    if findings.0.is_empty()
+        && let Err(e) = encryption::writes()
+    {
+        findings.0.push(pipeline.finding("write", e.to_string()));
+    }
     let (exports, found) = open(pipeline, &contract)?;
     findings.0.extend(found);
     let model = findings.collect(Model::load(&model_path).map_err(Into::into))?;
@@ -99,6 +106,7 @@ pub fn load_dates(pipeline: &Pipeline, request: &JobRequest, dates: &[Date]) -> 
         card,
         rules,
         policies,
+        erased: Arc::default(),
     });
     Ok(jobs.collect())
 }

@@ -19,6 +19,7 @@ use crate::pipeline::{Model, Pipeline};
 use crate::scorecard::Scorecard;
 use crate::scorecard::policy::PolicyRule;
 use crate::scorecard::rules::Rules;
+use crate::storage::erased::Erased;
 
 /// A pipeline whose configuration, model and inputs were found to fit.
 #[derive(Clone)]
@@ -41,6 +42,8 @@ pub struct Job {
     pub rules: Rules,
     /// Policy rules.
     pub policies: Vec<PolicyRule>,
+    /// Whose rows are left out because they were erased: the session says so, which knows the output folder.
+    pub erased: Arc<Erased>,
 }
 
 impl Job {
@@ -60,6 +63,7 @@ impl Job {
             exports: &self.exports,
             budget,
             resources,
+            erased: &self.erased,
         }
     }
 

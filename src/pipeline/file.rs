@@ -11,6 +11,7 @@ use super::settings::{Settings, bytes};
 use crate::contract::{Contract, parse_day};
 use crate::expression::did_you_mean;
 use crate::machine::threads::MOST_THREADS;
+use crate::storage::encryption;
 use crate::storage::secret::SecretSource;
 
 /// A pipeline file with its overrides applied.
@@ -125,7 +126,22 @@ impl Pipeline {
         {
             find("ledger_key", format!("{e:#}"));
         }
+        let keys = &self.settings.privacy.keys;
+        keys.faults("privacy.keys").into_iter().for_each(|(key, fault)| find(&key, fault));
         findings
+    }
+
+    /// Names the keys of the file to all that reads and writes files in this process; see [`encryption::name`].
+    pub fn name_keys(&self) {
+        let keys = &self.settings.privacy.keys;
+        encryption::name(keys.write.as_deref(), &keys.at, &self.resolve(""));
+    }
+
+    /// Forgets keys that a command would have to tell: of a file that was kept with a run, whose folder may be from elsewhere.
+    pub fn drop_key_commands(&mut self) {
+        let keys = &mut self.settings.privacy.keys;
+        keys.at.retain(|_, source| !matches!(SecretSource::parse("key", source), Ok(SecretSource::Command(_))));
+        keys.write = keys.write.take().filter(|id| keys.at.contains_key(id));
     }
 
     /// A finding about a key of the file.
@@ -238,6 +254,23 @@ mod tests {
             assert!(all.contains(part), "{part} is not in\n{all}");
         }
         assert_eq!(findings(&[]), "");
+    }
+
+    #[test]
+    fn keys_are_named_by_id_and_never_written() {
+        let all = findings(&[
+            "privacy.keys={ write = '2026-11', at = { '2026-12' = 'c2VjcmV0IGtleSBvZiBtaW5l', 'a b' = 'env:K' } }",
+        ]);
+        for part in [
+            "none of the keys of `privacy.keys.at`",
+            "did you mean `2026-12`",
+            "never the key itself",
+            "\"a b\" is no id",
+        ] {
+            assert!(all.contains(part), "{part} is not in\n{all}");
+        }
+        assert!(!all.contains("c2VjcmV0"), "{all}");
+        assert_eq!(findings(&["privacy.keys={ write = '2026-11', at = { '2026-11' = 'file:k' } }"]), "");
     }
 
     #[test]

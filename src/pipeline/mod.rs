@@ -17,6 +17,7 @@ pub mod marks;
 pub mod model;
 pub mod model_check;
 mod overrides;
+pub mod partners;
 pub mod propagation;
 mod reason_check;
 pub mod scored;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use schemars::JsonSchema;
@@ -11,6 +12,8 @@ use super::gates::Gates;
 use super::marks::Marks;
 use crate::contract::Zone;
 use crate::expression::did_you_mean;
+use crate::storage::encryption::{self, FileKey, KeyError};
+use crate::storage::secret::SecretSource;
 
 /// The keys of a pipeline file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -47,6 +50,8 @@ pub struct Settings {
     /// What the audit's page marks as worth a look.
     #[serde(default)]
     pub report: Marks,
+    /// The file of the partners that scores may be released to; `partners.toml` beside the pipeline file when not given.
+    pub partners: Option<PathBuf>,
     /// How much of the machine a run may use.
     #[serde(default)]
     pub engine: Engine,
@@ -136,6 +141,54 @@ pub struct Privacy {
     pub min_cell: u64,
     /// Where the ledger's key is: `env:NAME` or `file:PATH`.
     pub ledger_key: Option<String>,
+    /// The keys that files are encrypted with, by reference.
+    #[serde(default)]
+    pub keys: FileKeys,
+}
+
+/// The keys that files are encrypted with, by reference; without any nothing is encrypted.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileKeys {
+    /// The id of the key that new files are written with, one of those of `at`; without it new files are plain.
+    pub write: Option<String>,
+    /// Where each key is, by its id, which stands in the files: `env:NAME`, `file:PATH` or `cmd:COMMAND`. What is there is the base64 or
+    /// the hexadecimal digits of 16 or 32 bytes.
+    #[serde(default)]
+    pub at: BTreeMap<String, String>,
+}
+
+impl FileKeys {
+    /// What is wrong with them, each with the key of the file that it is about; `place` is where they stand.
+    #[must_use]
+    pub fn faults(&self, place: &str) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        for (id, source) in &self.at {
+            if !encryption::is_id(id) {
+                let fault = format!("`{place}.at`: {id:?} is no id; use up to 64 letters, digits, `.`, `_` and `-`");
+                faults.push((id.clone(), fault));
+            }
+            if let Err(e) = SecretSource::parse(&format!("{place}.at.{id}"), source) {
+                faults.push((id.clone(), format!("{e:#}")));
+            }
+        }
+        if let Some(id) = self.write.as_ref().filter(|id| !self.at.contains_key(*id)) {
+            let hint = did_you_mean(id, self.at.keys().map(String::as_str));
+            faults.push((
+                "write".to_owned(),
+                format!("`{place}.write = {id:?}` is none of the keys of `{place}.at`{hint}"),
+            ));
+        }
+        faults
+    }
+
+    /// The key to write with; nothing when what is written stays plain.
+    ///
+    /// # Errors
+    /// When it is named and not to be had.
+    pub fn writes(&self) -> Result<Option<Arc<FileKey>>, KeyError> {
+        self.write.as_ref().map(|id| encryption::key(id)).transpose()
+    }
 }
 
 const fn default_min_cell() -> u64 {
@@ -144,7 +197,7 @@ const fn default_min_cell() -> u64 {
 
 impl Default for Privacy {
     fn default() -> Self {
-        Self { min_cell: default_min_cell(), ledger_key: None }
+        Self { min_cell: default_min_cell(), ledger_key: None, keys: FileKeys::default() }
     }
 }
 

@@ -8,6 +8,9 @@ use minijinja::{AutoEscape, Environment, context};
 use super::charts::{charts, of_tenths};
 use super::findings::{first, moved};
 use super::history::{self, History};
+use crate::access::parts::Answer;
+use crate::access::text::{held_against, links};
+use crate::access::words::Words;
 use crate::audit::Audit;
 use crate::explain::parts::Explanation;
 use crate::fit::calibration;
@@ -21,6 +24,7 @@ const STYLE: &str = include_str!("templates/style.css");
 const CALIBRATION: &str = include_str!("templates/calibration.html");
 const AUDIT: &str = include_str!("templates/audit.html");
 const EXPLANATION: &str = include_str!("templates/explanation.html");
+const ACCESS: &str = include_str!("templates/access.html");
 const FIT: &str = include_str!("templates/fit.html");
 const HISTORY: &str = include_str!("templates/history.html");
 
@@ -48,6 +52,23 @@ pub fn audit(audit: &Audit) -> Result<String> {
 pub fn explanation(explanation: &Explanation, language: &str) -> Result<String> {
     let values = context! { it => Serde(explanation), language => language, head => HEAD, style => STYLE };
     fill(EXPLANATION, values, Marks::default())
+}
+
+/// What is held about a subject as a page, in a language.
+///
+/// # Errors
+/// When it cannot be filled in.
+pub fn access(answer: &Answer, words: &Words, language: &str) -> Result<String> {
+    let values = context! {
+        it => Serde(answer),
+        w => Serde(words),
+        links => links(&answer.links, words),
+        held_against => held_against(answer, words),
+        language => language,
+        head => HEAD,
+        style => STYLE,
+    };
+    fill(ACCESS, values, Marks::default())
 }
 
 /// What a fit came to as a page.

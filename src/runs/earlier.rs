@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
+use super::erasure::Erasures;
 use super::folder::RunFolder;
 use super::folder::manifest::Manifest;
 use super::ledger::place::SCORES;
@@ -30,6 +31,8 @@ pub struct Earlier<'a> {
     pub output: &'a Path,
     /// The pipeline.
     pub pipeline: &'a str,
+    /// Who was erased since.
+    pub erasures: &'a Erasures,
     /// Set when a signal asks to stop.
     pub stop: &'a AtomicBool,
     /// What does not hold of runs that should have been compared with.
@@ -47,20 +50,25 @@ impl Earlier<'_> {
         earlier.sort_by_key(|l| (l.entry.as_of, l.entry.model == model, l.n));
         let wanted = |name: &str| [SCORES, AUDIT, DISTRIBUTIONS].contains(&name);
         match self.newest(&earlier, &wanted)? {
-            Some((run, line, manifest)) => {
-                previous(&run, line, &manifest).map(Some).with_context(|| format!("the earlier run {}", run.id))
-            }
+            Some((run, line, manifest)) => previous(&run, line, &manifest, self.erasures)
+                .map(Some)
+                .with_context(|| format!("the earlier run {}", run.id)),
             None => Ok(None),
         }
     }
 
-    /// The input files of the run that was published last for a date; nothing when there is none.
+    /// The input files of the run that was published last for a date, with the rows of those who are not erased; nothing when there is
+    /// none.
     ///
     /// # Errors
     /// When a file cannot be read.
     pub fn inputs_of(&mut self, as_of: Date) -> Result<Option<Vec<Input>>> {
         let of_date = self.published(&|date| date == as_of);
-        Ok(self.newest(&of_date, &|_| false)?.map(|(_, _, manifest)| manifest.inputs().to_vec()))
+        let Some((run, line, manifest)) = self.newest(&of_date, &|_| false)? else { return Ok(None) };
+        // One that is not as it was, or of an older version, tells of nobody who was left out.
+        let whole = kept(&run, line, self.erasures, self.stop, &|name| name == AUDIT).is_ok();
+        let audit = if whole { Audit::read(&run.path(AUDIT)).ok() } else { None };
+        Ok(Some(without_erased(manifest.inputs(), audit.as_ref(), self.erasures)))
     }
 
     /// The lines about published runs of some dates, but for those that were removed since, as the ledger tells.
@@ -83,7 +91,7 @@ impl Earlier<'_> {
     ) -> Result<Option<(RunFolder, &'l Line, Manifest)>> {
         for line in lines.iter().rev() {
             let run = RunFolder::of(self.output, &line.entry.run);
-            match kept(&run, line, self.stop, wanted) {
+            match kept(&run, line, self.erasures, self.stop, wanted) {
                 Ok(manifest) => return Ok(Some((run, line, manifest))),
                 Err(error) if error.downcast_ref::<Mismatch>().is_some() => self.broken.push(format!("{error:#}")),
                 Err(error) => return Err(error),
@@ -93,8 +101,15 @@ impl Earlier<'_> {
     }
 }
 
-fn previous(run: &RunFolder, line: &Line, manifest: &Manifest) -> Result<Previous> {
+fn previous(run: &RunFolder, line: &Line, manifest: &Manifest, erasures: &Erasures) -> Result<Previous> {
     let audit = Audit::read(&run.path(AUDIT))?;
+    let since = |input: &Input| erasures.carried(input).saturating_sub(left_out(&audit, input));
+    let mut quarantined = quarantined(&audit)?;
+    for (table, (broken, visible)) in &mut quarantined {
+        let of_table = manifest.inputs().iter().filter(|input| input.annotations.table == *table);
+        *broken = broken.saturating_sub(erasures.quarantined(&run.id, table));
+        *visible = visible.saturating_sub(of_table.map(since).sum());
+    }
     let mut previous = Previous {
         run: run.id.clone(),
         as_of: line.entry.as_of,
@@ -104,8 +119,9 @@ fn previous(run: &RunFolder, line: &Line, manifest: &Manifest) -> Result<Previou
         ids: Ids::default(),
         by_subject: Vec::new(),
         distributions: Distributions::read(&run.path(DISTRIBUTIONS))?,
-        quarantined: quarantined(&audit)?,
+        quarantined,
         inputs: manifest.inputs().to_vec(),
+        inputs_kept: without_erased(manifest.inputs(), Some(&audit), erasures),
         audit,
     };
     for batch in read::batches(&run.path(SCORES), Some(&[scores::SUBJECT_ID, scores::SCORE]))? {
@@ -125,7 +141,28 @@ fn previous(run: &RunFolder, line: &Line, manifest: &Manifest) -> Result<Previou
     Ok(previous)
 }
 
-/// Quarantined and visible rows by table, as an audit tells them.
+/// Rows of an input file that a run left out because their subjects were erased before, as its audit tells.
+fn left_out(audit: &Audit, input: &Input) -> u64 {
+    let of_file = || {
+        let (table, label) = input.name.split_once('/')?;
+        let file = audit.conservation.get(table)?.files.iter().find(|file| file.file == label)?;
+        file.counts.class(Class::Erased)
+    };
+    of_file().unwrap_or_default()
+}
+
+/// Input files with the rows of those who are not erased: neither when they were read, nor since.
+fn without_erased(inputs: &[Input], audit: Option<&Audit>, erasures: &Erasures) -> Vec<Input> {
+    let kept = |input: &Input| {
+        let mut kept = input.clone();
+        let erased = audit.map_or(0, |audit| left_out(audit, input)).max(erasures.carried(input));
+        kept.annotations.rows = kept.annotations.rows.saturating_sub(erased);
+        kept
+    };
+    inputs.iter().map(kept).collect()
+}
+
+/// Quarantined and visible rows by table, as an audit tells them; rows of those who were erased are neither.
 ///
 /// # Errors
 /// When the audit does not count all classes of rows.
@@ -135,7 +172,8 @@ pub fn quarantined(audit: &Audit) -> Result<BTreeMap<String, (u64, u64)>> {
             let rows = rows.counts.class(*class);
             rows.with_context(|| format!("its audit does not count {} rows of {table}", class.name()))
         };
-        let visible = Class::ALL.iter().filter(|c| **c != Class::NotVisible).map(counted).sum::<Result<u64>>()?;
+        let visible = Class::ALL.iter().filter(|c| ![Class::NotVisible, Class::Erased].contains(c));
+        let visible = visible.map(counted).sum::<Result<u64>>()?;
         Ok((table.clone(), (counted(&Class::Quarantined)?, visible)))
     };
     audit.conservation.iter().map(of_table).collect()

@@ -5,16 +5,19 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use super::erasure::Erasures;
+use super::erasure::journal::none_under_way;
 use super::folder::RunFolder;
 use super::folder::configuration::PIPELINE;
 use super::folder::manifest::Manifest;
-use super::ledger::Key;
 use super::ledger::place::SCORES;
+use super::ledger::{Key, Ledger};
 use super::verify::Mismatch;
 use crate::contract::Contract;
 use crate::features::{Plan, compile};
 use crate::pipeline::{Model, Pipeline};
 use crate::scorecard::Scorecard;
+use crate::storage::hashes::Hash;
 use crate::storage::{hashes, read};
 
 /// A run with what it was made with.
@@ -41,13 +44,23 @@ pub fn key_of(run: &RunFolder) -> Result<Option<Key>> {
     let manifest = Manifest::read(run)?;
     let kept = manifest.subject.iter().find(|file| file.name == PIPELINE);
     let changed = match (kept, run.path(PIPELINE)) {
-        (Some(kept), path) if path.is_file() => hashes::file(&path)? != kept.digest.blake3,
+        (Some(kept), path) if path.is_file() => {
+            let now = hashes::file(&path)?;
+            now != kept.digest.blake3 && now != since_erasures(run, &kept.digest.blake3)?
+        }
         _ => true,
     };
     if changed {
         return Err(Mismatch(format!("run {}: {PIPELINE} is missing or was changed", run.id)).into());
     }
     crate::runs::output_folder::key_of(&pipeline(run, &manifest)?)
+}
+
+/// What the hash of a run's pipeline became by erasures. Its key is not known yet: who holds the ledger against it finds the rest out.
+fn since_erasures(run: &RunFolder, then: &Hash) -> Result<Hash> {
+    let ledger = Ledger::open(&run.output, None)?;
+    let since = ledger.of_run(&run.id).map_or(0, |line| line.n);
+    Ok(Erasures::of(&run.output, &ledger, None)?.hash_now(&format!("runs/{}/{PIPELINE}", run.id), then, since))
 }
 
 fn pipeline(run: &RunFolder, manifest: &Manifest) -> Result<Pipeline> {
@@ -63,7 +76,10 @@ impl KeptRun {
     pub fn open(run: RunFolder) -> Result<Self> {
         let manifest = Manifest::read(&run)?;
         let parameters = manifest.parameters();
-        let pipeline = pipeline(&run, &manifest)?;
+        none_under_way(&run.output)?;
+        let mut pipeline = pipeline(&run, &manifest)?;
+        pipeline.drop_key_commands();
+        pipeline.name_keys();
         let model = Model::load(&run.path(&parameters.model_file))?;
         let contract = Contract::load()?;
         let calendar = contract.calendar(parameters.as_of, &pipeline.settings.time_zone)?;

@@ -5,18 +5,22 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rustix::fs::Mode;
 
+use super::erasure::carry_out;
+use super::erasure::journal::under_way;
 use super::ledger::Key;
 use super::lock::Lock;
 use super::publication::recovery::recover;
+use super::releases::put;
 use super::step::step;
 use crate::output::Output;
 use crate::pipeline::Pipeline;
+use crate::pipeline::partners::Partners;
 use crate::pipeline::settings::OutputMode;
 use crate::stages::store::StageStore;
 use crate::storage::durable::no_links;
 
 /// The folders of an output folder.
-pub const FOLDERS: [&str; 4] = ["runs", "scores", "stages", "backfills"];
+pub const FOLDERS: [&str; 6] = ["runs", "scores", "stages", "backfills", "releases", "erasures"];
 
 /// The page over all as-of dates, in an output folder.
 pub const HISTORY: &str = "history.html";
@@ -76,6 +80,7 @@ impl OutputFolder {
     pub fn open(pipeline: &Pipeline, command: &str, log: &Output) -> Result<Self> {
         let path = output_of(pipeline);
         let key = key_of(pipeline)?;
+        pipeline.name_keys();
         keep_private(pipeline.settings.output_mode);
         let lock = Lock::take(&path, command)?;
         step("locked");
@@ -88,6 +93,11 @@ impl OutputFolder {
             }
         }
         recover(&path, key.as_ref(), log).context("nothing was run")?;
+        if !under_way(&path)?.is_empty() && Partners::place(pipeline).exists() {
+            Partners::load(pipeline)?.name_keys();
+        }
+        carry_out::recover(&path, key.as_ref(), log).context("nothing was run")?;
+        put::recover(&path, key.as_ref(), log).context("nothing was run")?;
         let stages = StageStore::of(&path, key.clone());
         stages.sweep()?;
         Ok(Self { path, stages, key, _lock: lock })

@@ -99,7 +99,8 @@ struct Told {
 pub fn overview(output: &Path) -> Result<Vec<Overview>> {
     let ledger = Ledger::open(output, None)?;
     let folders = RunFolder::all(output)?.into_iter().map(|run| run.id);
-    let ids: BTreeSet<String> = folders.chain(ledger.lines.iter().map(|l| l.entry.run.clone())).collect();
+    let runs = ledger.lines.iter().filter(|l| l.entry.event != Event::Erased);
+    let ids: BTreeSet<String> = folders.chain(runs.map(|l| l.entry.run.clone())).collect();
     let runs: Result<Vec<_>> = ids.par_iter().map(|id| one(&ledger, &RunFolder::of(output, id))).collect();
     let mut runs = runs?;
     runs.sort_by(|a, b| {

@@ -6,14 +6,18 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail};
 
-use super::folder::manifest::{MANIFEST, Manifest};
+use super::erasure::journal::under_way;
+use super::erasure::{Erasures, receipt_path};
+use super::folder::manifest::{MANIFEST, Manifest, Subject};
 use super::folder::{LINEAGE, RunFolder, STATE, State};
 use super::ledger::place::SCORES;
 use super::ledger::{Event, Key, Ledger, Line};
 use super::output_folder::FOLDERS;
+use super::releases::proof;
 use crate::job::dependencies::BUILD;
 use crate::stages::store::StageStore;
 use crate::storage::durable::{is_under_way, no_links};
+use crate::storage::hashes::Hash;
 use crate::storage::{hashes, read};
 
 /// Something that does not hold.
@@ -62,24 +66,43 @@ pub fn run(run: &RunFolder, ledger: &Ledger, scope: Scope, say: &Say) -> Result<
     let Some(line) = ledger.of_run(&run.id) else {
         return mismatch(format!("run {}: the ledger does not know it", run.id));
     };
-    let manifest = kept(run, line, scope.stop, &|_| true)?;
+    let erasures = erasures(&run.output, ledger)?;
+    let manifest = kept(run, line, &erasures, scope.stop, &|_| true)?;
     if manifest.subject.iter().find(|f| f.name == SCORES).is_none_or(|f| f.digest.blake3 != line.entry.scores) {
         return mismatch(format!("run {}: the ledger and the manifest disagree about {SCORES}", run.id));
     }
-    told(run, line)?;
+    let encrypted = |f: &&Subject| f.annotations.is_some();
+    let plain = manifest.file(SCORES).and_then(|f| f.annotations.as_ref()).and_then(|of| of.plain.as_ref());
+    if plain.map(|of| &of.blake3) != line.entry.plain.as_ref() {
+        return mismatch(format!(
+            "run {}: the ledger and the manifest disagree about what {SCORES} is written plain",
+            run.id
+        ));
+    }
+    told(run, line, &erasures)?;
     let known: BTreeSet<&str> =
         manifest.subject.iter().map(|f| f.name.as_str()).chain([MANIFEST, STATE, LINEAGE]).collect();
     for name in files_below(&run.folder)?.iter().filter(|name| !known.contains(name.as_str())) {
         extra(&format!("runs/{}/{name}", run.id), say)?;
     }
     let inputs = inputs(run, &manifest, scope)?;
-    table(&run.output, ledger, line, scope)?;
+    table(&run.output, ledger, line, &erasures, scope)?;
     let program = match manifest.build() == Some(BUILD) {
         true => "made by this program",
         false => "made by another build of the program",
     };
+    let changed = |f: &&Subject| erasures.hash_now(&below(run, &f.name), &f.digest.blake3, line.n) != f.digest.blake3;
+    let count = |which: &dyn Fn(&&Subject) -> bool| manifest.subject.iter().filter(which).count();
+    let encrypted = match count(&encrypted) {
+        0 => String::new(),
+        encrypted => format!(", {encrypted} of them encrypted,"),
+    };
+    let erased = match count(&changed) {
+        0 => String::new(),
+        changed => format!(" but for {changed} that subjects were erased from, which are as the receipts say"),
+    };
     let files = manifest.subject.len();
-    say(&format!("run {}: {files} files as the manifest says, {inputs}, {program}", run.id));
+    say(&format!("run {}: {files} files{encrypted} as the manifest says{erased}, {inputs}, {program}", run.id));
     Ok(())
 }
 
@@ -87,11 +110,18 @@ pub fn run(run: &RunFolder, ledger: &Ledger, scope: Scope, say: &Say) -> Result<
 ///
 /// # Errors
 /// [`Mismatch`] with the first thing that does not hold.
-pub fn kept(run: &RunFolder, line: &Line, stop: &AtomicBool, wanted: &dyn Fn(&str) -> bool) -> Result<Manifest> {
+pub fn kept(
+    run: &RunFolder,
+    line: &Line,
+    erasures: &Erasures,
+    stop: &AtomicBool,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<Manifest> {
+    let now = |name: &str, then: &Hash| erasures.hash_now(&below(run, name), then, line.n);
     if !run.path(MANIFEST).exists() {
         return mismatch(format!("run {}: its {MANIFEST} is missing", run.id));
     }
-    if hashes::file(&run.path(MANIFEST))? != line.entry.manifest {
+    if hashes::file(&run.path(MANIFEST))? != now(MANIFEST, &line.entry.manifest) {
         return mismatch(format!("run {}: its {MANIFEST} is not the one the ledger knows", run.id));
     }
     let manifest = Manifest::read(run)?;
@@ -100,22 +130,56 @@ pub fn kept(run: &RunFolder, line: &Line, stop: &AtomicBool, wanted: &dyn Fn(&st
         if !path.is_file() || path.is_symlink() {
             return mismatch(format!("run {}: {} is missing", run.id, file.name));
         }
-        if hashes::file_until(&path, stop)? != file.digest.blake3 {
+        if hashes::file_until(&path, stop)? != now(&file.name, &file.digest.blake3) {
             return mismatch(format!("run {}: {} was changed", run.id, file.name));
         }
     }
     Ok(manifest)
 }
 
+/// The erasures that the ledger tells of, their receipts found to be as they were.
+fn erasures(output: &Path, ledger: &Ledger) -> Result<Erasures> {
+    Erasures::of(output, ledger, None).or_else(|error| mismatch(format!("{error:#}")))
+}
+
+/// Tells of erasures, and checks that nothing else is among their receipts.
+fn receipts(output: &Path, erasures: &Erasures, say: &Say) -> Result<()> {
+    let mut known = BTreeSet::new();
+    for (_, receipt) in erasures.receipts() {
+        known.insert(receipt_path(receipt.erasure));
+        say(&format!(
+            "erasure {}: {} id(s) at {}, {} file(s) changed, as the ledger says",
+            receipt.erasure,
+            receipt.ids,
+            receipt.ended,
+            receipt.files.len()
+        ));
+    }
+    let open: Vec<String> = under_way(output)?.iter().map(|number| format!("erasures/{number}/")).collect();
+    for name in files_below(&output.join("erasures"))? {
+        let name = format!("erasures/{name}");
+        if !known.contains(&name) && !open.iter().any(|folder| name.starts_with(folder)) {
+            extra(&name, say)?;
+        }
+    }
+    Ok(())
+}
+
+/// A file of a run by its path below the output folder.
+fn below(run: &RunFolder, name: &str) -> String {
+    format!("runs/{}/{name}", run.id)
+}
+
 /// What a run's folder says of its end, which must be what the ledger says.
-fn told(run: &RunFolder, line: &Line) -> Result<()> {
+fn told(run: &RunFolder, line: &Line, erasures: &Erasures) -> Result<()> {
     let state = if line.entry.event == Event::Published { State::Published } else { State::Refused };
     let said = read::text(&run.path(STATE)).unwrap_or_default();
     if said != state.text()? {
         return mismatch(format!("run {}: its {STATE} does not say what the ledger says", run.id));
     }
     if let Some(told) = &line.entry.lineage
-        && (!run.path(LINEAGE).is_file() || hashes::file(&run.path(LINEAGE))? != *told)
+        && (!run.path(LINEAGE).is_file()
+            || hashes::file(&run.path(LINEAGE))? != erasures.hash_now(&below(run, LINEAGE), told, line.n))
     {
         return mismatch(format!("run {}: its {LINEAGE} was changed", run.id));
     }
@@ -180,7 +244,7 @@ fn inputs(run: &RunFolder, manifest: &Manifest, scope: Scope) -> Result<String> 
 }
 
 /// The table that a run published, unless another replaced it.
-fn table(output: &Path, ledger: &Ledger, line: &Line, scope: Scope) -> Result<()> {
+fn table(output: &Path, ledger: &Ledger, line: &Line, erasures: &Erasures, scope: Scope) -> Result<()> {
     let current = ledger.current(&line.entry.table);
     if line.entry.event != Event::Published || current.is_none_or(|c| c.n != line.n) {
         return Ok(());
@@ -189,7 +253,8 @@ fn table(output: &Path, ledger: &Ledger, line: &Line, scope: Scope) -> Result<()
     if !path.exists() {
         return mismatch(format!("run {}: its table {} is missing", line.entry.run, line.entry.table));
     }
-    if path.is_symlink() || hashes::file_until(&path, scope.stop)? != line.entry.scores {
+    let now = erasures.hash_now(&line.entry.table, &line.entry.scores, line.n);
+    if path.is_symlink() || hashes::file_until(&path, scope.stop)? != now {
         return mismatch(format!(
             "run {}: its table {} was changed after it was published",
             line.entry.run, line.entry.table
@@ -203,7 +268,12 @@ fn table(output: &Path, ledger: &Ledger, line: &Line, scope: Scope) -> Result<()
 /// # Errors
 /// [`Mismatch`] with the first thing that does not hold.
 pub fn all(output: &Path, ledger: &Ledger, scope: Scope, say: &Say) -> Result<()> {
-    let mut seen = BTreeSet::new();
+    for number in under_way(output)? {
+        say(&format!(
+            "erasure {number}: under way; until the next run finishes it, files are other than the ledger says"
+        ));
+    }
+    let (mut seen, erasures) = (BTreeSet::new(), erasures(output, ledger)?);
     for line in ledger.lines.iter().filter(|l| seen.insert(l.entry.run.as_str())) {
         let id = &line.entry.run;
         let Some(last) = ledger.last_of(id) else { continue };
@@ -211,7 +281,7 @@ pub fn all(output: &Path, ledger: &Ledger, scope: Scope, say: &Say) -> Result<()
         match (last.entry.event, folder.folder.exists()) {
             (Event::Removed, there) => {
                 if let Some(line) = ledger.of_run(id) {
-                    table(output, ledger, line, scope)?;
+                    table(output, ledger, line, &erasures, scope)?;
                 }
                 let how = if there { "is being" } else { "was" };
                 say(&format!("run {id}: {how} removed by `sesame clean`, as the ledger says"));
@@ -219,15 +289,31 @@ pub fn all(output: &Path, ledger: &Ledger, scope: Scope, say: &Say) -> Result<()
             (Event::Announced, _) => {
                 say(&format!("run {id}: its publication was announced and is not finished; the next run does that"))
             }
+            // Told of below, by its receipt.
+            (Event::Erased, _) => {}
             (Event::Abandoned, _) => say(&format!("run {id}: its publication was given up, as the ledger says")),
             (Event::Published | Event::Refused, false) => return mismatch(format!("run {id}: its folder is missing")),
             (Event::Published | Event::Refused, true) => run(&folder, ledger, scope, say)?,
+            // Held against its files below; it says nothing of the run.
+            (Event::Released, _) => {}
         }
     }
     for run in RunFolder::all(output)?.iter().filter(|run| ledger.last_of(&run.id).is_none()) {
         untold(run, say)?;
     }
-    nothing_else(output, ledger, say)
+    receipts(output, &erasures, say)?;
+    nothing_else(output, ledger, say)?;
+    releases(output, ledger, None, scope.stop, say)
+}
+
+/// Checks what partners were given: of one run, or of all, and then that nothing else is there.
+///
+/// # Errors
+/// [`Mismatch`] with the first thing that does not hold.
+pub fn releases(output: &Path, ledger: &Ledger, run: Option<&str>, stop: &AtomicBool, say: &Say) -> Result<()> {
+    let proof = proof::prove(output, ledger, run, stop)?;
+    proof.said.iter().for_each(|text| say(text));
+    proof.mismatch.map_or(Ok(()), mismatch)
 }
 
 /// A folder that the ledger does not tell of: the record of a run that came to nothing, or it does not hold.

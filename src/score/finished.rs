@@ -12,6 +12,7 @@ use super::rows::NONE;
 use crate::pipeline::Model;
 use crate::pipeline::calibration::neutral;
 use crate::scorecard::Scorecard;
+use crate::storage::hashes::Hash;
 use crate::tables::ids::SubjectIds;
 use crate::tables::parquet_file::GROUP_ROWS;
 use crate::tables::scores::{Label, REASONS, Rows, ScoresFile};
@@ -60,7 +61,8 @@ struct Explained {
     of_friends: Option<usize>,
 }
 
-/// Writes the table and counts what it says; `written` is told of the rows of each row group.
+/// Writes the table and counts what it says; `written` is told of the rows of each row group. Of an encrypted table the hash that it has
+/// where it is written plain, too.
 ///
 /// # Errors
 /// When the disk is full, or the first error of `written`.
@@ -70,7 +72,7 @@ pub fn write(
     finished: &Finished,
     label: &Label,
     written: &dyn Fn(u64) -> Result<()>,
-) -> Result<Told> {
+) -> Result<(Told, Option<Hash>)> {
     let mut file = ScoresFile::create(path, subjects, label, finished.model.card.calibration.is_some())?;
     let mut told = Told { reasons: vec![0; finished.card.reasons.len()], ..Told::default() };
     for from in (0..subjects.len()).step_by(GROUP_ROWS) {
@@ -85,8 +87,8 @@ pub fn write(
         file.write(from, finished.rows(group.clone(), &explained).context(OFF)?)?;
         written(group.len() as u64)?;
     }
-    file.finish()?;
-    Ok(told)
+    let plain = file.finish()?;
+    Ok((told, plain))
 }
 
 impl<'a> Finished<'a> {

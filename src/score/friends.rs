@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rayon::prelude::*;
 
 use super::points::Fraction;
@@ -22,6 +22,7 @@ use crate::pipeline::model::RELATIONSHIPS;
 use crate::pipeline::propagation::Propagation;
 use crate::scorecard::card::{FriendsFeature, Origin, Scorecard};
 use crate::stages::ties::Ties;
+use crate::storage::scratch::Scratch;
 use crate::tables::ids::UNKNOWN;
 use crate::tables::relationships::Row;
 
@@ -70,7 +71,7 @@ pub fn propagate_scores(
     let store = TieStore::new(counted.len(), files, &budget, scratch)?;
     let not_counted = choose(ties, &counted, &store, &mut found, resources)?;
     let ties = store.finish()?;
-    let scratch = tempfile::tempfile_in(scratch).with_context(|| format!("a scratch file in {}", scratch.display()))?;
+    let scratch = Scratch::below(scratch)?;
     let rows = ties.rows.clone();
     let progress = output.stage("build graph", ties.len(), "ties");
     let builder = Builder { parameters: &parameters, marks: Some(&rated.rows.marks), budget: &budget, scratch, stop };

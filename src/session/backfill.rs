@@ -7,6 +7,7 @@ use jiff::civil::Date;
 
 use super::acceptance::AcceptRequest;
 use super::attempt::Attempt;
+use super::guard::leave_out_erased;
 use super::hooks::Ending;
 use super::identity::{Identity, Standing, identify, published};
 use super::prepare::{hashes, stages};
@@ -79,7 +80,8 @@ impl Request<'_> {
     /// # Errors
     /// When the configuration or the inputs do not fit the contract.
     pub fn plan(&self, log: &Output) -> Result<String> {
-        let Begun { backfill, jobs } = self.begun(log)?;
+        let Begun { backfill, mut jobs } = self.begun(log)?;
+        leave_out_erased(&mut jobs, &output_of(self.pipeline), key_of(self.pipeline)?.as_ref())?;
         plan::of_backfill(&backfill, &jobs, log)
     }
 
@@ -97,10 +99,11 @@ impl Request<'_> {
     }
 
     fn dates(&self, begun: Begun, started: Instant, log: &Output) -> Result<Backfill> {
-        let Begun { mut backfill, jobs } = begun;
+        let Begun { mut backfill, mut jobs } = begun;
         let (accept, stop) = (self.accept.checked()?, stop_on_signals()?);
         let session = Session::open(self.pipeline, &self.command, &self.machine, &stop, log)?;
         let (folder, key) = (&session.folder.path, session.folder.key.as_ref());
+        leave_out_erased(&mut jobs, folder, key)?;
         let hashes = hashes(jobs.first().context("no date")?, &session)?;
         let wanted = choose(&mut backfill, jobs, &hashes, self.only, &session)?;
         backfill.save(folder, key)?;

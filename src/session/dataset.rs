@@ -1,13 +1,14 @@
 //! Training sets: of every subject with an outcome, at every date of a range, all that was known of it then.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use jiff::ToSpan;
 use jiff::civil::Date;
 use parquet::file::metadata::KeyValue;
 
+use super::guard::leave_out_erased;
 use super::identity::PROGRAM;
 use super::prepare::{hashes, stages};
 use super::scoring::{Everyone, everyone};
@@ -25,6 +26,7 @@ use crate::score::rows::NONE;
 use crate::stages::opened::StageData;
 use crate::stages::store::Stage;
 use crate::storage::durable::{self, create_folders, sync_folder};
+use crate::storage::hashes::Hash;
 use crate::tables::blocks::BLOCK_ROWS;
 use crate::tables::dataset::{FILE, Rows, Writer};
 use crate::tables::ids::SubjectIds;
@@ -93,9 +95,10 @@ impl Request<'_> {
         not_in_the_future(to, &pipeline.settings.time_zone, self.job.allow_future, log)?;
         let mut of_range = dates(from, to, every)?;
         of_range.retain(|date| self.gap.is_none_or(|(after, before)| *date <= after || *date >= before));
-        let jobs = load_dates(&pipeline, &self.job, &of_range)?;
+        let mut jobs = load_dates(&pipeline, &self.job, &of_range)?;
         let stop = stop_on_signals()?;
         let session = Session::open(&pipeline, &self.command, &self.machine, &stop, log)?;
+        leave_out_erased(&mut jobs, &session.folder.path, session.folder.key.as_ref())?;
         let of_inputs = hashes(jobs.first().context("no date")?, &session)?;
         let mut gathered = Vec::with_capacity(jobs.len());
         for some in jobs.chunks(AT_ONCE) {
@@ -110,8 +113,9 @@ impl Request<'_> {
         let parent = durable::folder(folder);
         create_folders(parent)?;
         let under_way = tempfile::Builder::new().prefix(".sesame-").tempdir_in(parent)?;
+        let mut plain = Vec::with_capacity(gathered.len());
         for (of, weights) in gathered.iter().zip(&weights) {
-            write(&under_way.path().join(format!("as_of={}", of.told.as_of)), of, weights, &session)?;
+            plain.push(write(&under_way.path().join(format!("as_of={}", of.told.as_of)), of, weights, &session)?);
         }
         let job = gathered.last().context("no date")?.job.clone();
         let mut horizons: Vec<i64> = gathered.iter().flat_map(|of| of.rows.iter().map(|r| r.horizon)).collect();
@@ -120,10 +124,10 @@ impl Request<'_> {
         let features = job.plan.features.iter().map(|f| f.name.clone()).collect();
         let groups = columns(&gathered);
         let dates = gathered.into_iter().map(|of| of.told).collect();
-        let written = Written { dates, horizons, features, groups };
+        let written = Written { dates, horizons, features, plain, groups };
         let dictionary = serde_json::to_string_pretty(&dictionary(&job, &written))? + "\n";
         durable::replace(&under_way.path().join(DICTIONARY), dictionary.as_bytes())?;
-        put(under_way, folder)?;
+        durable::put_folder(under_way, folder)?;
         Ok((written, job))
     }
 
@@ -279,8 +283,8 @@ fn name(id: &[u8]) -> u128 {
     hash.as_bytes()[..16].iter().fold(0, |all, byte| all << 8 | u128::from(*byte))
 }
 
-/// Writes a date's file.
-fn write(folder: &Path, of: &Gathered, weights: &[f64], session: &Session) -> Result<()> {
+/// Writes a date's file; tells the hash that an encrypted one has where it is written plain.
+fn write(folder: &Path, of: &Gathered, weights: &[f64], session: &Session) -> Result<Option<Hash>> {
     create_folders(folder)?;
     let (job, resources) = (&of.job, &session.resources);
     let data = StageData::open(job, &of.stages)?;
@@ -304,9 +308,10 @@ fn write(folder: &Path, of: &Gathered, weights: &[f64], session: &Session) -> Re
         from += some.len();
         progress.add(some.len() as u64);
     }
-    writer.finish()?;
+    let plain = writer.finish()?;
     progress.finish();
-    sync_folder(folder)
+    sync_folder(folder)?;
+    Ok(plain)
 }
 
 /// Rows of one block of subjects, with their features.
@@ -337,18 +342,4 @@ fn rows<'a>(of: &[Labelled], weights: &[f64], job: &'a Job, data: &StageData, bl
             })
             .collect(),
     })
-}
-
-/// Puts a finished folder in its place.
-fn put(under_way: tempfile::TempDir, folder: &Path) -> Result<()> {
-    let from: PathBuf = under_way.keep();
-    match fs_err::rename(&from, folder) {
-        Ok(()) => sync_folder(durable::folder(folder)),
-        Err(error) => {
-            if let Err(left) = fs_err::remove_dir_all(&from) {
-                bail!("{error}; and {} is left behind: {left}", from.display());
-            }
-            Err(error.into())
-        }
-    }
 }

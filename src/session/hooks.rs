@@ -14,6 +14,7 @@ use jiff::civil::Date;
 use crate::exit::ExitStatus;
 use crate::output::{Output, printable};
 use crate::pipeline::Pipeline;
+use crate::pipeline::partners::{Partner, Partners};
 use crate::runs::output_folder::output_of;
 use crate::storage::secret::SecretSource;
 
@@ -70,6 +71,7 @@ impl Ending<'_> {
         // A group of its own, so that what it starts can be ended with it.
         command.process_group(0);
         self.describe(pipeline, &mut command);
+        hide_keys(pipeline, &mut command)?;
         let ended = wait(&mut command.spawn()?, PATIENCE)?;
         said.rewind()?;
         let mut bytes = Vec::new();
@@ -84,7 +86,7 @@ impl Ending<'_> {
         }
     }
 
-    /// What happened, in variables of the environment; those that say nothing are not set. The ledger's key is not passed on.
+    /// What happened, in variables of the environment; those that say nothing are not set.
     fn describe(&self, pipeline: &Pipeline, command: &mut Command) {
         let settings = &pipeline.settings;
         let path = |path: &Path| path.display().to_string();
@@ -105,12 +107,26 @@ impl Ending<'_> {
                 None => command.env_remove(name),
             };
         }
-        let key =
-            settings.privacy.ledger_key.as_deref().map(|source| SecretSource::parse("privacy.ledger_key", source));
-        if let Some(Ok(SecretSource::Env(name))) = key {
+    }
+}
+
+/// Takes the variables away in which keys are, those of partners too.
+///
+/// # Errors
+/// When nobody can tell which they are, because the file of partners cannot be read.
+fn hide_keys(pipeline: &Pipeline, command: &mut Command) -> Result<()> {
+    let privacy = &pipeline.settings.privacy;
+    let mut sources: Vec<String> = privacy.ledger_key.iter().chain(privacy.keys.at.values()).cloned().collect();
+    if Partners::place(pipeline).exists() {
+        let partners = Partners::load(pipeline)?;
+        sources.extend(partners.all().flat_map(Partner::key_sources).map(ToOwned::to_owned));
+    }
+    for source in sources {
+        if let Ok(SecretSource::Env(name)) = SecretSource::parse("privacy", &source) {
             command.env_remove(name);
         }
     }
+    Ok(())
 }
 
 /// A program with a `/` lies relative to the pipeline file; one without is found by PATH.

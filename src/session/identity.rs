@@ -7,10 +7,12 @@ use anyhow::Result;
 
 use crate::job::Job;
 use crate::job::dependencies::Dependencies;
+use crate::runs::erasure::Erasures;
 use crate::runs::folder::RunFolder;
 use crate::runs::folder::manifest::{MANIFEST, Manifest};
-use crate::runs::ledger::place::table_path;
+use crate::runs::ledger::place::{SCORES, table_path};
 use crate::runs::ledger::{Key, Ledger};
+use crate::storage::encryption;
 use crate::storage::hashes::{self, Hash};
 use crate::tables::scores::Label;
 
@@ -67,9 +69,13 @@ pub fn published(identity: &Identity, output: &Path, key: Option<Key>, stop: &At
     }
     let manifest = Manifest::read(&run)?;
     let path = output.join(&table);
-    let as_published = path.exists() && hashes::file_until(&path, stop)? == line.entry.scores;
+    let now = Erasures::of(output, &ledger, None)?.hash_now(&table, &line.entry.scores, line.n);
+    let as_published = path.exists() && hashes::file_until(&path, stop)? == now;
+    // A plain table is not what is asked for once a key to write with is named; one under an older key is.
+    let plain = encryption::write_id().is_some() && manifest.file(SCORES).is_none_or(|file| file.annotations.is_none());
     Ok(match identity.dependencies.differences(manifest.dependencies()) {
         _ if !as_published => Standing::Other(vec!["the published table".to_owned()]),
+        parts if parts.is_empty() && plain => Standing::Other(vec!["whether the table is encrypted".to_owned()]),
         parts if parts.is_empty() => Standing::Same(run),
         parts => Standing::Other(parts),
     })

@@ -16,6 +16,7 @@ use crate::ingest::check::findings::Findings;
 use crate::job::Job;
 use crate::job::inputs::Input;
 use crate::runs::earlier::Earlier;
+use crate::runs::erasure::Erasures;
 use crate::runs::folder::RunFolder;
 use crate::runs::ledger::Ledger;
 use crate::score::population::Population;
@@ -43,17 +44,21 @@ pub(super) fn judge(run: &Run, folder: &RunFolder, inputs: &[Input], scored: &Sc
     let now = counts(&folder.id, &scored.findings, &scored.population);
     let ledger = Ledger::open(&folder.output, run.session.key())?;
     let (pipeline, stop) = (job.pipeline.settings.name.as_str(), run.session.resources.stop);
-    let mut earlier = Earlier { ledger: &ledger, output: &folder.output, pipeline, stop, broken: Vec::new() };
+    let erasures = Erasures::of(&folder.output, &ledger, None)?;
+    let (output, erasures) = (folder.output.as_path(), &erasures);
+    let mut earlier = Earlier { ledger: &ledger, output, pipeline, erasures, stop, broken: Vec::new() };
     let previous = earlier.before(label.as_of, &label.model)?;
     let before = previous.as_ref().map(Previous::counts);
     let bands = job.model.card.band.iter().map(|b| (b.get_ref().from, b.get_ref().name.clone())).collect::<Vec<_>>();
     let ages = ages(job, &scored.findings)?;
     let since = previous.as_ref().map(|p| changes(&p.inputs, inputs));
+    let kept = kept(job, inputs, &scored.findings, erasures);
     // A run of a date that is published already must not lose what that one read, either.
     let published = earlier.inputs_of(label.as_of)?;
-    let lost =
-        published.map(|then| changes(&then, inputs).into_iter().filter(TableChange::is_less).collect::<Vec<_>>());
-    let compared = since.iter().chain(&lost).flatten().cloned().collect::<Vec<_>>();
+    let lost = published.map(|then| changes(&then, &kept).into_iter().filter(TableChange::is_less).collect::<Vec<_>>());
+    // What was erased is not lost: the gate looks at the rows of the others.
+    let moved = previous.as_ref().map(|p| changes(&p.inputs_kept, &kept));
+    let compared = moved.into_iter().chain(lost.clone()).flatten().collect::<Vec<_>>();
     let measured = Measured {
         now: &now,
         before: before.as_ref(),
@@ -69,6 +74,19 @@ pub(super) fn judge(run: &Run, folder: &RunFolder, inputs: &[Input], scored: &Sc
         verdict.accepted = run.accept.iter().find(|a| a.gate == verdict.gate).map(|a| a.because.clone());
     }
     Ok(Judged { verdicts, now, previous: previous.zip(before), changes: since.unwrap_or_default(), ages })
+}
+
+/// The input files with the rows of those who were not erased.
+fn kept(job: &Job, inputs: &[Input], findings: &BTreeMap<String, Findings>, erasures: &Erasures) -> Vec<Input> {
+    let files =
+        job.exports.iter().flat_map(|export| (0..export.files.len()).map(move |n| (export.table.name.as_str(), n)));
+    let mut kept = inputs.to_vec();
+    for (input, (table, n)) in kept.iter_mut().zip(files) {
+        let erased = findings.get(table).map_or(0, |found| found.tally.get(n, Class::Erased));
+        let erased = erased.max(erasures.carried(input));
+        input.annotations.rows = input.annotations.rows.saturating_sub(erased);
+    }
+    kept
 }
 
 /// How old the newest record of each table is that has a limit.
@@ -88,7 +106,8 @@ fn ages(job: &Job, findings: &BTreeMap<String, Findings>) -> Result<Vec<TableAge
 
 fn counts(run: &str, findings: &BTreeMap<String, Findings>, population: &Population) -> Counts {
     let of_table = |found: &Findings| {
-        let visible = Class::ALL.iter().filter(|c| **c != Class::NotVisible).map(|c| found.tally.total(*c)).sum();
+        let visible = Class::ALL.iter().filter(|c| ![Class::NotVisible, Class::Erased].contains(c));
+        let visible = visible.map(|c| found.tally.total(*c)).sum();
         (found.tally.total(Class::Quarantined), visible)
     };
     Counts {

@@ -5,14 +5,17 @@
 //! and earlier runs; [`result`] sums it up and seals the folder; [`publishing`] publishes or refuses, and tells how it ended.
 //!
 //! [`one_date`] does that for one as-of date, [`backfill`] for many, [`replay`] once more for a run that is kept. [`attempt`] tells of runs
-//! that ended before they began, [`plan`] says what a run would do, [`acceptance`] which gates are overridden.
+//! that ended before they began, [`releasing`] gives scores to a partner, [`erasing`] takes subjects out, whom `guard` keeps out of what
+//! comes later, [`plan`] says what a run would do, [`acceptance`] which gates are overridden.
 
 pub mod acceptance;
 mod attempt;
 pub mod backfill;
 pub mod calibrating;
 pub mod dataset;
+pub mod erasing;
 pub mod fitting;
+mod guard;
 mod hooks;
 pub mod identity;
 mod judging;
@@ -20,6 +23,7 @@ mod new_model;
 pub mod one_date;
 pub mod plan;
 mod prepare;
+pub mod releasing;
 pub mod publishing;
 pub mod replay;
 pub mod run;
@@ -27,6 +31,7 @@ mod scoring;
 mod result;
 mod split;
 pub mod training_set;
+mod withdrawn;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;

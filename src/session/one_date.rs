@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use super::acceptance::AcceptRequest;
 use super::attempt::Attempt;
+use super::guard::leave_out_erased;
 use super::hooks::Ending;
 use super::identity::{Identity, Standing, identify, published};
 use super::prepare::{hashes, stages};
@@ -91,10 +92,11 @@ impl Request<'_> {
 
     /// Does the work; `told` says whether its end is told whatever it is.
     fn done(&self, started: Instant, told: &mut bool, log: &Output) -> Result<Done> {
-        let job = load(self.pipeline, &self.job, log)?;
+        let mut job = load(self.pipeline, &self.job, log)?;
         let accept = self.accept.checked()?;
         let stop = stop_on_signals()?;
         let session = Session::open(self.pipeline, &self.command, &self.machine, &stop, log)?.fresh(self.fresh);
+        leave_out_erased(std::slice::from_mut(&mut job), &session.folder.path, session.folder.key.as_ref())?;
         let (identity, hashes, stages) = match ready(&job, &session, started)? {
             Ready::Published(identity, run) => return Ok(Done::Nothing(identity, run)),
             Ready::ToMake(identity, hashes, stages) => (identity, hashes, stages),

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 
+use super::guard::leave_out_erased;
 use super::identity::{Standing, identify, published};
 use crate::audit::{AUDIT, Audit};
 use crate::graph::Parameters;
@@ -29,6 +30,9 @@ use crate::storage::hashes::Hash;
 pub fn text(job: &Job, log: &Output) -> Result<String> {
     let folder = output_of(&job.pipeline);
     let key = key_of(&job.pipeline)?;
+    let mut job = job.clone();
+    leave_out_erased(std::slice::from_mut(&mut job), &folder, key.as_ref())?;
+    let job = &job;
     let stop = AtomicBool::new(false);
     let hashes = Memory::of(&folder, key.as_ref()).hashes(&job.exports, log, &stop)?;
     let identity = identify(job, &hashes);

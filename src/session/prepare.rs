@@ -40,12 +40,11 @@ pub(super) fn stages(jobs: &[&Job], hashes: &[Vec<Hash>], session: &Session) -> 
             match if session.fresh { Err(Missing::Never) } else { store.verified(key)? } {
                 Ok(stage) => kept.push(stage),
                 Err(why) => {
-                    if why == Missing::Damaged {
-                        log.warn(&format!(
-                            "the stage {} of {} is damaged; it is made again",
-                            key.kind.name(),
-                            key.as_of
-                        ));
+                    let stage = || format!("the stage {} of {}", key.kind.name(), key.as_of);
+                    match &why {
+                        Missing::Damaged => log.warn(&format!("{} is damaged; it is made again", stage())),
+                        Missing::Locked(_) | Missing::Plain => log.line(&format!("{} is made again: {why}", stage())),
+                        Missing::Never | Missing::Changed(_) => {}
                     }
                     missing.push(key.clone());
                 }

@@ -90,12 +90,14 @@ impl Run<'_> {
             program: label.program.clone(),
             manifest: made.manifest,
             scores: made.scores,
+            plain: made.plain,
             table: table_path(label.as_of, &label.model)?,
             replaces: None,
             begun: Some(begun.clone()),
             size: Some(made.size),
             because: (!failed.is_empty()).then(|| found.clone()),
             lineage: None,
+            given: None,
             accepted: accepted.collect(),
         };
         self.session.resources.check()?;

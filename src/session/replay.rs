@@ -1,24 +1,29 @@
 //! Running a kept run again, from its configuration and inputs, elsewhere and with nothing reused.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::identity::identify;
 use super::prepare::{hashes, stages};
 use super::publishing::Ended;
 use super::run::Run;
 use super::{MachineRequest, Session};
-use crate::job::dependencies::{BUILD, PROGRAM};
+use crate::job::dependencies::{BUILD, ERASED, PROGRAM};
 use crate::job::load::{JobRequest, load_dates};
 use crate::output::Output;
+use crate::runs::erasure::Erasures;
 use crate::runs::folder::RunFolder;
+use crate::runs::folder::manifest::Manifest;
 use crate::runs::kept::KeptRun;
+use crate::runs::ledger::Ledger;
 use crate::runs::ledger::place::SCORES;
+use crate::runs::output_folder::key_of;
 use crate::runs::verify::{Mismatch, replayable};
-use crate::storage::hashes;
+use crate::storage::hashes::{self, Hash};
 
 /// Runs a kept run again, below a folder or that of temporary files, and compares the tables.
 ///
@@ -26,6 +31,13 @@ use crate::storage::hashes;
 /// [`Mismatch`] when the bytes differ; when an input is gone, or whatever stops the run.
 pub fn replay(run: &RunFolder, scratch: Option<&Path>, stop: &AtomicBool, log: &Output) -> Result<()> {
     let kept = KeptRun::open(run.clone())?;
+    let table = format!("runs/{}/{SCORES}", run.id);
+    if let Some(erasure) = Erasures::open(&run.output, None)?.last_of(&table) {
+        bail!(
+            "run {} cannot be replayed: the erasure {erasure} took subjects out of its table, whom its inputs may still hold",
+            run.id
+        );
+    }
     replayable(run, &kept.manifest, stop)?;
     if kept.manifest.build() != Some(BUILD) {
         log.warn(&format!("run {} was made by another build ({})", run.id, kept.manifest.program()));
@@ -46,7 +58,14 @@ pub fn replay(run: &RunFolder, scratch: Option<&Path>, stop: &AtomicBool, log: &
         allow_future: true,
         model: Some(run.path(&parameters.model_file)),
     };
-    let job = load_dates(&pipeline, &request, &[parameters.as_of])?.pop().context("no date")?;
+    let mut job = load_dates(&pipeline, &request, &[parameters.as_of])?.pop().context("no date")?;
+    if kept.manifest.dependencies().names(ERASED) {
+        // The run left out whoever was erased before it.
+        let key = key_of(&kept.pipeline)?;
+        let ledger = Ledger::open(&run.output, key.clone())?;
+        let line = ledger.of_run(&run.id).context("the ledger does not know the run")?;
+        job.erased = Arc::new(Erasures::of(&run.output, &ledger, key.as_ref())?.guarded(line.n));
+    }
     let machine = MachineRequest { scratch: Some(place.path().to_owned()), ..MachineRequest::default() };
     let session = Session::open(&pipeline, "verify --replay", &machine, stop, log)?.fresh(true);
     let hashes = hashes(&job, &session)?;
@@ -59,8 +78,16 @@ pub fn replay(run: &RunFolder, scratch: Option<&Path>, stop: &AtomicBool, log: &
     let (job, identity, hashes, stages, session) = (&job, &identity, &hashes, &stages, &session);
     let ended = Run { job, identity, hashes, stages, accept: &[], session, started: Instant::now() }.make()?;
     let (Ended::Published { run: again } | Ended::Refused { run: again, .. }) = ended;
-    if hashes::file_until(&again.path(SCORES), stop)? != hashes::file_until(&run.path(SCORES), stop)? {
+    if plain(&again, &Manifest::read(&again)?, stop)? != plain(run, &kept.manifest, stop)? {
         return Err(Mismatch(format!("run {}: running it again gives another {SCORES}", run.id)).into());
     }
     Ok(())
+}
+
+/// The hash of a run's table where it is written plain; of one that is plain, of its bytes as they are.
+fn plain(run: &RunFolder, manifest: &Manifest, stop: &AtomicBool) -> Result<Hash> {
+    match manifest.file(SCORES) {
+        Some(file) if file.annotations.is_some() => Ok(file.plain().clone()),
+        _ => hashes::file_until(&run.path(SCORES), stop),
+    }
 }

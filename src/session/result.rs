@@ -1,5 +1,7 @@
 //! The result of a run in its folder: scored, judged, summed up, and sealed with a manifest.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use serde::Serialize;
 
@@ -14,7 +16,7 @@ use crate::job::Job;
 use crate::job::dependencies::BUILD;
 use crate::job::inputs::{Digest, Input};
 use crate::report::page;
-use crate::runs::folder::manifest::{Manifest, Parameters, Subject, subject};
+use crate::runs::folder::manifest::{Encrypted, Manifest, Parameters, Subject, subject};
 use crate::runs::folder::{PAGE, RunFolder, configuration};
 use crate::runs::ledger::TableSize;
 use crate::runs::ledger::place::SCORES;
@@ -24,7 +26,7 @@ use crate::stages::store::Stage;
 use crate::stages::{features, records};
 use crate::storage::durable::{self, sync_folder};
 use crate::storage::hashes::Hash;
-use crate::storage::read;
+use crate::storage::{encryption, read};
 use crate::tables::{quarantine, relationships};
 
 /// A result in its run's folder.
@@ -35,6 +37,8 @@ pub(super) struct Made {
     pub manifest: Hash,
     /// The hash of the table.
     pub scores: Hash,
+    /// The hash that it has where it is written plain, of an encrypted one.
+    pub plain: Option<Hash>,
     /// Its size.
     pub size: TableSize,
 }
@@ -47,10 +51,10 @@ pub(super) fn make_result(run: &Run, folder: &RunFolder, inputs: &[Input]) -> Re
     let scored = score(run, folder)?;
     let judged = judge(run, folder, inputs, &scored)?;
     sum_up(run, folder, inputs, &scored, &judged)?;
-    let (manifest, scores) = seal(run, folder, inputs)?;
+    let (manifest, scores) = seal(run, folder, inputs, scored.plain.as_ref())?;
     let rows = scored.population.rows.score.len() as u64;
     let size = TableSize { rows, bytes: fs_err::metadata(folder.path(SCORES))?.len() };
-    Ok(Made { verdicts: judged.verdicts, manifest, scores, size })
+    Ok(Made { verdicts: judged.verdicts, manifest, scores, plain: scored.plain, size })
 }
 
 /// Writes the audit and its page, and says what they say.
@@ -97,9 +101,9 @@ fn write_json(folder: &RunFolder, name: &str, content: &impl Serialize) -> Resul
 }
 
 /// Lists what is in the folder and what it was made from; returns the hashes of the manifest and of the table.
-fn seal(run: &Run, folder: &RunFolder, inputs: &[Input]) -> Result<(Hash, Hash)> {
+fn seal(run: &Run, folder: &RunFolder, inputs: &[Input], plain: Option<&Hash>) -> Result<(Hash, Hash)> {
     let (job, label) = (run.job, &run.identity.label);
-    let (files, scores) = collect(folder, job, run.stages)?;
+    let (files, scores) = collect(folder, job, run.stages, plain)?;
     let parameters = Parameters {
         pipeline: job.pipeline.settings.name.clone(),
         pipeline_file: std::path::absolute(&job.pipeline.path)?,
@@ -115,13 +119,20 @@ fn seal(run: &Run, folder: &RunFolder, inputs: &[Input]) -> Result<(Hash, Hash)>
 }
 
 /// Puts into the run's folder what explains it, makes all of it durable, and lists its files with their hashes; the second is
-/// the table's.
-fn collect(folder: &RunFolder, job: &Job, stages: &[Stage]) -> Result<(Vec<Subject>, Hash)> {
+/// the table's. `plain` is the hash that an encrypted table has where it is written plain.
+fn collect(folder: &RunFolder, job: &Job, stages: &[Stage], plain: Option<&Hash>) -> Result<(Vec<Subject>, Hash)> {
     let mut names = configuration::keep(folder, job)?;
     names.extend([SCORES, AUDIT, PAGE, DISTRIBUTIONS, relationships::FILE].map(ToOwned::to_owned));
     names.extend(job.exports.iter().map(|e| quarantine::file(&e.table.name)));
     names.retain(|name| folder.path(name).exists());
     let mut files = names.iter().map(|name| subject(folder, name)).collect::<Result<Vec<_>>>()?;
+    if let Some(key) = encryption::write_id() {
+        let tables = files.iter_mut().filter(|file| Path::new(&file.name).extension().is_some_and(|e| e == "parquet"));
+        for file in tables {
+            let plain = plain.filter(|_| file.name == SCORES).map(|hash| Digest { blake3: hash.clone() });
+            file.annotations = Some(Encrypted { key: key.clone(), plain });
+        }
+    }
     for stage in stages {
         let (from, name) = match &stage.label.key.kind {
             Kind::Features(category) => (features::table(stage), format!("features/{category}.parquet")),
@@ -132,7 +143,8 @@ fn collect(folder: &RunFolder, job: &Job, stages: &[Stage]) -> Result<(Vec<Subje
         // The stage's own hash: it was verified when it was found, or just written.
         let of = from.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let blake3 = stage.label.files.get(&of).with_context(|| format!("{} has no hash", from.display()))?.clone();
-        files.push(Subject { name, digest: Digest { blake3 } });
+        let annotations = stage.label.encrypted.clone().map(|key| Encrypted { key, plain: None });
+        files.push(Subject { name, digest: Digest { blake3 }, annotations });
     }
     for file in &files {
         let path = folder.path(&file.name);

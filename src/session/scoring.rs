@@ -23,6 +23,7 @@ use crate::score::rows::NONE;
 use crate::scorecard::policy::Caps;
 use crate::stages::opened::StageData;
 use crate::stages::store::Stage;
+use crate::storage::hashes::Hash;
 use crate::tables::{quarantine, relationships};
 
 /// What a figure outside the range that a checked model keeps is.
@@ -40,6 +41,8 @@ pub(super) struct Scored {
     pub population: Population,
     /// What the table's rows say, counted.
     pub told: Told,
+    /// Of an encrypted table, the hash that it has where it is written plain.
+    pub plain: Option<Hash>,
 }
 
 /// Everyone's score, not yet written.
@@ -84,7 +87,7 @@ pub(super) fn score(run: &Run, folder: &RunFolder) -> Result<Scored> {
     let subjects = &data.subjects.ids;
     let progress = resources.log.stage("write scores", subjects.len() as u64, "subjects");
     let finished = Finished { population: &population, card: &job.card, model: &job.model };
-    let told = finished::write(&folder.path(SCORES), subjects, &finished, &run.identity.label, &|rows| {
+    let (told, plain) = finished::write(&folder.path(SCORES), subjects, &finished, &run.identity.label, &|rows| {
         progress.add(rows);
         Ok(resources.check()?)
     })?;
@@ -96,7 +99,7 @@ pub(super) fn score(run: &Run, folder: &RunFolder) -> Result<Scored> {
     }
     progress.finish();
     step("scores written");
-    Ok(Scored { data, findings, friends, population, told })
+    Ok(Scored { data, findings, friends, population, told, plain })
 }
 
 fn write_quarantine(folder: &RunFolder, export: &Export, rows: &[Quarantined]) -> Result<()> {

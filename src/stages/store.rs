@@ -15,7 +15,7 @@ use crate::ingest::links::ties::DroppedTies;
 use crate::ingest::settle::disputes::DisputeCount;
 use crate::storage::hashes::{self, Hash};
 use crate::storage::key::Key;
-use crate::storage::{durable, read};
+use crate::storage::{durable, encryption, read};
 
 /// The file that describes a stage.
 const LABEL: &str = "stage.json";
@@ -37,12 +37,24 @@ pub struct Label {
     /// Why rows are no ties.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<DroppedTies>,
+    /// The id of the key that its files are encrypted with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypted: Option<String>,
     /// The keyed hash of all this, when the output folder has a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mac: Option<Hash>,
 }
 
 impl Label {
+    /// Why the stage is not reused with the keys that are named.
+    fn unfit(&self) -> Option<Missing> {
+        match &self.encrypted {
+            Some(id) if !encryption::knows(id) => Some(Missing::Locked(id.clone())),
+            None if encryption::write_id().is_some() => Some(Missing::Plain),
+            _ => None,
+        }
+    }
+
     /// The keyed hash of what the label says.
     fn mac(&self, key: &Key) -> Result<Hash> {
         let said = Self { mac: None, ..self.clone() };
@@ -105,6 +117,10 @@ pub enum Missing {
     Changed(Vec<String>),
     /// Its files are not what they were.
     Damaged,
+    /// It is encrypted with a key that is no longer named.
+    Locked(String),
+    /// It is not encrypted, and files now are.
+    Plain,
 }
 
 impl std::fmt::Display for Missing {
@@ -113,6 +129,8 @@ impl std::fmt::Display for Missing {
             Self::Never => write!(f, "none was made for this date"),
             Self::Changed(parts) => write!(f, "{} changed", parts.join(", ")),
             Self::Damaged => write!(f, "the one that was kept is damaged"),
+            Self::Locked(id) => write!(f, "the one that was kept is encrypted with the key `{id}`, which is not named"),
+            Self::Plain => write!(f, "the one that was kept is not encrypted"),
         }
     }
 }
@@ -140,9 +158,14 @@ impl StageStore {
         self.folder.join(key.kind.name()).join(format!("{}-{}", key.as_of, &key.hash()[..16]))
     }
 
-    /// The stage of a key, if it is there; its files are not looked at.
+    /// The stage of a key, if it is there and may be used; its files are not looked at.
     #[must_use]
     pub fn find(&self, key: &key::Key) -> Option<Stage> {
+        self.kept(key).filter(|stage| stage.label.unfit().is_none())
+    }
+
+    /// The stage of a key, if it is there.
+    fn kept(&self, key: &key::Key) -> Option<Stage> {
         let folder = self.place(key);
         let label = read_label(&folder)?;
         (label.key == *key).then(|| self.stage(folder, label))
@@ -175,6 +198,9 @@ impl StageStore {
     /// # Errors
     /// When the folder cannot be read.
     pub fn missing(&self, key: &key::Key) -> Result<Missing> {
+        if let Some(why) = self.kept(key).and_then(|stage| stage.label.unfit()) {
+            return Ok(why);
+        }
         let of_date =
             self.in_folder(&self.folder.join(key.kind.name()))?.into_iter().filter(|s| s.label.key.as_of == key.as_of);
         let mut others = Vec::new();
@@ -287,7 +313,8 @@ impl NewStage {
             files.insert(entry.file_name().to_string_lossy().into_owned(), hashes::file(&entry.path())?);
         }
         let (disputes, dropped) = (self.disputes, self.dropped);
-        let mut label = Label { key: self.key, files, tallies, disputes, dropped, mac: None };
+        let encrypted = encryption::write_id();
+        let mut label = Label { key: self.key, files, tallies, disputes, dropped, encrypted, mac: None };
         label.mac = self.secret.as_ref().map(|key| label.mac(key)).transpose()?;
         fs_err::write(self.folder.join(LABEL), serde_json::to_string_pretty(&label)? + "\n")?;
         if self.place.exists() {

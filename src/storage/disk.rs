@@ -53,6 +53,24 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs_err::rename(from, to)
 }
 
+/// Exchanges two folders at once.
+///
+/// # Errors
+/// When they cannot be exchanged; of the kind `Unsupported` or `InvalidInput` where the system or the file system cannot.
+pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    before("exchange", other)?;
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+    {
+        let _ = one;
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+}
+
 /// Gives a file a second name.
 ///
 /// # Errors
@@ -60,6 +78,18 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
 pub fn hard_link(from: &Path, to: &Path) -> io::Result<()> {
     before("link", to)?;
     fs_err::hard_link(from, to)
+}
+
+/// Adds to the end of a file, durably.
+///
+/// # Errors
+/// When the disk is full, or there is no file.
+pub fn append(path: &Path, content: &[u8]) -> io::Result<()> {
+    use std::io::Write;
+    before("append", path)?;
+    let mut file = fs_err::OpenOptions::new().append(true).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
 }
 
 /// Copies a file.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, NamedTempFile, TempDir};
 
 use super::disk;
 
@@ -117,4 +117,19 @@ pub fn create_folders(folder: &Path) -> Result<()> {
         sync_folder(parent)?;
     }
     Ok(())
+}
+
+/// Puts a finished folder in its place, where nothing stands or an empty folder.
+///
+/// # Errors
+/// When something stands there; then the finished folder is removed.
+pub fn put_folder(under_way: TempDir, place: &Path) -> Result<()> {
+    let from = under_way.keep();
+    if let Err(error) = disk::rename(&from, place) {
+        if let Err(left) = fs_err::remove_dir_all(&from) {
+            bail!("{error}; and {} is left behind: {left}", from.display());
+        }
+        return Err(error).with_context(|| format!("putting {} in its place", place.display()));
+    }
+    sync_folder(folder(place))
 }

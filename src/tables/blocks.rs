@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, Parq
 use parquet::file::properties::EnabledStatistics;
 
 use super::parquet_file::{ParquetFile, properties};
-use crate::storage::read;
+use crate::storage::{opening, read};
 
 /// Rows of a block; the last one of a file may have fewer.
 pub const BLOCK_ROWS: usize = 16_384;
@@ -95,8 +95,7 @@ impl Blocks {
     /// When it is no Parquet file.
     pub fn open(path: &Path) -> Result<Self> {
         let file = read::open(path)?;
-        let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-            .with_context(|| format!("{} is damaged", path.display()))?;
+        let footer = opening::footer(&file, &ArrowReaderOptions::new()).map_err(|e| opening::of_table(e, path))?;
         let rows = usize::try_from(footer.metadata().file_metadata().num_rows())?;
         Ok(Self { path: path.to_owned(), footer, rows })
     }

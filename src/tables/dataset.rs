@@ -13,6 +13,7 @@ use super::ids::{self, SubjectIds};
 use super::parquet_file::{ParquetFile, properties};
 use super::scores::{OVERRIDE, SCORE, SCORE_BEFORE_OVERRIDE, SEGMENT, STATUS, SUBJECT_ID, points};
 use crate::pipeline::model::CATEGORIES;
+use crate::storage::hashes::Hash;
 
 /// The name of a date's file.
 pub const FILE: &str = "dataset.parquet";
@@ -80,7 +81,7 @@ impl<'a> Writer<'a> {
         let sorted = SortingColumn { column_idx: 0, descending: false, nulls_first: false };
         let properties =
             properties()?.set_sorting_columns(Some(vec![sorted])).set_key_value_metadata(Some(facts)).build();
-        let file = ParquetFile::create(path, Arc::new(Schema::new(fields)), properties)?;
+        let file = ParquetFile::create_hashed(path, Arc::new(Schema::new(fields)), properties)?;
         Ok(Self { file, subjects })
     }
 
@@ -108,11 +109,11 @@ impl<'a> Writer<'a> {
         self.file.write(columns)
     }
 
-    /// Ends the file and makes it durable.
+    /// Ends the file and makes it durable; tells the hash that it would have if it were not encrypted, if it is.
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn finish(self) -> Result<()> {
-        self.file.finish()
+    pub fn finish(self) -> Result<Option<Hash>> {
+        self.file.finish_hashed()
     }
 }

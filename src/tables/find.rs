@@ -16,7 +16,7 @@ use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 
-use crate::storage::read;
+use crate::storage::{opening, read};
 
 /// The column that tables are sorted by.
 const SUBJECT: &str = "subject_id";
@@ -63,8 +63,7 @@ impl SubjectTable {
     pub fn open(path: &Path) -> Result<Self> {
         let file = read::open(path)?;
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-        let footer =
-            ArrowReaderMetadata::load(&file, options).with_context(|| format!("{} is damaged", path.display()))?;
+        let footer = opening::footer(&file, &options).map_err(|e| opening::of_table(e, path))?;
         Ok(Self { file, footer })
     }
 

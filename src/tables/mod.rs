@@ -2,7 +2,7 @@
 //!
 //! [`scores`], [`relationships`], [`evidence`], [`features`] and [`quarantine`] are what a run keeps. Beside them: how tables are written
 //! ([`parquet_file`], in [`blocks`] of rows for stages) and read ([`read`] as a whole, [`find`] one subject, [`columns`] by name), and
-//! what [`ids`] are.
+//! what [`ids`] are. [`without`] writes one anew without some rows.
 
 pub mod blocks;
 pub mod columns;
@@ -15,4 +15,6 @@ pub mod parquet_file;
 pub mod quarantine;
 pub mod read;
 pub mod relationships;
+pub mod release;
 pub mod scores;
+pub mod without;

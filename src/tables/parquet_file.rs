@@ -1,6 +1,7 @@
 //! Writing Parquet: row groups of a fixed size, columns encoded in parallel, the same bytes for any number of threads.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +14,9 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 use rayon::prelude::*;
+
+use crate::storage::encryption::{self, FileKey};
+use crate::storage::hashes::Hash;
 
 /// Rows of a row group, and so the most that finding one row has to look at.
 pub const GROUP_ROWS: usize = 131_072;
@@ -28,7 +32,7 @@ pub fn properties() -> Result<WriterPropertiesBuilder> {
         .set_max_row_group_row_count(Some(GROUP_ROWS)))
 }
 
-/// A Parquet file under way. What is not finished is no Parquet file.
+/// A Parquet file under way. What is not finished is no Parquet file. Where a key is named to write with, it is encrypted.
 pub struct ParquetFile {
     path: PathBuf,
     writer: SerializedFileWriter<File>,
@@ -36,18 +40,56 @@ pub struct ParquetFile {
     schema: SchemaRef,
     groups: usize,
     parallel: bool,
+    plain: Option<Plain>,
+}
+
+/// An encrypted file as it would be without a key, of which only the hash is kept: encrypted bytes differ each time.
+struct Plain {
+    writer: SerializedFileWriter<blake3::Hasher>,
+    factory: ArrowRowGroupWriterFactory,
 }
 
 impl ParquetFile {
     /// Begins a file.
     ///
     /// # Errors
-    /// When it cannot be made; the error names the path.
+    /// When it cannot be made; the error names the path. When the key to write with is not to be had.
     pub fn create(path: &Path, schema: SchemaRef, properties: WriterProperties) -> Result<Self> {
+        Self::create_for(path, schema, properties, encryption::writes()?.as_deref(), false)
+    }
+
+    /// The same; [`ParquetFile::finish_hashed`] then tells the hash that it would have if it were not encrypted.
+    ///
+    /// # Errors
+    /// As [`ParquetFile::create`].
+    pub fn create_hashed(path: &Path, schema: SchemaRef, properties: WriterProperties) -> Result<Self> {
+        Self::create_for(path, schema, properties, encryption::writes()?.as_deref(), true)
+    }
+
+    /// Begins a file that is encrypted with a certain key, or with none.
+    ///
+    /// # Errors
+    /// When it cannot be made; the error names the path.
+    pub fn create_for(
+        path: &Path,
+        schema: SchemaRef,
+        properties: WriterProperties,
+        key: Option<&FileKey>,
+        hashed: bool,
+    ) -> Result<Self> {
+        let (mut properties, mut plain) = (properties, None);
+        if let Some(key) = key {
+            if hashed {
+                let writer = ArrowWriter::try_new(blake3::Hasher::new(), schema.clone(), Some(properties.clone()))?;
+                let (writer, factory) = writer.into_serialized_writer()?;
+                plain = Some(Plain { writer, factory });
+            }
+            properties = key.seal(properties, schema.fields().iter().map(|field| field.name().as_str()))?;
+        }
         let file = fs_err::File::create(path)?.into_parts().0;
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))?;
         let (writer, factory) = writer.into_serialized_writer()?;
-        Ok(Self { path: path.to_owned(), writer, factory, schema, groups: 0, parallel: true })
+        Ok(Self { path: path.to_owned(), writer, factory, schema, groups: 0, parallel: true, plain })
     }
 
     /// Encodes columns one after another: for a file that threads of the pool write to under a lock, where one that waits
@@ -67,8 +109,26 @@ impl ParquetFile {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let writers = self.factory.create_column_writers(self.groups)?;
+        let group = self.groups;
         self.groups += 1;
+        let chunks = self.encoded(&self.factory, group, &batch)?;
+        append(&mut self.writer, chunks)
+            .with_context(|| format!("writing {}; is the disk full?", self.path.display()))?;
+        if let Some(mut plain) = self.plain.take() {
+            append(&mut plain.writer, self.encoded(&plain.factory, group, &batch)?)?;
+            self.plain = Some(plain);
+        }
+        Ok(())
+    }
+
+    /// The columns of a row group, encoded.
+    fn encoded(
+        &self,
+        factory: &ArrowRowGroupWriterFactory,
+        group: usize,
+        batch: &RecordBatch,
+    ) -> Result<Vec<ArrowColumnChunk>> {
+        let writers = factory.create_column_writers(group)?;
         let work: Vec<_> = writers.into_iter().zip(self.schema.fields().iter().zip(batch.columns())).collect();
         let encode = |(mut writer, (field, column)): (ArrowColumnWriter, (&Arc<Field>, &ArrayRef))| {
             let leaves = compute_leaves(field, column)?;
@@ -76,19 +136,10 @@ impl ParquetFile {
             writer.write(leaf)?;
             Ok(writer.close()?)
         };
-        let chunks: Vec<ArrowColumnChunk> = match self.parallel {
-            true => work.into_par_iter().map(encode).collect::<Result<_>>()?,
-            false => work.into_iter().map(encode).collect::<Result<_>>()?,
-        };
-        let write = || -> Result<()> {
-            let mut group = self.writer.next_row_group()?;
-            for chunk in chunks {
-                chunk.append_to_row_group(&mut group)?;
-            }
-            group.close()?;
-            Ok(())
-        };
-        write().with_context(|| format!("writing {}; is the disk full?", self.path.display()))
+        match self.parallel {
+            true => work.into_par_iter().map(encode).collect(),
+            false => work.into_iter().map(encode).collect(),
+        }
     }
 
     /// Ends the file and makes it durable.
@@ -100,6 +151,17 @@ impl ParquetFile {
         self.end()?.sync_all().with_context(|| format!("making {} durable", path.display()))
     }
 
+    /// Ends the file and makes it durable; the hash that it would have if it were not encrypted, if it is and was asked for.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn finish_hashed(mut self) -> Result<Option<Hash>> {
+        let plain = self.plain.take();
+        self.finish()?;
+        let hash = |plain: Plain| -> Result<Hash> { Ok(plain.writer.into_inner()?.finalize().to_hex().to_string()) };
+        plain.map(hash).transpose()
+    }
+
     /// Ends the file; a crash of the machine may lose what it holds.
     ///
     /// # Errors
@@ -108,4 +170,14 @@ impl ParquetFile {
         let path = self.path;
         self.writer.into_inner().with_context(|| format!("writing {}; is the disk full?", path.display()))
     }
+}
+
+/// Adds a row group to a file.
+fn append<W: Write + Send>(writer: &mut SerializedFileWriter<W>, chunks: Vec<ArrowColumnChunk>) -> Result<()> {
+    let mut group = writer.next_row_group()?;
+    for chunk in chunks {
+        chunk.append_to_row_group(&mut group)?;
+    }
+    group.close()?;
+    Ok(())
 }

@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::compute::concat_batches;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
-use crate::storage::read;
+use crate::storage::{opening, read};
 
 /// The rows of a table in batches, with all columns or those of some names.
 ///
@@ -16,7 +16,9 @@ use crate::storage::read;
 /// When it is no table.
 pub fn batches(path: &Path, columns: Option<&[&str]>) -> Result<ParquetRecordBatchReader> {
     let damaged = || format!("{} is damaged", path.display());
-    let mut builder = ParquetRecordBatchReaderBuilder::try_new(read::open(path)?).with_context(damaged)?;
+    let file = read::open(path)?;
+    let footer = opening::footer(&file, &ArrowReaderOptions::new()).map_err(|e| opening::of_table(e, path))?;
+    let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer);
     if let Some(columns) = columns {
         let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
         builder = builder.with_projection(mask);

@@ -12,6 +12,7 @@ use parquet::schema::types::ColumnPath;
 use super::ids::{self, SubjectIds};
 use super::parquet_file::{GROUP_ROWS, ParquetFile, properties};
 use crate::pipeline::model::CATEGORIES;
+use crate::storage::hashes::Hash;
 use jiff::civil::Date;
 
 /// The subject's id, as its exports write it.
@@ -205,7 +206,7 @@ impl<'a> ScoresFile<'a> {
             .set_sorting_columns(Some(vec![SortingColumn { column_idx: 0, descending: false, nulls_first: false }]))
             .set_key_value_metadata(Some(metadata))
             .build();
-        Ok(Self { file: ParquetFile::create(path, schema(subjects, calibrated)?, properties)?, subjects })
+        Ok(Self { file: ParquetFile::create_hashed(path, schema(subjects, calibrated)?, properties)?, subjects })
     }
 
     /// Writes the rows of the subjects from one place on, a row group.
@@ -217,11 +218,11 @@ impl<'a> ScoresFile<'a> {
         self.file.write(rows.columns(ids))
     }
 
-    /// Ends the table and makes it durable.
+    /// Ends the table and makes it durable; tells the hash that it would have if it were not encrypted, if it is.
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn finish(self) -> Result<()> {
-        self.file.finish()
+    pub fn finish(self) -> Result<Option<Hash>> {
+        self.file.finish_hashed()
     }
 }

@@ -16,6 +16,7 @@ use crate::machine::resources::{Resources, USUAL_MEMORY};
 use crate::output::Output;
 use crate::pipeline::{Findings, Input};
 use crate::runs::kept::KeptRun;
+use crate::storage::erased::NOBODY;
 
 /// Outcomes by horizon and subject, and what became of the export's rows.
 pub struct Outcomes {
@@ -66,6 +67,8 @@ pub fn read(run: &KeptRun, table: &ScoredTable, path: &str, log: &Output, stop: 
         exports: &exports,
         budget: &budget,
         resources: &resources,
+        // Who was erased is no subject of the run any more.
+        erased: &NOBODY,
     };
     let (mut dates, mut found) = pass.outcomes_alone(&table.spine()?)?;
     let (outcomes, found) = (dates.pop().unwrap_or_default(), found.pop().unwrap_or_default());

@@ -97,7 +97,7 @@ fn init_writes_the_standard_model_and_all_it_needs() {
             count += 1;
         }
     }
-    assert!(count >= 11);
+    assert!(count >= 12);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use sesame::ingest::links::tie_store::{TieStore, content};
 use sesame::machine::budget::Budget;
 use sesame::output::{LogFormat, Output};
 use sesame::pipeline::Model;
+use sesame::storage::scratch::Scratch;
 
 use crate::workdir::repository;
 
@@ -46,7 +47,7 @@ fn solve(case: &Case, parameters: &Parameters, memory: u64, marks: Option<&[u8]>
     }
     let ties = store.finish().unwrap();
     let progress = output.stage("build", ties.len(), "ties");
-    let scratch = tempfile::tempfile_in(folder.path()).unwrap();
+    let scratch = Scratch::below(folder.path()).unwrap();
     let builder = Builder { parameters, marks, budget: &budget, scratch, stop: &stop };
     let graph = builder.build(ties, &progress).unwrap();
     let confidence: Vec<u16> =

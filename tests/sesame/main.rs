@@ -13,6 +13,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod access;
 mod backfill;
 mod broken;
 mod browser;
@@ -22,7 +23,9 @@ mod determinism;
 mod diff;
 mod disclosure;
 mod docs;
+mod encryption;
 mod endings;
+mod erase;
 mod explain;
 mod export;
 mod exports;
@@ -41,10 +44,13 @@ mod meaning;
 mod mistakes;
 mod oracle;
 mod overview;
+mod privacy;
 mod proof;
 mod properties;
+mod pseudonymise;
 mod real_data;
 mod relationships;
+mod release;
 mod report;
 mod reuse;
 mod run;

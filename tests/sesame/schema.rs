@@ -123,7 +123,7 @@ fn toml(path: &std::path::Path) -> Value {
 
 #[test]
 fn the_schemas_that_ship_are_those_the_program_prints() {
-    for of in ["pipeline", "model", "features", "audit"] {
+    for of in ["pipeline", "model", "features", "partners", "audit"] {
         let path = repository(&format!("pipelines/schema/{of}.json"));
         let out = Workdir::new().sesame(["schema", of]).expect(0).out;
         assert!(std::fs::read_to_string(&path).unwrap() == out, "run `sesame schema {of} > {}`", path.display());
@@ -136,17 +136,21 @@ fn every_file_of_the_repository_fits_its_schema_and_mistakes_do_not() {
         ("pipeline", "pipelines/*.toml"),
         ("model", "pipelines/models/*.toml"),
         ("features", "pipelines/features/*.toml"),
+        ("partners", "pipelines/partners.toml"),
     ];
     for (of, pattern) in kinds {
         let schema = printed(of);
         let mut files = 0;
         for path in glob::glob(repository(pattern).to_str().unwrap()).unwrap().map(Result::unwrap) {
+            if of == "pipeline" && path.ends_with("partners.toml") {
+                continue;
+            }
             assert_eq!(violations(&schema, &schema, &toml(&path), ""), Vec::<String>::new(), "{}", path.display());
             let text = std::fs::read_to_string(&path).unwrap();
             assert!(text.starts_with("#:schema "), "{} names its schema", path.display());
             files += 1;
         }
-        assert!(files >= if of == "model" { 1 } else { 3 }, "{files} files of {of}");
+        assert!(files >= if ["model", "partners"].contains(&of) { 1 } else { 3 }, "{files} files of {of}");
     }
     let schema = printed("pipeline");
     let mut wrong = toml(&repository("pipelines/nightly.toml"));

@@ -25,11 +25,13 @@ pub enum Class {
     OutsideWindows,
     /// The input's `select` leaves it out.
     LeftOut,
+    /// Its subject was erased; of a tie, one of the two.
+    Erased,
 }
 
 impl Class {
     /// Every class, in the order of reports.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Used,
         Self::NotVisible,
         Self::Quarantined,
@@ -41,6 +43,7 @@ impl Class {
         Self::WithoutConsent,
         Self::OutsideWindows,
         Self::LeftOut,
+        Self::Erased,
     ];
 
     /// Its name in the audit.
@@ -58,6 +61,7 @@ impl Class {
             Self::WithoutConsent => "without_consent",
             Self::OutsideWindows => "outside_windows",
             Self::LeftOut => "left_out",
+            Self::Erased => "erased",
         }
     }
 }

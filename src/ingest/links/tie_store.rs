@@ -5,15 +5,13 @@
 //! file, whatever the order of the rows.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, anyhow};
 
 use crate::machine::budget::Budget;
+use crate::storage::scratch::Scratch;
 
 /// Most interactions that are told apart.
 pub const MOST_INTERACTIONS: u8 = 30;
@@ -160,6 +158,11 @@ enum Records {
     Spilled(u64),
 }
 
+/// Where the records of each partition end, in bytes.
+fn ends(starts: &[u32]) -> Vec<usize> {
+    starts.iter().skip(1).map(|start| 8 * *start as usize).collect()
+}
+
 /// The ties of a run.
 #[derive(Debug)]
 pub struct TieStore<'a> {
@@ -167,8 +170,7 @@ pub struct TieStore<'a> {
     blocks: Mutex<Vec<Block>>,
     rows: Mutex<Vec<u64>>,
     budget: &'a Budget,
-    scratch: File,
-    end: AtomicU64,
+    scratch: Scratch,
 }
 
 impl<'a> TieStore<'a> {
@@ -177,15 +179,13 @@ impl<'a> TieStore<'a> {
     /// # Errors
     /// When the scratch file cannot be made.
     pub fn new(subjects: usize, files: usize, budget: &'a Budget, scratch: &Path) -> Result<Self> {
-        let scratch =
-            tempfile::tempfile_in(scratch).with_context(|| format!("a scratch file in {}", scratch.display()))?;
+        let scratch = Scratch::below(scratch)?;
         Ok(Self {
             packing: Packing::new(subjects, files),
             blocks: Mutex::default(),
             rows: Mutex::new(vec![0; files]),
             budget,
             scratch,
-            end: AtomicU64::new(0),
         })
     }
 
@@ -218,12 +218,9 @@ impl<'a> TieStore<'a> {
         let records = if self.budget.take(size) {
             Records::Kept(records.into())
         } else {
-            let offset = self.end.fetch_add(size, Ordering::Relaxed);
             let bytes: Vec<u8> = records.iter().flat_map(|r| r.to_le_bytes()).collect();
-            self.scratch
-                .write_all_at(&bytes, offset)
-                .context("spilling ties to the scratch file; is the disk full? See --scratch")?;
-            Records::Spilled(offset)
+            let written = self.scratch.write(&bytes, &ends(&starts));
+            Records::Spilled(written.context("spilling ties to the scratch file; is the disk full? See --scratch")?)
         };
         let failed = || anyhow!("another thread failed");
         self.blocks.lock().map_err(|_| failed())?.push(Block { starts: starts.into(), records });
@@ -255,7 +252,7 @@ pub struct Ties<'a> {
     /// Rows by file.
     pub rows: Vec<u64>,
     budget: &'a Budget,
-    scratch: File,
+    scratch: Scratch,
 }
 
 impl Ties<'_> {
@@ -288,8 +285,8 @@ impl Ties<'_> {
             match &block.records {
                 Records::Kept(records) => count(records),
                 Records::Spilled(offset) => {
-                    let mut bytes = vec![0; 8 * block.starts.last().copied().unwrap_or(0) as usize];
-                    self.scratch.read_exact_at(&mut bytes, *offset).context("reading the scratch file")?;
+                    let mut bytes = Vec::new();
+                    self.scratch.read_all(*offset, &ends(&block.starts), &mut bytes)?;
                     bytes.as_chunks::<8>().0.iter().for_each(|b| count(&[u64::from_le_bytes(*b)]));
                 }
             }
@@ -310,9 +307,8 @@ impl Ties<'_> {
                 _ if range.is_empty() => {}
                 Records::Kept(records) => all.push(Cow::Borrowed(&records[range])),
                 Records::Spilled(offset) => {
-                    bytes.resize(8 * range.len(), 0);
-                    let from = offset + 8 * range.start as u64;
-                    self.scratch.read_exact_at(&mut bytes, from).context("reading the scratch file")?;
+                    let from = self.scratch.part(*offset, partition, 8 * range.start);
+                    self.scratch.read(from, 8 * range.len(), &mut bytes)?;
                     let records = bytes.as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b));
                     all.push(Cow::Owned(records.collect()));
                 }

@@ -158,7 +158,7 @@ pub(super) fn is_parquet(path: &Path) -> Result<bool> {
     }
     let mut first = [0; 4];
     let read = fs_err::File::open(path)?.into_parts().0.read_at(&mut first, 0)?;
-    Ok(first[..read] == *b"PAR1")
+    Ok([b"PAR1", b"PARE"].iter().any(|magic| first[..read] == **magic))
 }
 
 /// Whether a folder holds the metadata files of a table.

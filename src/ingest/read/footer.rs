@@ -12,6 +12,8 @@ use parquet::file::metadata::ParquetMetaData;
 
 use super::{CORRUPT, pages};
 use crate::machine::shield::shield;
+use crate::storage::encryption::KeyError;
+use crate::storage::opening;
 
 /// Reads a footer and settles in which Arrow types the columns are read.
 ///
@@ -19,10 +21,12 @@ use crate::machine::shield::shield;
 /// When it is none, or contradicts itself.
 pub(super) fn read(file: &File) -> Result<ArrowReaderMetadata> {
     shield(CORRUPT, || {
-        // Before the library makes room for what a footer says it lists.
-        pages::types_agree(&raw_footer(file)?)?;
+        // Before the library makes room for what a footer says it lists. One that is encrypted says what who holds the key wrote.
+        if let Some(footer) = raw_footer(file)? {
+            pages::types_agree(&footer)?;
+        }
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let footer = ArrowReaderMetadata::load(file, options.clone())?;
+        let footer = opening::footer(file, &options)?;
         consistent(footer.metadata())?;
         let columns = footer.metadata().file_metadata().schema_descr().columns();
         let old: Vec<&str> =
@@ -32,20 +36,27 @@ pub(super) fn read(file: &File) -> Result<ArrowReaderMetadata> {
         let options = options.with_schema(Arc::new(Schema::new(fields)));
         Ok(ArrowReaderMetadata::try_new(footer.metadata().clone(), options)?)
     })
-    .map_err(|e| anyhow!("not a readable Parquet file: {e}; was it written completely?"))
+    .map_err(|e| match e.downcast::<KeyError>() {
+        Ok(key) => key.into(),
+        Err(e) => anyhow!("not a readable Parquet file: {e}; was it written completely?"),
+    })
 }
 
-/// The bytes of a file's footer, which its last eight bytes tell the length of.
-fn raw_footer(file: &File) -> Result<Vec<u8>> {
+/// The bytes of a file's footer, which its last eight bytes tell the length of; nothing when it is encrypted.
+fn raw_footer(file: &File) -> Result<Option<Vec<u8>>> {
     let bytes = file.metadata()?.len();
     let mut tail = [0; 8];
     file.read_exact_at(&mut tail, bytes.checked_sub(8).context("it is shorter than any")?)?;
-    ensure!(tail[4..] == *b"PAR1", "it does not end as one does");
+    let encrypted = tail[4..] == *b"PARE";
+    ensure!(encrypted || tail[4..] == *b"PAR1", "it does not end as one does");
     let length = u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
     let from = (bytes - 8).checked_sub(u64::from(length)).context("its footer is longer than the file")?;
+    if encrypted {
+        return Ok(None);
+    }
     let mut footer = vec![0; usize::try_from(length)?];
     file.read_exact_at(&mut footer, from)?;
-    Ok(footer)
+    Ok(Some(footer))
 }
 
 /// Refuses a footer that contradicts itself.

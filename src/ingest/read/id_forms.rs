@@ -39,7 +39,7 @@ fn form(found: &DataType) -> Option<IdForm> {
 }
 
 /// What a column's ids are compared with, in words.
-fn family(table: &str, column: &Column, disputed: bool) -> String {
+pub(super) fn family(table: &str, column: &Column, disputed: bool) -> String {
     match column.name.as_str() {
         "subject_id" | "subject_a" | "subject_b" => "subject ids".to_owned(),
         "source_id" => "source ids".to_owned(),
@@ -63,6 +63,19 @@ fn in_files<'a>(export: &'a Export, column: &'a str) -> impl Iterator<Item = (Pa
         let found = f.yields.field_with_name(column).ok()?.data_type();
         Some((f.file.path.clone(), form(found)?))
     })
+}
+
+/// How subjects are written, as the export of subjects does.
+#[must_use]
+pub fn form_of_subjects(exports: &[Export]) -> IdForm {
+    let subjects = exports.iter().find(|export| export.table.name == "subjects");
+    let files = subjects.iter().flat_map(|export| &export.files);
+    let kind = files.filter_map(|file| file.yields.column_with_name("subject_id")).map(|(_, f)| f.data_type()).next();
+    match kind {
+        Some(DataType::FixedSizeBinary(_)) => IdForm::Binary,
+        Some(kind) if kind.is_integer() => IdForm::Integer,
+        _ => IdForm::Text,
+    }
 }
 
 /// Finds ids that are not written alike, and writes those that paths give as the others are.

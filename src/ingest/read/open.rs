@@ -6,24 +6,26 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use arrow::datatypes::{Schema, SchemaRef};
+use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::columns::check_columns;
 use super::export::{Export, OpenFile};
 use super::files::{ExportFile, advice, is_parquet, resolve};
 use super::partition::{PathValue, path_value};
 use super::select::{Bound, Select};
-use super::{GIVEN_UP, footer, id_forms, pages};
+use super::{GIVEN_UP, footer, id_forms, key_ids, pages};
 use crate::contract::{Contract, Table};
 use crate::machine::shield::shield;
 use crate::pipeline::{Finding, Pipeline};
 use crate::storage::file_state::FileState;
-use crate::storage::read;
+use crate::storage::{opening, read};
 
 /// Opens every input of a pipeline and checks it against the contract.
 ///
 /// # Errors
 /// Only the exports that fit are returned; everything else is in the findings.
 pub fn open(pipeline: &Pipeline, contract: &Contract) -> Result<(Vec<Export>, Vec<Finding>)> {
+    pipeline.name_keys();
     let base = pipeline.path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
     let (mut exports, mut findings) = (Vec::new(), Vec::new());
     for table in &contract.tables {
@@ -73,6 +75,7 @@ pub fn open(pipeline: &Pipeline, contract: &Contract) -> Result<(Vec<Export>, Ve
         exports.push(export);
     }
     id_forms::settle(&mut exports, &mut findings)?;
+    findings.extend(key_ids::differing(&exports));
     Ok((exports, findings))
 }
 
@@ -100,6 +103,14 @@ fn open_file(file: &ExportFile, export: &Export, bound: &mut BoundTo) -> Result<
     once_each(footer.schema())?;
     let select = export.select.as_ref().map(|select| lay_over(select, footer.schema(), bound)).transpose()?;
     let yields = select.as_ref().map_or_else(|| footer.schema().clone(), |select| select.yields().clone());
+    let wanted = |root: &str| match &select {
+        Some(select) => select.reads().iter().any(|at| footer.schema().field(*at).name() == root),
+        None => export.table.position(root).is_some(),
+    };
+    if let Some(group) = footer.metadata().row_groups().first() {
+        let root = |c: &&ColumnChunkMetaData| c.column_path().parts().first().is_some_and(|root| wanted(root));
+        group.columns().iter().filter(root).try_for_each(opening::openable)?;
+    }
     let (given, mut found) = given(&export.table, &yields, file, export.select.is_some());
     let (wrong, ignored) = check_columns(&export.table, &yields, &given);
     found.extend(wrong);

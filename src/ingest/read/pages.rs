@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::thrift::Reader;
+use crate::storage::opening;
 
 /// The largest page that is decoded, in bytes; pages are a megabyte by custom.
 const MOST_PAGE: i64 = 256 << 20;
@@ -93,6 +94,9 @@ fn range(chunk: &ColumnChunkMetaData) -> Result<(u64, u64)> {
 /// # Errors
 /// What does not fit.
 pub(super) fn check(file: &File, bytes: u64, chunk: &ColumnChunkMetaData) -> Result<()> {
+    if chunk.crypto_metadata().is_some() {
+        return check_encrypted(file, bytes, chunk);
+    }
     let walk = || -> Result<()> {
         let (mut at, end) = range(chunk)?;
         ensure!(end <= bytes, "it ends beyond the file");
@@ -124,11 +128,37 @@ pub(super) fn check(file: &File, bytes: u64, chunk: &ColumnChunkMetaData) -> Res
     walk().with_context(|| format!("corrupt data: the column `{}`", chunk.column_path().string()))
 }
 
-/// Whether the pages of a column chunk have checksums, as its first one tells.
+/// Checks an encrypted column chunk: there is a key for it, and headers and pages, each with its length before it, fill it. What they
+/// say is what who holds the key wrote.
+fn check_encrypted(file: &File, bytes: u64, chunk: &ColumnChunkMetaData) -> Result<()> {
+    opening::openable(chunk)?;
+    let walk = || -> Result<()> {
+        let (mut at, end) = range(chunk)?;
+        ensure!(end <= bytes, "it ends beyond the file");
+        while at < end {
+            let mut length = [0; 4];
+            file.read_exact_at(&mut length, at)?;
+            let length = u32::from_le_bytes(length);
+            ensure!(
+                i64::from(length) <= MOST_PAGE,
+                "a page of {length} bytes; {MOST_PAGE} are the most, write smaller pages"
+            );
+            at += 4 + u64::from(length);
+        }
+        ensure!(at == end, "its pages end {} bytes beyond it", at - end);
+        Ok(())
+    };
+    walk().with_context(|| format!("corrupt data: the column `{}`", chunk.column_path().string()))
+}
+
+/// Whether the pages of a column chunk have checksums, as its first one tells; encrypted ones cannot be changed unnoticed either.
 ///
 /// # Errors
 /// When the header cannot be read.
 pub(super) fn has_checksums(file: &File, bytes: u64, chunk: &ColumnChunkMetaData) -> Result<bool> {
+    if chunk.crypto_metadata().is_some() {
+        return Ok(true);
+    }
     let (from, end) = range(chunk)?;
     ensure!(from < end && end <= bytes, "the column `{}` lies beyond the file", chunk.column_path().string());
     Ok(Header::read(file, from, end)?.checksum)

@@ -1,9 +1,6 @@
 //! Rows by subject bucket, in memory up to a budget and then in a scratch file.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
@@ -11,6 +8,7 @@ use anyhow::{Context, Result};
 use super::pack::{Unpacker, pack};
 use crate::ingest::read::decode::IdColumn;
 use crate::machine::budget::Budget;
+use crate::storage::scratch::Scratch;
 
 /// How dense subject numbers are cut into buckets.
 #[derive(Debug, Clone, Copy)]
@@ -80,8 +78,7 @@ pub struct Store<'a> {
     buckets: Buckets,
     places: Vec<Mutex<Vec<Place>>>,
     budget: &'a Budget,
-    scratch: File,
-    end: AtomicU64,
+    scratch: Scratch,
 }
 
 /// Rows ready to be split: one file's, with their subjects.
@@ -102,10 +99,9 @@ impl<'a> Store<'a> {
     /// # Errors
     /// When the scratch file cannot be made.
     pub fn new(buckets: Buckets, budget: &'a Budget, scratch: &Path) -> Result<Self> {
-        let scratch =
-            tempfile::tempfile_in(scratch).with_context(|| format!("a scratch file in {}", scratch.display()))?;
+        let scratch = Scratch::below(scratch)?;
         let places = (0..buckets.count()).map(|_| Mutex::default()).collect();
-        Ok(Self { buckets, places, budget, scratch, end: AtomicU64::new(0) })
+        Ok(Self { buckets, places, budget, scratch })
     }
 
     /// Splits rows by bucket and keeps them.
@@ -170,18 +166,17 @@ impl<'a> Store<'a> {
 
     fn keep(&self, file: u32, packed: &[u8], blocks: Vec<(usize, u32, std::ops::Range<usize>)>) -> Result<()> {
         let kept = self.budget.take(packed.len() as u64);
-        let mut offset = 0;
+        let mut at = 0;
         if !kept {
-            offset = self.end.fetch_add(packed.len() as u64, Ordering::Relaxed);
-            self.scratch
-                .write_all_at(packed, offset)
-                .context("spilling rows to the scratch file; is the disk full? See --scratch")?;
+            let ends: Vec<usize> = blocks.iter().map(|(_, _, part)| part.end).collect();
+            let written = self.scratch.write(packed, &ends);
+            at = written.context("spilling rows to the scratch file; is the disk full? See --scratch")?;
         }
-        for (bucket, rows, part) in blocks {
+        for (n, (bucket, rows, part)) in blocks.into_iter().enumerate() {
             let bytes = if kept {
                 Bytes::Kept(packed[part].into())
             } else {
-                Bytes::Spilled { offset: offset + part.start as u64, len: u32::try_from(part.len())? }
+                Bytes::Spilled { offset: self.scratch.part(at, n, part.start), len: u32::try_from(part.len())? }
             };
             let mut places = self.places[bucket].lock().map_err(|_| anyhow::anyhow!("another thread failed"))?;
             places.push(Place { file, rows, bytes });
@@ -206,8 +201,8 @@ impl<'a> Store<'a> {
                     bytes
                 }
                 Bytes::Spilled { offset, len } => {
-                    let mut bytes = vec![0; len as usize];
-                    self.scratch.read_exact_at(&mut bytes, offset).context("reading the scratch file")?;
+                    let mut bytes = Vec::new();
+                    self.scratch.read(offset, len as usize, &mut bytes)?;
                     bytes.into()
                 }
             });

@@ -5,6 +5,7 @@
 //! hidden, and what the others say of later times is turned back. With one date the two are the same.
 
 mod decoded;
+pub mod erased;
 pub mod scan;
 pub mod setting;
 pub mod view;

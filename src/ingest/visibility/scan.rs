@@ -17,6 +17,7 @@ use crate::ingest::read::decode::KeyMap;
 use crate::ingest::spine::Spine;
 use crate::ingest::spine::members::Standing;
 use crate::output::thousands;
+use crate::storage::erased::Erased;
 use crate::tables::ids::UNKNOWN;
 
 /// Sets of dates as stored rows hold them.
@@ -98,6 +99,21 @@ impl<'a> Scan<'a> {
     #[must_use]
     pub const fn checks(&self) -> &Checks {
         &self.checks
+    }
+
+    /// Whose rows are left out because they were erased.
+    pub(super) const fn erased(&self) -> &'a Erased {
+        self.setting.erased
+    }
+
+    /// The columns that say whose row it is.
+    pub(super) fn owners(&self) -> &[usize] {
+        &self.decoder.owners
+    }
+
+    /// What decodes batches of the table.
+    pub(super) const fn decoder(&self) -> &Decoder<'a> {
+        &self.decoder
     }
 
     /// Checks a batch for all dates at once: the rows that one of them sees, with the dates at which they break a rule.

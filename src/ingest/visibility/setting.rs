@@ -2,6 +2,7 @@
 
 use crate::contract::{DateSet, Limits, Snapshot};
 use crate::ingest::read::decode::{IdColumn, KeyMap};
+use crate::storage::erased::Erased;
 
 /// What every table's scan needs to know of the pass.
 pub struct Setting<'a> {
@@ -17,6 +18,8 @@ pub struct Setting<'a> {
     pub limits: &'a Limits,
     /// Reliability of each source, in thousandths.
     pub reliability: KeyMap<i64>,
+    /// Whose rows are left out because they were erased.
+    pub erased: &'a Erased,
 }
 
 /// Dense numbers by owner column; empty where no spine was given.

@@ -21,6 +21,7 @@ use self::shift::{is_told, shift};
 use crate::audit::drift::Earlier;
 use crate::audit::scale::Cell;
 use crate::audit::{AUDIT, Audit};
+use crate::runs::erasure;
 use crate::runs::folder::RunFolder;
 use crate::runs::ledger::{Event, Ledger, Line};
 use crate::runs::verify;
@@ -179,7 +180,11 @@ fn entry(output: &Path, line: &Line, min_cell: u64) -> (Entry, Vec<Cell>) {
 
 /// What the audit of a run tells, if it is as it was when its table was published.
 fn told(run: &RunFolder, line: &Line) -> Result<(Figures, Audit)> {
-    verify::kept(run, line, &AtomicBool::new(false), &|name| name == AUDIT)?;
+    let erasures = match run.output.join(erasure::FOLDER).is_dir() {
+        true => erasure::Erasures::open(&run.output, None)?,
+        false => erasure::Erasures::default(),
+    };
+    verify::kept(run, line, &erasures, &AtomicBool::new(false), &|name| name == AUDIT)?;
     let audit = Audit::read(&run.path(AUDIT))?;
     Ok((Figures::of(&audit)?, audit))
 }

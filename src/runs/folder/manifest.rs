@@ -23,6 +23,28 @@ pub struct Subject {
     pub name: String,
     /// Its hash.
     pub digest: Digest,
+    /// What it is encrypted with; nothing when it is plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Encrypted>,
+}
+
+/// How a file is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encrypted {
+    /// The id of the key.
+    pub key: String,
+    /// Of the table: the hash that it has where it is written plain. Encrypted bytes differ each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain: Option<Digest>,
+}
+
+impl Subject {
+    /// The hash that it has where it is written plain, so that what is equal has equal ones.
+    #[must_use]
+    pub fn plain(&self) -> &Hash {
+        let plain = self.annotations.as_ref().and_then(|encrypted| encrypted.plain.as_ref());
+        &plain.unwrap_or(&self.digest).blake3
+    }
 }
 
 /// What a run was asked for.
@@ -172,6 +194,12 @@ impl Manifest {
         &self.predicate.build_definition.internal_parameters
     }
 
+    /// One of the files of the run's folder.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<&Subject> {
+        self.subject.iter().find(|file| file.name == name)
+    }
+
     /// The input files.
     #[must_use]
     pub fn inputs(&self) -> &[Input] {
@@ -197,5 +225,5 @@ impl Manifest {
 /// When it cannot be read.
 pub fn subject(run: &RunFolder, name: &str) -> Result<Subject> {
     let path: &Path = &run.path(name);
-    Ok(Subject { name: name.to_owned(), digest: Digest { blake3: hashes::file(path)? } })
+    Ok(Subject { name: name.to_owned(), digest: Digest { blake3: hashes::file(path)? }, annotations: None })
 }

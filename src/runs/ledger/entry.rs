@@ -19,6 +19,10 @@ pub enum Event {
     Abandoned,
     /// Its folder was removed to make room; what it published stays.
     Removed,
+    /// Its scores were released to a partner; nothing about the run itself.
+    Released,
+    /// Subjects were erased; of no run, `table` is where the receipt is and `manifest` its hash.
+    Erased,
 }
 
 /// A gate that failed and was overridden.
@@ -39,6 +43,19 @@ pub struct TableOf {
     pub run: String,
     /// The hash of its table.
     pub scores: Hash,
+}
+
+/// What a partner was given: a folder below the output folder, by the hashes of its files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// The partner.
+    pub partner: String,
+    /// The hash of the receipt, which has those of all files.
+    pub receipt: Hash,
+    /// The hash of the table.
+    pub release: Hash,
+    /// The hash of the list of those who have withdrawn.
+    pub withdrawn: Hash,
 }
 
 /// How large a table is.
@@ -82,6 +99,9 @@ pub struct Entry {
     pub manifest: Hash,
     /// The hash of its table.
     pub scores: Hash,
+    /// The hash that it has where it is written plain, of an encrypted one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain: Option<Hash>,
     /// Where the table is published, below the output folder.
     pub table: String,
     /// The table that was published there before; its run keeps it.
@@ -98,6 +118,9 @@ pub struct Entry {
     /// The hash of the run's lineage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lineage: Option<Hash>,
+    /// What a partner was given; only of what is released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Given>,
     /// Gates that failed and were overridden.
     #[serde(default)]
     pub accepted: Vec<Accepted>,

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use self::chain::{hash, head_text, is_run_id, split_mac};
-pub use crate::runs::ledger::entry::{Accepted, Entry, Event, Line, TableOf, TableSize};
+pub use crate::runs::ledger::entry::{Accepted, Entry, Event, Given, Line, TableOf, TableSize};
 use crate::storage::durable::Prepared;
 use crate::storage::hashes::Hash;
 pub use crate::storage::key::Key;
@@ -166,10 +166,10 @@ impl Ledger {
         self.lines.iter().rev().find(ended)
     }
 
-    /// The last line about a run.
+    /// The last line about a run, whatever was released of it since.
     #[must_use]
     pub fn last_of(&self, run: &str) -> Option<&Line> {
-        self.lines.iter().rev().find(|l| l.entry.run == run)
+        self.lines.iter().rev().find(|l| l.entry.run == run && l.entry.event != Event::Released)
     }
 
     /// What was announced and has come to no end.
@@ -251,10 +251,12 @@ mod tests {
             program: "sesame".into(),
             manifest: NOTHING.into(),
             scores: NOTHING.into(),
+            plain: None,
             table: "scores".into(),
             replaces: None,
             begun: None,
             lineage: None,
+            given: None,
             size: None,
             because: None,
             accepted: vec![Accepted { gate: "g".into(), found: "f".into(), because: "said \",\"mac\":\" so".into() }],

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::runs::erasure::Erasures;
 use crate::runs::folder::manifest::{MANIFEST, Manifest};
 use crate::runs::folder::{RunFolder, State};
 use crate::runs::ledger::place::{SCORES, table_path};
@@ -148,14 +149,17 @@ fn incoming(run: &RunFolder, parent: &Path) -> PathBuf {
     parent.join(format!(".{}.incoming", run.id))
 }
 
-/// Whether a run's folder still holds what the ledger says of it.
+/// Whether a run's folder still holds what the ledger says of it, erasures included.
 ///
 /// # Errors
 /// When a file cannot be read.
 pub fn is_whole(run: &RunFolder, entry: &Entry) -> Result<bool> {
+    let ledger = Ledger::open(&run.output, None)?;
+    let (since, erasures) =
+        (ledger.of_run(&run.id).map_or(u64::MAX, |l| l.n), Erasures::of(&run.output, &ledger, None)?);
     let same = |name: &str, hash: &Hash| -> Result<bool> {
-        let path = run.path(name);
-        Ok(path.is_file() && hashes::file(&path)? == *hash)
+        let (path, below) = (run.path(name), format!("runs/{}/{name}", run.id));
+        Ok(path.is_file() && hashes::file(&path)? == erasures.hash_now(&below, hash, since))
     };
     Ok(same(SCORES, &entry.scores)? && same(MANIFEST, &entry.manifest)?)
 }

@@ -167,12 +167,14 @@ fn make(run: &RunFolder, content: &str, event: Event) -> Result<()> {
         program: "sesame".into(),
         manifest: manifest.write(run)?,
         scores,
+        plain: None,
         table: table_path(AS_OF, "m-1")?,
         replaces: None,
         begun: Some(Begun { at: crate::runs::monitoring::lineage::now(), output: "/out".into() }),
         size: Some(TableSize { rows: 1, bytes: content.len() as u64 }),
         because: (event == Event::Refused).then(|| "a gate".into()),
         lineage: None,
+        given: None,
         accepted: Vec::new(),
     };
     conclude(run, entry, key())

@@ -91,7 +91,7 @@ fn told(run: &RunFolder, line: &Line, log: &Output) -> Result<()> {
             }
             run.strip()
         }
-        Event::Announced => Ok(()),
+        Event::Announced | Event::Released | Event::Erased => Ok(()),
     }
 }
 

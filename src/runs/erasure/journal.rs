@@ -1,0 +1,254 @@
+//! The journal of an erasure under way: the order, with all that is needed to carry it out, and a line for each file before it is replaced.
+//! With a key every line has a keyed hash, so that nobody else can order an erasure. It holds the ids, and goes when the erasure ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::{Changed, FOLDER, Receipt};
+use crate::runs::ledger::Key;
+use crate::storage::hashes::Hash;
+use crate::storage::{disk, durable, read};
+
+/// The journal, in an erasure's folder.
+pub const JOURNAL: &str = "journal.ndjson";
+
+/// Rows of an input file that were of the erased.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Places {
+    /// The file's hash.
+    pub hash: Hash,
+    /// The rows' numbers, from 0.
+    pub rows: BTreeSet<i64>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The ids, as people write them.
+    pub ids: BTreeSet<String>,
+    /// Their pseudonyms at partners.
+    pub pseudonyms: BTreeSet<String>,
+    /// Where inputs had rows of them, by table and file: what quarantines tell of those rows goes.
+    pub places: BTreeMap<String, Places>,
+    /// What the receipt will say, as far as it is known.
+    pub receipt: Receipt,
+}
+
+/// A line as it is written.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    said: String,
+    mac: Option<Hash>,
+}
+
+/// An erasure under way.
+#[derive(Debug)]
+pub struct Journal {
+    /// The erasure's folder.
+    pub folder: PathBuf,
+    key: Option<Key>,
+    number: u64,
+    /// What is to be done.
+    pub order: Order,
+    /// The files that are, or were about to be, replaced, by path.
+    pub steps: BTreeMap<String, Changed>,
+    lines: u64,
+}
+
+fn mac(key: Option<&Key>, number: u64, line: u64, said: &str) -> Option<Hash> {
+    key.map(|key| key.mac(&format!("erasure {number} {line} {said}")))
+}
+
+/// The folder of an erasure.
+#[must_use]
+pub fn folder(output: &Path, number: u64) -> PathBuf {
+    output.join(FOLDER).join(number.to_string())
+}
+
+/// The folders of erasures.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn folders(output: &Path) -> Result<Vec<PathBuf>> {
+    let all = output.join(FOLDER);
+    let mut found = Vec::new();
+    if all.is_dir() {
+        for entry in fs_err::read_dir(all)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                found.push(entry.path());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The numbers of erasures that are under way.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn under_way(output: &Path) -> Result<Vec<u64>> {
+    let number = |folder: &PathBuf| folder.file_name()?.to_string_lossy().parse::<u64>().ok();
+    let open = folders(output)?.into_iter().filter(|folder| folder.join(JOURNAL).exists());
+    let mut found: Vec<u64> = open.filter_map(|folder| number(&folder)).collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Refuses a folder in which an erasure is under way: its tables do not fit each other until it is finished.
+///
+/// # Errors
+/// When one is.
+pub fn none_under_way(output: &Path) -> Result<()> {
+    let open = under_way(output)?;
+    ensure!(
+        open.is_empty(),
+        "an erasure is under way in {}; the next command that writes there finishes it (`sesame clean PIPELINE`, say)",
+        output.display()
+    );
+    Ok(())
+}
+
+impl Journal {
+    /// Gives the order: from now on the erasure is carried out, by whoever comes next if need be.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn begin(output: &Path, order: Order, key: Option<Key>) -> Result<Self> {
+        let number = order.receipt.erasure;
+        let mut journal = Self { folder: folder(output, number), key, number, order, steps: BTreeMap::new(), lines: 0 };
+        durable::create_folders(&journal.folder)?;
+        let line = journal.line(serde_json::to_string(&journal.order)?)?;
+        durable::replace(&journal.path(), line.as_bytes())?;
+        journal.lines = 1;
+        Ok(journal)
+    }
+
+    /// An erasure that is under way.
+    ///
+    /// # Errors
+    /// When its journal was not written with the ledger's key, or is damaged.
+    pub fn open(output: &Path, number: u64, key: Option<&Key>) -> Result<Self> {
+        let folder = folder(output, number);
+        let path = folder.join(JOURNAL);
+        let read = || -> Result<Self> {
+            let text = read::text(&path)?;
+            // A crash may have cut off the last line: what it was to say had not been done.
+            let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+            let (mut order, mut steps, mut lines) = (None, BTreeMap::new(), 0);
+            for text in whole.lines() {
+                let line: Line = serde_json::from_str(text).with_context(|| format!("line {} is none", lines + 1))?;
+                if key.is_some() && line.mac != mac(key, number, lines, &line.said) {
+                    bail!("line {} was not written with the ledger's key, or changed since", lines + 1);
+                }
+                if lines == 0 {
+                    order = Some(serde_json::from_str(&line.said)?);
+                } else {
+                    let step: Changed = serde_json::from_str(&line.said)?;
+                    steps.insert(step.path.clone(), step);
+                }
+                lines += 1;
+            }
+            if whole.len() < text.len() {
+                durable::replace(&path, whole.as_bytes())?;
+            }
+            let order: Order = order.context("it is empty")?;
+            ensure!(order.receipt.erasure == number, "it is that of another erasure");
+            Ok(Self { folder: folder.clone(), key: key.cloned(), number, order, steps, lines })
+        };
+        read().with_context(|| format!("the journal {} does not hold", path.display()))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join(JOURNAL)
+    }
+
+    fn line(&self, said: String) -> Result<String> {
+        let mac = mac(self.key.as_ref(), self.number, self.lines, &said);
+        Ok(serde_json::to_string(&Line { said, mac })? + "\n")
+    }
+
+    /// Notes, durably, that a file is about to be replaced.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn note(&mut self, step: Changed) -> Result<()> {
+        let line = self.line(serde_json::to_string(&step)?)?;
+        disk::append(&self.path(), line.as_bytes()).with_context(|| format!("writing {}", self.path().display()))?;
+        self.lines += 1;
+        self.steps.insert(step.path.clone(), step);
+        Ok(())
+    }
+
+    /// Removes the journal, and with it the ids.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn end(&self) -> Result<()> {
+        disk::remove_file(&self.path())?;
+        durable::sync_folder(&self.folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order() -> Order {
+        let receipt = serde_json::from_value(serde_json::json!({
+            "schema": 1, "erasure": 3, "begun": "", "ended": "", "pipeline": "p", "program": "s", "ids": 1, "hashes": [],
+            "guard": "", "stages": 0, "files": [], "inputs": [], "inputs_not_searched": null, "notified": [],
+            "releases_not_searched": [], "ledger_lines": 0,
+        }));
+        let ids = BTreeSet::from(["a-1".to_owned()]);
+        Order { ids, pseudonyms: BTreeSet::new(), places: BTreeMap::new(), receipt: receipt.unwrap() }
+    }
+
+    fn changed(path: &str) -> Changed {
+        Changed { path: path.to_owned(), rows: 1, before: "1".to_owned(), after: Some("2".to_owned()) }
+    }
+
+    #[test]
+    fn a_journal_comes_back_and_a_line_that_was_cut_off_is_none() {
+        for key in [None, Some(Key::of([7; 32]))] {
+            let output = tempfile::tempdir().unwrap();
+            let mut journal = Journal::begin(output.path(), order(), key.clone()).unwrap();
+            journal.note(changed("a")).unwrap();
+            assert_eq!(under_way(output.path()).unwrap(), [3]);
+            let path = output.path().join("erasures/3/journal.ndjson");
+            let whole = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(&path, format!("{whole}{{\"said\": \"{{")).unwrap();
+            let mut again = Journal::open(output.path(), 3, key.as_ref()).unwrap();
+            assert_eq!((&again.order, again.steps.len()), (&order(), 1));
+            again.note(changed("b")).unwrap();
+            let again = Journal::open(output.path(), 3, key.as_ref()).unwrap();
+            assert_eq!(again.steps.keys().collect::<Vec<_>>(), ["a", "b"]);
+            again.end().unwrap();
+            assert!(under_way(output.path()).unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn nobody_without_the_key_can_order_an_erasure_or_tell_what_was_done() {
+        let key = Some(Key::of([7; 32]));
+        let output = tempfile::tempdir().unwrap();
+        let mut journal = Journal::begin(output.path(), order(), key.clone()).unwrap();
+        journal.note(changed("a")).unwrap();
+        let path = output.path().join("erasures/3/journal.ndjson");
+        let text = std::fs::read_to_string(&path).unwrap();
+        for other in
+            [text.replace("a-1", "a-2"), text.lines().map(|_| text.lines().next().unwrap().to_owned() + "\n").collect()]
+        {
+            assert_ne!(other, text);
+            std::fs::write(&path, other).unwrap();
+            let error = format!("{:#}", Journal::open(output.path(), 3, key.as_ref()).unwrap_err());
+            assert!(error.contains("was not written with the ledger's key"), "{error}");
+        }
+        let planted = tempfile::tempdir().unwrap();
+        Journal::begin(planted.path(), order(), None).unwrap();
+        assert!(Journal::open(planted.path(), 3, key.as_ref()).is_err());
+    }
+}

@@ -1,0 +1,364 @@
+//! Releasing: what a partner is given of a published run, with the consents as they are now.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, bail, ensure};
+use jiff::Timestamp;
+
+use super::identity::PROGRAM;
+use super::withdrawn::withdrawn;
+use crate::contract::{Contract, parse_day};
+use crate::exit::{GateFailed, stop_on_signals};
+use crate::ingest::read::export::Export;
+use crate::ingest::read::open::open;
+use crate::ingest::settle::release::{Asked, Releasable, releasable};
+use crate::job::inputs::Digest;
+use crate::output::Output;
+use crate::pipeline::partners::{Partner, Partners, Told};
+use crate::pipeline::{Findings, Pipeline};
+use crate::runs::erasure::Erasures;
+use crate::runs::folder::RunFolder;
+use crate::runs::inputs::Memory;
+use crate::runs::kept::KeptRun;
+use crate::runs::ledger::place::SCORES;
+use crate::runs::ledger::{Entry, Event, Given, Ledger, Line};
+use crate::runs::monitoring::lineage::now;
+use crate::runs::named::find;
+use crate::runs::output_folder::OutputFolder;
+use crate::runs::releases::counts::Reasons;
+use crate::runs::releases::keys::Keys;
+use crate::runs::releases::{self, Above, ConsentFile, Held, Place, RECEIPT, RELEASE, Receipt, WITHDRAWN, put};
+use crate::runs::verify::{self, Mismatch, Scope};
+use crate::storage::durable;
+use crate::storage::hashes::{self, Hash};
+use crate::tables::ids::{IdForm, Ids, id_text, push};
+use crate::tables::release::{self, Row, Seal};
+use crate::tables::{columns, read, scores};
+
+/// What is asked for.
+pub struct Request<'a> {
+    /// The pipeline.
+    pub pipeline: &'a Pipeline,
+    /// The partner.
+    pub partner: String,
+    /// The run, as a user names it; the newest as-of date published when not given.
+    pub run: Option<String>,
+    /// The instant at which consents must be in force, or a date for its end; now when not given.
+    pub at: Option<String>,
+    /// Whether a run is released whose table was replaced since.
+    pub replaced: bool,
+    /// The command, for who finds the folder locked.
+    pub command: String,
+}
+
+/// What the partner has now.
+pub struct Released {
+    /// Whether it had it already.
+    pub nothing_to_do: bool,
+    /// Where it is.
+    pub folder: PathBuf,
+    /// What it is.
+    pub receipt: Receipt,
+}
+
+impl Request<'_> {
+    /// Releases a run to a partner, unless it has the same already.
+    ///
+    /// # Errors
+    /// [`GateFailed`] when the run may not be released; all findings about pipeline and partners at once; when another process holds
+    /// the lock, a key is missing, or a file cannot be read or written.
+    pub fn run(&self, log: &Output) -> Result<Released> {
+        let contract = Contract::load()?;
+        Findings(self.pipeline.findings(&contract)).or(())?;
+        let partners = Partners::load(self.pipeline)?;
+        let partner = partners.get(&self.partner)?;
+        partners.name_keys();
+        let keys = Keys::read(&partners, partner)?;
+        let at = self.instant(Timestamp::now())?;
+        let stop = stop_on_signals()?;
+        let folder = OutputFolder::open(self.pipeline, &self.command, log)?;
+        let ledger = Ledger::open(&folder.path, folder.key.clone())?;
+        let (run, line) = self.published(&folder, &ledger, &stop)?;
+        let export = consents(self.pipeline, &contract)?;
+        let asked = Asked { partner: &partner.id, at, zone: &self.pipeline.settings.time_zone };
+        let agreed = releasable(&export, &contract, &asked, &stop, log)?;
+        if agreed.quarantined > 0 {
+            log.warn(&format!(
+                "{} rows of consents break a rule of the contract and count for nothing",
+                agreed.quarantined
+            ));
+        }
+        let making = Making { partner, keys: &keys, agreed: &agreed, run: &run, line, at, stop: &stop };
+        let mut memory = Memory::of(&folder.path, folder.key.as_ref());
+        let exports = [export];
+        let hashes = memory.hashes(&exports, log, &stop)?;
+        memory.save(&folder.path, folder.key.as_ref())?;
+        let files = hashes.into_iter().flatten().map(|blake3| ConsentFile { digest: Digest { blake3 } }).collect();
+        making.release(self.pipeline, &folder, &ledger, files, log)
+    }
+
+    /// The instant T.
+    fn instant(&self, now: Timestamp) -> Result<Timestamp> {
+        let Some(text) = &self.at else { return Ok(now) };
+        let at = match text.parse::<Timestamp>() {
+            Ok(instant) => instant,
+            Err(_) => {
+                let day = parse_day(text)
+                    .context("--at takes a date, or an instant with its zone such as 2025-06-30T12:00:00Z")?;
+                Timestamp::from_microsecond(self.pipeline.settings.time_zone.end_of(day)?)?
+            }
+        };
+        ensure!(at <= now, "--at {text} has not come yet: nobody knows which consents will be withdrawn until then");
+        Ok(at)
+    }
+
+    /// The run that is asked for, found to be published, whole, and not replaced.
+    fn published<'l>(
+        &self,
+        folder: &OutputFolder,
+        ledger: &'l Ledger,
+        stop: &AtomicBool,
+    ) -> Result<(RunFolder, &'l Line)> {
+        let run = find(self.run.as_deref().unwrap_or("latest"), &folder.path)?;
+        let same = fs_err::canonicalize(&run.output)? == fs_err::canonicalize(&folder.path)?;
+        ensure!(same, "the run {} is not one of {}", run.id, folder.path.display());
+        let run = RunFolder::of(&folder.path, &run.id);
+        let refused =
+            |why: String| -> anyhow::Error { GateFailed(format!("the run {} is not released: {why}", run.id)).into() };
+        let Some(line) = ledger.of_run(&run.id) else { return Err(refused("the ledger does not know it".to_owned())) };
+        if line.entry.pipeline != self.pipeline.settings.name {
+            bail!(
+                "the run {} is one of the pipeline {}, not of {}",
+                run.id,
+                line.entry.pipeline,
+                self.pipeline.settings.name
+            );
+        }
+        if line.entry.event != Event::Published {
+            return Err(refused("a gate refused it".to_owned()));
+        }
+        let current = ledger.current(&line.entry.table);
+        if let Some(newer) = current.filter(|c| c.n != line.n && !self.replaced) {
+            return Err(refused(format!(
+                "the run {} replaced its table since; release that one, or say --force-replaced",
+                newer.entry.run
+            )));
+        }
+        match verify::run(&run, ledger, Scope { inputs: false, stop }, &|_| {}) {
+            Err(error) if error.downcast_ref::<Mismatch>().is_some() => Err(refused(format!("{error:#}"))),
+            Err(error) => Err(error),
+            Ok(()) => Ok((run, line)),
+        }
+    }
+}
+
+/// The export of consents, opened alone: the others may be in the making.
+fn consents(pipeline: &Pipeline, contract: &Contract) -> Result<Export> {
+    let mut only = pipeline.clone();
+    only.settings.inputs.retain(|table, _| table == "consents");
+    let (exports, findings) = open(&only, contract)?;
+    Findings(findings).or(())?;
+    exports.into_iter().next().with_context(|| {
+        format!(
+            "{} has no `inputs.consents`: a release needs a table of consents, a statement is not enough",
+            pipeline.path.display()
+        )
+    })
+}
+
+/// A release under way.
+struct Making<'a> {
+    partner: &'a Partner,
+    keys: &'a Keys,
+    agreed: &'a Releasable,
+    run: &'a RunFolder,
+    line: &'a Line,
+    at: Timestamp,
+    stop: &'a AtomicBool,
+}
+
+impl Making<'_> {
+    fn release(
+        &self,
+        pipeline: &Pipeline,
+        folder: &OutputFolder,
+        ledger: &Ledger,
+        consents: Vec<ConsentFile>,
+        log: &Output,
+    ) -> Result<Released> {
+        let (output, partner, entry) = (&folder.path, self.partner, &self.line.entry);
+        let place = Place::new(&partner.id, entry.as_of)?;
+        let above = self.above()?;
+        let (rows, reasons) = self.rows(above.as_ref())?;
+        let forget = withdrawn(folder, ledger, self.keys, self.agreed, self.stop)?;
+        let staged = put::stage(output, &place)?;
+        let told = partner.told();
+        let as_of = entry.as_of.to_string();
+        let mut facts = vec![
+            ("partner", partner.id.as_str()),
+            ("as_of", as_of.as_str()),
+            ("model", entry.model.as_str()),
+            ("key_id", partner.key_id.as_str()),
+        ];
+        facts.extend(partner.key_period.as_deref().map(|period| ("key_period", period)));
+        let names: Vec<&str> = told.iter().map(|column| column.name()).collect();
+        let seal = Seal { key: partner.file_keys.writes()?, facts: &facts };
+        let plain = [
+            (RELEASE, release::write(&staged.join(RELEASE), &rows, &names, &seal)?),
+            (
+                WITHDRAWN,
+                release::write_withdrawn(&staged.join(WITHDRAWN), &forget, &Seal { facts: &facts[..2], ..seal })?,
+            ),
+        ];
+        let mut files = BTreeMap::new();
+        for name in [RELEASE, WITHDRAWN] {
+            files.insert(name.to_owned(), Digest { blake3: hashes::file_until(&staged.join(name), self.stop)? });
+        }
+        let digest = |(name, hash): (&str, Option<Hash>)| Some((name.to_owned(), Digest { blake3: hash? }));
+        let receipt = Receipt {
+            schema: 1,
+            partner: partner.id.clone(),
+            title: partner.title.clone(),
+            pipeline: entry.pipeline.clone(),
+            run: self.run.id.clone(),
+            model: entry.model.clone(),
+            as_of: entry.as_of,
+            at: self.at.to_string(),
+            program: PROGRAM.to_owned(),
+            columns: told,
+            above,
+            key_id: partner.key_id.clone(),
+            key_period: partner.key_period.clone(),
+            counts: reasons.shown(forget.len() as u64, pipeline.settings.privacy.min_cell),
+            files,
+            encrypted: partner.file_keys.write.clone(),
+            plain: plain.into_iter().filter_map(digest).collect(),
+            scores: entry.scores.clone(),
+            consents,
+        };
+        let target = place.folder(output);
+        if let Some(before) = self.given(output, ledger, &place)?.filter(|before| before.gives_what(&receipt)) {
+            put::discard(&staged)?;
+            log.line(&format!("nothing to do: {} has the same of the run {} already", partner.id, self.run.id));
+            return Ok(Released { nothing_to_do: true, folder: target, receipt: before });
+        }
+        durable::replace(&staged.join(RECEIPT), receipt.text()?.as_bytes())?;
+        crate::exit::check(self.stop)?;
+        put::give(output, &place, self.entry(&receipt, &place)?, folder.key.clone())?;
+        Ok(Released { nothing_to_do: false, folder: target, receipt })
+    }
+
+    /// What the partner has in the place already.
+    fn given(&self, output: &Path, ledger: &Ledger, place: &Place) -> Result<Option<Receipt>> {
+        let mut last = None;
+        for (line, given) in releases::lines(ledger) {
+            if releases::place(line, given)? == *place {
+                last = Some((line, given));
+            }
+        }
+        let (folder, erasures) = (place.folder(output), Erasures::of(output, ledger, None)?);
+        let held = Held { output, erasures: &erasures, stop: self.stop };
+        match last {
+            Some((line, given)) if held.in_folder(&folder, line, given)? => Receipt::read(&folder).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The line of the ledger.
+    fn entry(&self, receipt: &Receipt, place: &Place) -> Result<Entry> {
+        let hash =
+            |name: &str| receipt.files.get(name).map(|d| d.blake3.clone()).context("defect: a file without a hash");
+        let given = Given {
+            partner: receipt.partner.clone(),
+            receipt: hashes::text(&receipt.text()?),
+            release: hash(RELEASE)?,
+            withdrawn: hash(WITHDRAWN)?,
+        };
+        Ok(Entry {
+            at: now(),
+            event: Event::Released,
+            table: format!("{}/{RELEASE}", place.name()),
+            program: PROGRAM.to_owned(),
+            replaces: None,
+            begun: None,
+            size: None,
+            because: None,
+            lineage: None,
+            given: Some(given),
+            accepted: Vec::new(),
+            ..self.line.entry.clone()
+        })
+    }
+
+    /// The cut-off that the partner is told of, as the run's model has it.
+    fn above(&self) -> Result<Option<Above>> {
+        let Some(privilege) = &self.partner.privilege else { return Ok(None) };
+        let model = KeptRun::open(self.run.clone())?.model;
+        let all = || model.card.privilege.iter().map(toml::Spanned::get_ref);
+        let Some(found) = all().find(|p| p.name == *privilege) else {
+            let known: Vec<&str> = all().map(|p| p.name.as_str()).collect();
+            bail!(
+                "the partner {}: the model {} has no privilege `{privilege}`; there are {}",
+                self.partner.id,
+                model.label(),
+                known.join(", ")
+            )
+        };
+        Ok(Some(Above { privilege: found.name.clone(), from: found.from }))
+    }
+
+    /// What is told, by pseudonym, and how many are not told and why.
+    fn rows(&self, above: Option<&Above>) -> Result<(Vec<Row>, Reasons)> {
+        let told = self.partner.told();
+        let wanted = [scores::SUBJECT_ID, scores::SCORE, scores::BAND, scores::PERCENTILE];
+        let (mut rows, mut reasons) = (Vec::new(), Reasons::default());
+        for batch in read::batches(&self.run.path(SCORES), Some(&wanted))? {
+            crate::exit::check(self.stop)?;
+            let batch = batch.with_context(|| format!("{} is damaged", self.run.path(SCORES).display()))?;
+            let mut ids = Ids::default();
+            let form = push(columns::named(&batch, scores::SUBJECT_ID)?, &mut ids)?;
+            self.alike(form)?;
+            let (points, bands) = (columns::shorts(&batch, scores::SCORE)?, columns::texts(&batch, scores::BAND)?);
+            let percentiles = columns::shorts(&batch, scores::PERCENTILE)?;
+            for (at, (score, percentile)) in points.iter().zip(&percentiles).enumerate() {
+                let Some(score) = *score else {
+                    reasons.no_score += 1;
+                    continue;
+                };
+                match self.agreed.of(ids.get(at)) {
+                    None => reasons.no_consent += 1,
+                    Some(false) => reasons.consent_ended += 1,
+                    Some(true) => {
+                        reasons.released += 1;
+                        let tells = |column: Told| told.contains(&column);
+                        rows.push(Row {
+                            pseudonym: self.keys.now(&id_text(ids.get(at), form)).context("defect: no key")?,
+                            above: above.map(|a| i64::from(score) >= a.from),
+                            band: tells(Told::Band).then(|| bands.value(at).to_owned()),
+                            score: tells(Told::Score).then_some(score),
+                            percentile: if tells(Told::Percentile) { *percentile } else { None },
+                        });
+                    }
+                }
+            }
+        }
+        rows.sort_unstable_by(|a, b| a.pseudonym.cmp(&b.pseudonym));
+        ensure!(
+            rows.windows(2).all(|pair| pair[0].pseudonym != pair[1].pseudonym),
+            "defect: two subjects have one pseudonym"
+        );
+        Ok((rows, reasons))
+    }
+
+    /// Refuses consents that write subjects otherwise than the run did: nobody would be found.
+    fn alike(&self, form: IdForm) -> Result<()> {
+        ensure!(
+            self.agreed.form.is_none_or(|consents| consents == form),
+            "the consents write subject ids otherwise than the run {}; cast them in the input's `select`",
+            self.run.id
+        );
+        Ok(())
+    }
+}
