@@ -3,21 +3,23 @@
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail};
+use arrow::datatypes::DataType;
 use jiff::Timestamp;
 
 use super::parts::Answer;
 use super::{given, inputs, kept};
 use crate::contract::{Contract, Snapshot};
-use crate::ingest::read::id_forms::form_of_subjects;
+use crate::ingest::read::export::Export;
 use crate::ingest::read::open::open;
 use crate::output::Output;
 use crate::pipeline::partners::Partners;
 use crate::pipeline::{Findings, Model, Pipeline};
 use crate::runs::erasure::Erasures;
-use crate::runs::erasure::journal::none_under_way;
-use crate::runs::erasure::wanted::canonical;
+use crate::runs::erasure::undisturbed::Undisturbed;
 use crate::runs::ledger::{Event, Ledger};
 use crate::runs::output_folder::{key_of, output_of};
+use crate::tables::ids::{IdForm, canonical};
+use crate::tables::scores::SUBJECT_ID;
 
 /// Everything that is held about a subject.
 ///
@@ -30,12 +32,12 @@ pub fn gather(pipeline: &Pipeline, subject: &str, now: Timestamp, stop: &AtomicB
     let (exports, found) = open(pipeline, &contract)?;
     findings.0.extend(found);
     findings.or(())?;
-    // However it is typed, it is the id that tables hold and pseudonyms are made of.
-    let subject = &canonical(subject, form_of_subjects(&exports))?;
+    // An id may be written in more ways than one; pseudonyms are made of one of them.
+    let subject = &form(&exports).map_or_else(|| subject.to_owned(), |form| canonical(subject, form));
     let model = Model::load(&pipeline.resolve(&pipeline.settings.model))?;
     pipeline.name_keys();
     let output = output_of(pipeline);
-    none_under_way(&output)?;
+    let reading = Undisturbed::begin(&output)?;
     let key = key_of(pipeline)?;
     let ledger = Ledger::open(&output, key.clone())?;
     let erased = Erasures::of(&output, &ledger, key.as_ref())?.guarded(u64::MAX).holds(subject);
@@ -55,7 +57,8 @@ pub fn gather(pipeline: &Pipeline, subject: &str, now: Timestamp, stop: &AtomicB
         log,
     };
     let (tables, links) = inputs::own(&asked)?;
-    let runs = kept::runs(&output, &ledger, &pipeline.settings.name, subject, zone)?;
+    let runs =
+        kept::runs(&kept::Asked { output: &output, ledger: &ledger, subject, zone, log }, &pipeline.settings.name)?;
     let partners = if Partners::place(pipeline).exists() { Some(Partners::load(pipeline)?) } else { None };
     if let Some(partners) = &partners {
         partners.name_keys();
@@ -68,10 +71,9 @@ pub fn gather(pipeline: &Pipeline, subject: &str, now: Timestamp, stop: &AtomicB
             output.display()
         );
     }
-    // Nor may one have begun meanwhile.
-    none_under_way(&output)?;
+    reading.end()?;
     Ok(Answer {
-        subject: subject.to_owned(),
+        subject: subject.clone(),
         pipeline: pipeline.settings.name.clone(),
         at: now.to_string(),
         as_of: snapshot.calendar.as_of(),
@@ -80,6 +82,18 @@ pub fn gather(pipeline: &Pipeline, subject: &str, now: Timestamp, stop: &AtomicB
         links,
         runs,
         releases,
+    })
+}
+
+/// How the exports write subjects; nothing when none does.
+fn form(exports: &[Export]) -> Option<IdForm> {
+    let files = exports.iter().flat_map(|export| &export.files);
+    let kind =
+        files.filter_map(|file| file.yields.column_with_name(SUBJECT_ID)).map(|(_, field)| field.data_type()).next()?;
+    Some(match kind {
+        DataType::FixedSizeBinary(_) => IdForm::Binary,
+        kind if kind.is_integer() => IdForm::Integer,
+        _ => IdForm::Text,
     })
 }
 

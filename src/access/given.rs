@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
+use arrow::array::RecordBatch;
 
 use super::parts::{OfRelease, Unknown, named};
 use crate::contract::Zone;
@@ -16,7 +17,8 @@ use crate::runs::releases::{Held, RELEASE, Receipt, WITHDRAWN, lines};
 use crate::storage::encryption::KeyError;
 use crate::tables::release::{PSEUDONYM, find};
 
-/// Every release that tells of the subject, or of which that cannot be found out; and what is wrong with keys, for the operator.
+/// Every release that tells of the subject, whose id is as tables write it, or of which that cannot be found out; and what is wrong with
+/// keys, for the operator.
 ///
 /// # Errors
 /// When a table is damaged, or the work is interrupted.
@@ -64,33 +66,43 @@ pub fn releases(
             found.push(OfRelease { unknown: Some(Unknown::NoKey), ..of });
             continue;
         };
-        let row = match find(&folder.join(RELEASE), &name) {
-            Ok(row) => row,
-            Err(error) if error.is::<KeyError>() => {
-                wrong.push(format!("{error:#}"));
-                found.push(OfRelease { unknown: Some(Unknown::NoKey), ..of });
-                continue;
+        match opened(&folder.join(RELEASE), &name)? {
+            Ok(Some(row)) => {
+                of.values = named(&row, 0, zone, &[PSEUDONYM])?;
+                of.pseudonym = Some(name);
+                found.push(of);
             }
-            Err(error) => return Err(error),
-        };
-        if let Some(row) = row {
-            of.values = named(&row, 0, zone, &[PSEUDONYM])?;
-            of.pseudonym = Some(name);
-            found.push(of);
+            Ok(None) => {}
+            Err(fault) => {
+                wrong.push(fault);
+                found.push(OfRelease { unknown: Some(Unknown::NoKey), ..of });
+            }
         }
     }
-    forgotten(&held, ledger, &mut found)?;
+    wrong.extend(forgotten(&held, ledger, &mut found)?);
     Ok((found, wrong))
 }
 
-/// Marks what a partner was told to forget, by its last release.
-fn forgotten(held: &Held, ledger: &Ledger, found: &mut [OfRelease]) -> Result<()> {
+/// The row of a pseudonym in a table, if it is there; or that the table cannot be opened for want of its key.
+fn opened(path: &Path, name: &str) -> Result<Result<Option<RecordBatch>, String>> {
+    match find(path, name) {
+        Err(error) if error.is::<KeyError>() => Ok(Err(format!("{error:#}"))),
+        found => found.map(Ok),
+    }
+}
+
+/// Marks what a partner was told to forget, by its last release; what cannot be opened is said.
+fn forgotten(held: &Held, ledger: &Ledger, found: &mut [OfRelease]) -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
     for of in found {
         let last = lines(ledger).filter(|(_, given)| given.partner == of.partner).last();
         let (Some(name), Some((line, given))) = (&of.pseudonym, last) else { continue };
         if let Some(folder) = held.folder(line, given)? {
-            of.withdrawn = find(&folder.join(WITHDRAWN), name)?.is_some();
+            match opened(&folder.join(WITHDRAWN), name)? {
+                Ok(row) => of.withdrawn = row.is_some(),
+                Err(fault) => wrong.push(fault),
+            }
         }
     }
-    Ok(())
+    Ok(wrong)
 }

@@ -22,7 +22,7 @@ use crate::ingest::visibility::scan::Scan;
 use crate::ingest::visibility::setting::Setting;
 use crate::output::Output;
 use crate::storage::erased::NOBODY;
-use crate::tables::ids::{IdForm, id_text, to_ordered};
+use crate::tables::ids::{IdForm, id_bytes, id_text};
 
 /// Said instead of an id that looks like personal data, which is never copied.
 const WITHHELD: &str = "…";
@@ -37,7 +37,7 @@ pub struct Asked<'a> {
     pub currency: &'a str,
     /// The pipeline's time zone.
     pub zone: &'a Zone,
-    /// The subject, as people write it.
+    /// The subject, as tables of the exports' form write it.
     pub subject: &'a str,
     /// The date that rows are held against.
     pub snapshot: &'a Snapshot,
@@ -88,18 +88,6 @@ fn record_ids(read: &[(&Table, Vec<Read>)]) -> BTreeSet<(String, String)> {
     records.flat_map(|(table, rows)| rows.iter().map(|row| (table.name.clone(), row.key.clone()))).collect()
 }
 
-/// The bytes of an id that people write, in a form; nothing when it cannot be one.
-fn bytes_of(id: &str, form: IdForm) -> Option<Vec<u8>> {
-    match form {
-        IdForm::Text => Some(id.as_bytes().to_vec()),
-        IdForm::Integer => id.parse().ok().map(|number| to_ordered(number).to_vec()),
-        IdForm::Binary => {
-            let pair = |at: usize| id.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-            (0..id.len()).step_by(2).map(pair).collect()
-        }
-    }
-}
-
 /// Some rows of a batch by themselves.
 fn picked(batch: &Batch, rows: &[u32]) -> Result<Batch> {
     let places = UInt32Array::from(rows.to_vec());
@@ -119,7 +107,7 @@ impl Asked<'_> {
     /// The rows of a batch whose column of ids names the subject.
     fn naming(&self, batch: &Batch, column: usize) -> Result<Vec<u32>> {
         let Some(ids) = batch.columns[column].as_ref().map(IdColumn::new).transpose()? else { return Ok(Vec::new()) };
-        let Some(wanted) = bytes_of(self.subject, ids.form()) else { return Ok(Vec::new()) };
+        let Some(wanted) = id_bytes(self.subject, ids.form()) else { return Ok(Vec::new()) };
         let rows = u32::try_from(batch.len)?;
         Ok((0..rows).filter(|row| ids.get(*row as usize) == Some(wanted.as_slice())).collect())
     }
@@ -326,7 +314,7 @@ impl Asked<'_> {
         others.retain(|id| {
             ![IdForm::Text, IdForm::Integer, IdForm::Binary]
                 .iter()
-                .any(|form| bytes_of(self.subject, *form).as_ref() == Some(id))
+                .any(|form| id_bytes(self.subject, *form).as_ref() == Some(id))
         });
         let count = others.len() as u64;
         Ok(Links { count: (count >= self.at_least).then_some(count), at_least: self.at_least })

@@ -3,34 +3,56 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::parts::{Named, OfRun, Reason, named};
 use crate::contract::Zone;
 use crate::explain::records;
+use crate::output::Output;
 use crate::pipeline::Model;
+use crate::runs::erasure::undisturbed::Undisturbed;
 use crate::runs::folder::RunFolder;
 use crate::runs::kept::KeptRun;
 use crate::runs::ledger::place::SCORES;
 use crate::runs::ledger::{Event, Ledger, Line};
 use crate::tables::find::SubjectTable;
+use crate::tables::without::outline;
 use crate::tables::{relationships, scores};
 
-/// What every run of an output folder holds of a subject, by as-of date; runs that do not know it are left out.
+/// About whom, and where.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The output folder.
+    pub output: &'a Path,
+    /// Its ledger.
+    pub ledger: &'a Ledger,
+    /// The subject.
+    pub subject: &'a str,
+    /// The pipeline's time zone.
+    pub zone: &'a Zone,
+    /// Where the operator is warned.
+    pub log: &'a Output,
+}
+
+/// What every run of a pipeline holds of a subject, by as-of date; runs that do not know it are left out.
 ///
 /// # Errors
-/// When a table is damaged.
-pub fn runs(output: &Path, ledger: &Ledger, pipeline: &str, subject: &str, zone: &Zone) -> Result<Vec<OfRun>> {
+/// When a table is damaged, or its key is not to be had; when subjects are erased meanwhile: another one's features could be told as this
+/// one's.
+pub fn runs(asked: &Asked, pipeline: &str) -> Result<Vec<OfRun>> {
+    let reading = Undisturbed::begin(asked.output)?;
     let mut found = Vec::new();
-    let of_pipeline = ledger.lines.iter().filter(|line| line.entry.pipeline == pipeline);
+    let of_pipeline = asked.ledger.lines.iter().filter(|line| line.entry.pipeline == pipeline);
     for line in of_pipeline.filter(|line| matches!(line.entry.event, Event::Published | Event::Refused)) {
-        found.extend(one(output, ledger, line, subject, zone)?);
+        found.extend(one(asked, line)?);
     }
     found.sort_by(|a, b| (a.as_of, &a.at).cmp(&(b.as_of, &b.at)));
+    reading.end()?;
     Ok(found)
 }
 
-fn one(output: &Path, ledger: &Ledger, line: &Line, subject: &str, zone: &Zone) -> Result<Option<OfRun>> {
+fn one(asked: &Asked, line: &Line) -> Result<Option<OfRun>> {
+    let Asked { output, ledger, subject, zone, .. } = *asked;
     let run = RunFolder::of(output, &line.entry.run);
     let current = ledger.current(&line.entry.table).is_some_and(|c| c.n == line.n);
     let kept = run.path(SCORES).is_file();
@@ -43,13 +65,14 @@ fn one(output: &Path, ledger: &Ledger, line: &Line, subject: &str, zone: &Zone) 
     if !path.is_file() {
         return Ok(None);
     }
+    // It names the keys of the run's files.
+    let model = if kept { model(&run, asked.log) } else { None };
     let table = SubjectTable::open(&path)?;
     // What cannot be one of the table's ids is not in it.
     let Ok(id) = table.id(subject) else { return Ok(None) };
     let Some(rows) = table.find(&id)?.first().copied() else { return Ok(None) };
     let row = table.read(rows, None)?;
     let score = named(&row, 0, zone, &[scores::SUBJECT_ID])?;
-    let model = if kept { KeptRun::open(run.clone()).ok().map(|kept| kept.model) } else { None };
     Ok(Some(OfRun {
         run: run.id.clone(),
         as_of: line.entry.as_of,
@@ -69,6 +92,17 @@ fn one(output: &Path, ledger: &Ledger, line: &Line, subject: &str, zone: &Zone) 
     }))
 }
 
+/// The model of a kept run; what it cannot be read for is warned of, and reasons are told without their words.
+fn model(run: &RunFolder, log: &Output) -> Option<Model> {
+    match KeptRun::open(run.clone()) {
+        Ok(kept) => Some(kept.model),
+        Err(error) => {
+            log.warn(&format!("run {}: its reasons are told by their codes alone: {error:#}", run.id));
+            None
+        }
+    }
+}
+
 /// The features of the row that has the same number in every table.
 fn features(run: &RunFolder, place: usize, zone: &Zone) -> Result<BTreeMap<String, Vec<Named>>> {
     let mut found = BTreeMap::new();
@@ -76,9 +110,11 @@ fn features(run: &RunFolder, place: usize, zone: &Zone) -> Result<BTreeMap<Strin
     if !folder.is_dir() {
         return Ok(found);
     }
+    let (_, rows) = outline(&run.path(SCORES))?;
     for entry in fs_err::read_dir(folder)? {
         let path = entry?.path();
         let category = path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        ensure!(outline(&path)?.1 == rows, "{} has other rows than {SCORES}, which has {rows}", path.display());
         let row = SubjectTable::open(&path)?.row(place, None)?;
         let row = row.with_context(|| format!("{} has no row {place}", path.display()))?;
         // That there was an opportunity for a value goes without saying.

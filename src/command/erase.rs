@@ -23,15 +23,15 @@ pub struct Args {
     /// Do it; without this flag it is only said what would be done.
     #[arg(long)]
     pub yes: bool,
-    /// Erase although releases to some partners cannot be searched for want of a key: what they were given stays in them.
-    #[arg(long, requires = "yes")]
-    pub leave_unsearched: bool,
-    /// Erase ids of which nothing is held, so that later runs leave them out.
-    #[arg(long, requires = "yes")]
-    pub allow_unknown: bool,
     /// Where the notices go that tell partners whom to forget; a folder outside the output folder.
     #[arg(long, value_name = "DIR")]
     pub notices: Option<PathBuf>,
+    /// Erase although a key is not at hand: what cannot be opened, and releases whose pseudonyms cannot be worked out, stay as they are.
+    #[arg(long)]
+    pub leave_unsearched: bool,
+    /// Erase although ids are met nowhere: later runs then leave them out.
+    #[arg(long)]
+    pub allow_unknown: bool,
     /// Set a key of the pipeline file to a TOML value; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
@@ -51,8 +51,8 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
         ids: &args.ids,
         notices: args.notices.as_deref(),
         yes: args.yes,
-        allow_unknown: args.allow_unknown,
         leave_unsearched: args.leave_unsearched,
+        allow_unknown: args.allow_unknown,
     };
     let Done { plan, receipt } = request.run(output)?;
     match args.format {
@@ -64,6 +64,14 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     }
     for name in &plan.releases_not_searched {
         output.warn(&format!("releases to {name} cannot be searched: the key is not at hand"));
+    }
+    for name in &plan.files_not_searched {
+        output.warn(&format!(
+            "{name} cannot be searched, and stays as it is: the key that it is encrypted with is not at hand"
+        ));
+    }
+    if plan.ids_not_found > 0 {
+        output.warn(&format!("{} of {} id(s) are met nowhere", plan.ids_not_found, plan.ids));
     }
     if let Some(why) = &plan.inputs_not_searched {
         output.warn(&format!("the inputs were not looked at, and quarantined rows of these subjects stay: {why}"));
@@ -90,6 +98,11 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
 /// The plan for people.
 fn text(plan: &Plan) -> String {
     let mut lines = vec![format!("ids       {}", thousands(plan.ids))];
+    lines.extend(plan.not_found.iter().map(|id| format!("unknown   {id}")));
+    match plan.ids_not_found.saturating_sub(plan.not_found.len() as u64) {
+        0 => {}
+        more => lines.push(format!("unknown   and {} more", thousands(more))),
+    }
     for (id, others) in &plan.merged {
         let others = others.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         lines.push(format!("merged    {id} is also {others}"));

@@ -23,7 +23,7 @@ pub struct Args {
     /// The run: its folder, its id or the beginning of it, its as-of date, `latest` or `last`; the newest as-of date when not given.
     #[arg(long, value_name = "RUN")]
     pub run: Option<String>,
-    /// Consents must be in force at this instant (RFC 3339), or at the end of this date; now when not given.
+    /// Leave out who agreed at this instant (RFC 3339) or later, or after this date; consents must be in force now all the same.
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
     /// Release a run although another one replaced its table since.

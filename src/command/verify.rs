@@ -32,7 +32,7 @@ pub struct Args {
     /// Leave the inputs out, as when each night's export replaces the one before.
     #[arg(long)]
     pub outputs_only: bool,
-    /// The ledger's key, env:NAME or file:PATH; without it the one that the run's pipeline names.
+    /// The ledger's key, env:NAME, file:PATH or cmd:COMMAND; without it the one that the run's pipeline names, unless that is a command.
     #[arg(long, value_name = "KEY")]
     pub ledger_key: Option<String>,
     /// Which keys open encrypted inputs and tables, for --replay; hashes need none.
@@ -99,7 +99,7 @@ fn checked(args: &Args, say: &verify::Say, output: &Output) -> Result<()> {
             }
         }
     };
-    let ledger = verify::ledger(folder, key, say)?;
+    let ledger = verify::ledger(folder, key.clone(), say)?;
     match &run {
         Some(run) => {
             verify::run(run, &ledger, scope, say)?;
@@ -109,7 +109,7 @@ fn checked(args: &Args, say: &verify::Say, output: &Output) -> Result<()> {
     }
     match &run {
         Some(run) if args.replay => {
-            replay(run, args.scratch.as_deref(), &stop, output)?;
+            replay(run, key.as_ref(), args.scratch.as_deref(), &stop, output)?;
             say(&format!("run {}: running it again gives the same bytes", run.id));
         }
         _ => {}

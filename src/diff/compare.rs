@@ -11,6 +11,7 @@ use crate::disclosure::neighbours::{merged, sum};
 use crate::disclosure::quantiles::quantiles;
 use crate::disclosure::{part, small};
 use crate::pipeline::model::{CATEGORIES, RELATIONSHIPS};
+use crate::runs::erasure::undisturbed::Undisturbed;
 use crate::runs::kept::KeptRun;
 use crate::scorecard::card::Origin;
 use crate::statistics::proportion::rounded;
@@ -113,8 +114,17 @@ struct Table {
 /// Compares two runs.
 ///
 /// # Errors
-/// When a table cannot be read, or the ids of the two are written differently.
+/// When a table cannot be read, the ids of the two are written differently, or subjects are erased meanwhile.
 pub fn compare(a: &KeptRun, b: &KeptRun) -> Result<Comparison> {
+    let reading = [a, b].map(|run| Undisturbed::begin(&run.run.output));
+    let compared = side_by_side(a, b);
+    for reading in reading {
+        reading?.end()?;
+    }
+    compared
+}
+
+fn side_by_side(a: &KeptRun, b: &KeptRun) -> Result<Comparison> {
     let (one, other) = (table(a)?, table(b)?);
     let min_cell = a.pipeline.settings.privacy.min_cell.max(b.pipeline.settings.privacy.min_cell);
     let (mut pairs, mut only_a, mut only_b) = (Vec::new(), 0, 0);

@@ -13,11 +13,14 @@ use crate::audit::distributions::{DISTRIBUTIONS, Distributions};
 use crate::pipeline::calibration::neutral;
 use crate::pipeline::catalogue::Unit;
 use crate::pipeline::model::{Baseline, CATEGORIES, RELATIONSHIPS};
+use crate::runs::erasure::undisturbed::Undisturbed;
 use crate::runs::kept::KeptRun;
+use crate::runs::ledger::place::SCORES;
 use crate::score::reasons::Shortfalls;
 use crate::scorecard::card::{CardFeature, Origin};
 use crate::tables::find::{SubjectId, SubjectTable};
 use crate::tables::scores::{self, REASONS};
+use crate::tables::without::outline;
 use crate::tables::{columns, features, relationships};
 
 /// A row of the scored table.
@@ -43,8 +46,16 @@ impl Row {
 /// Explains a subject's score.
 ///
 /// # Errors
-/// When the run has no such subject or lacks a part, or its parts do not fit together.
+/// When the run has no such subject or lacks a part, its parts do not fit together, or subjects are erased meanwhile.
 pub fn explain(run: &KeptRun, subject: &str) -> Result<Explanation> {
+    let reading = Undisturbed::begin(&run.run.output)?;
+    let explained = taken_apart(run, subject);
+    // Before whatever else is wrong: what does not fit together may be of before and after.
+    reading.end()?;
+    explained
+}
+
+fn taken_apart(run: &KeptRun, subject: &str) -> Result<Explanation> {
     let table = SubjectTable::open(&run.scores())?;
     let id = table.id(subject)?;
     let Some(rows) = table.find(&id)?.first().copied() else {
@@ -56,11 +67,11 @@ pub fn explain(run: &KeptRun, subject: &str) -> Result<Explanation> {
     let (segment, status) = (text(scores::SEGMENT)?, text(scores::STATUS)?);
     let at =
         card.segment.iter().position(|s| s.get_ref().name == segment).context("a segment the model does not have")?;
-    let taken_apart = match row.number(scores::SCORE)? {
+    let scored = match row.number(scores::SCORE)? {
         Some(score) => Some(Subject { run, row: &row, segment: at, place: rows.place }.scored(score, &id)?),
         None => None,
     };
-    let (scored, missing) = taken_apart.map_or((None, Vec::new()), |(scored, missing)| (Some(scored), missing));
+    let (scored, missing) = scored.map_or((None, Vec::new()), |(scored, missing)| (Some(scored), missing));
     let parameters = run.manifest.parameters();
     Ok(Explanation {
         run: run.run.id.clone(),
@@ -175,6 +186,7 @@ impl Subject<'_> {
         let run = self.run;
         let mut values = vec![None; run.card.features.len()];
         let mut bins: Vec<u8> = run.card.features.iter().map(|f| f.bin(f64::NAN, true)).collect();
+        let (_, rows) = outline(&run.scores())?;
         for category in CATEGORIES {
             let of = |f: &CardFeature| match f.origin {
                 Origin::Plan(at) => run.plan.features[at].category == category,
@@ -187,6 +199,7 @@ impl Subject<'_> {
             let path = run.features(category);
             let names = wanted.iter().map(|f| &run.card.features[*f].name);
             let columns: Vec<String> = names.flat_map(|name| [name.clone(), features::none_column(name)]).collect();
+            ensure!(outline(&path)?.1 == rows, "{} has other rows than {SCORES}, which has {rows}", path.display());
             let table = SubjectTable::open(&path)?;
             let batch = table.row(self.place, Some(&columns))?;
             let batch = batch.with_context(|| format!("{} has no row {}", path.display(), self.place))?;

@@ -334,7 +334,8 @@ pub fn written(value: f64) -> f64 {
 pub fn fold(id: &[u8], hash: &[u8; 16]) -> u8 {
     let digits = id.get(..8).and_then(|d| std::str::from_utf8(d).ok()).and_then(|d| u32::from_str_radix(d, 16).ok());
     let number = digits.unwrap_or_else(|| u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]));
-    u8::try_from(number % u32::from(FOLDS)).unwrap_or(0)
+    // A remainder is less than what is divided by, and that is a byte.
+    (number % u32::from(FOLDS)).to_le_bytes()[0]
 }
 
 /// The one horizon that outcomes were observed over.

@@ -11,7 +11,7 @@ use super::settings::{Settings, bytes};
 use crate::contract::{Contract, parse_day};
 use crate::expression::did_you_mean;
 use crate::machine::threads::MOST_THREADS;
-use crate::storage::encryption;
+use crate::storage::encryption::{self, By};
 use crate::storage::secret::SecretSource;
 
 /// A pipeline file with its overrides applied.
@@ -23,6 +23,8 @@ pub struct Pipeline {
     pub text: String,
     /// Whether `--set` changed the text.
     overridden: bool,
+    /// Whether it lies in a kept run's folder: then no command that it names is run.
+    kept: bool,
     /// The settings.
     pub settings: Settings,
 }
@@ -45,6 +47,15 @@ impl Pipeline {
         Self::with_overrides(Source { path: path.to_owned(), text }, &[])
     }
 
+    /// Reads the pipeline that a kept run was made with. Whoever can write to an output folder could have written it, so that its
+    /// commands are none that the user gave.
+    ///
+    /// # Errors
+    /// When the text is no pipeline.
+    pub fn of_kept_run(path: &Path, text: String) -> Result<Self> {
+        Ok(Self { kept: true, ..Self::parse(path, text)? })
+    }
+
     fn with_overrides(mut source: Source, overrides: &[String]) -> Result<Self> {
         let path = source.path.clone();
         if !overrides.is_empty() {
@@ -62,7 +73,7 @@ impl Pipeline {
             }
         })?;
         let overridden = !overrides.is_empty();
-        let mut pipeline = Self { path, text: source.text, overridden, settings };
+        let mut pipeline = Self { path, text: source.text, overridden, kept: false, settings };
         pipeline.settings.inputs.retain(|_, input| !input.path.is_empty());
         Ok(pipeline)
     }
@@ -134,14 +145,13 @@ impl Pipeline {
     /// Names the keys of the file to all that reads and writes files in this process; see [`encryption::name`].
     pub fn name_keys(&self) {
         let keys = &self.settings.privacy.keys;
-        encryption::name(keys.write.as_deref(), &keys.at, &self.resolve(""));
+        encryption::name(keys.write.as_deref(), &keys.at, &self.resolve(""), self.said_by());
     }
 
-    /// Forgets keys that a command would have to tell: of a file that was kept with a run, whose folder may be from elsewhere.
-    pub fn drop_key_commands(&mut self) {
-        let keys = &mut self.settings.privacy.keys;
-        keys.at.retain(|_, source| !matches!(SecretSource::parse("key", source), Ok(SecretSource::Command(_))));
-        keys.write = keys.write.take().filter(|id| keys.at.contains_key(id));
+    /// Who says what the file says.
+    #[must_use]
+    pub const fn said_by(&self) -> By {
+        if self.kept { By::KeptRun } else { By::User }
     }
 
     /// A finding about a key of the file.
@@ -240,6 +250,10 @@ mod tests {
     fn mistakes_say_what_to_write() {
         assert!(load(&["nonsense"]).unwrap_err().to_string().contains("KEY=VALUE"));
         assert!(load(&["colour=1"]).unwrap_err().to_string().contains("unknown field"));
+        for set in ["privacy.ledger_key=s3cr3t s3cr3t", "privacy.ledger_key=['s3cr3t']", "privacy.keys='s3cr3t'"] {
+            let told = load(&[set]).unwrap_err().to_string();
+            assert!(told.contains("--set") && !told.contains("s3cr3t"), "{told}");
+        }
     }
     #[test]
     fn everything_wrong_with_the_settings_is_said_at_once() {
@@ -265,11 +279,16 @@ mod tests {
             "none of the keys of `privacy.keys.at`",
             "did you mean `2026-12`",
             "never the key itself",
-            "\"a b\" is no id",
+            "an id that is none",
         ] {
             assert!(all.contains(part), "{part} is not in\n{all}");
         }
         assert!(!all.contains("c2VjcmV0"), "{all}");
+        let key = "AAECAwQFBgcICQoLDA0ODw==";
+        let all = findings(&[&format!("privacy.keys={{ write = '{key}', at = {{ '{key}' = 'env:K' }} }}")]);
+        assert!(all.contains("never the key itself") && !all.contains("AAEC"), "{all}");
+        let all = findings(&[&format!("privacy.keys={{ write = '{key}', at = {{ a = 'env:K' }} }}")]);
+        assert!(all.contains("takes the id of one") && !all.contains("AAEC"), "{all}");
         assert_eq!(findings(&["privacy.keys={ write = '2026-11', at = { '2026-11' = 'file:k' } }"]), "");
     }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::storage::key_text::shown;
+
 /// One thing wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
@@ -125,14 +127,37 @@ impl Source {
         Finding { file: self.path.clone(), line: self.line(span), message: message.into() }
     }
 
-    /// Parses the text as TOML.
+    /// Parses the text as TOML. Where keys are named, nothing of it is repeated.
     ///
     /// # Errors
     /// One finding with the place of the first mistake.
     pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Finding> {
+        self.parsed(|line| self.names_keys(line))
+    }
+
+    /// The same for a file that is all about keys.
+    ///
+    /// # Errors
+    /// As [`Source::parse`].
+    pub fn parse_discreetly<T: serde::de::DeserializeOwned>(&self) -> Result<T, Finding> {
+        self.parsed(|_| true)
+    }
+
+    /// Whether a line, from 1, is in a pipeline's section on privacy.
+    fn names_keys(&self, line: usize) -> bool {
+        let of_privacy = |text: &str| text.trim_start_matches(['[', ' ', '"', '\'']).starts_with("privacy");
+        let mut upto = self.text.lines().take(line).map(str::trim_start).collect::<Vec<_>>().into_iter().rev();
+        let here = upto.next().unwrap_or_default();
+        let header = std::iter::once(here).chain(upto).find(|text| text.starts_with('['));
+        of_privacy(here) || header.is_some_and(of_privacy)
+    }
+
+    fn parsed<T: serde::de::DeserializeOwned>(&self, is_secret: impl Fn(usize) -> bool) -> Result<T, Finding> {
         toml::from_str(&self.text).map_err(|e| {
             let span = e.span().unwrap_or(0..0);
+            let secret = is_secret(self.line(&span));
             let message = e.message().trim();
+            let message = if secret { discreet(message) } else { message.to_owned() };
             if message.starts_with("missing field") {
                 return self.finding(
                     &span,
@@ -141,7 +166,7 @@ impl Source {
             }
             // What is no TOML is best shown.
             let line = self.text.lines().nth(self.line(&span).saturating_sub(1)).unwrap_or_default().trim();
-            match toml::from_str::<toml::Table>(&self.text).is_err() && !line.is_empty() {
+            match toml::from_str::<toml::Table>(&self.text).is_err() && !line.is_empty() && !secret {
                 true => {
                     let shown: String = line.chars().take(SHOWN).collect();
                     self.finding(&span, format!("{message}: `{shown}`; a text stands in double quotes"))
@@ -152,5 +177,44 @@ impl Source {
     }
 }
 
+/// A message about a text that may be a key, without the text.
+fn discreet(message: &str) -> String {
+    if let Some((before, rest)) = message.split_once("string \"") {
+        return format!("{before}a text{}", rest.rsplit_once('"').map_or("", |(_, after)| after));
+    }
+    match message.split_once('`').and_then(|(before, rest)| Some((before, rest.split_once('`')?))) {
+        Some((before, (name, after))) => format!("{before}`{}`{after}", shown(name)),
+        None => message.to_owned(),
+    }
+}
+
 /// Characters of a faulty line that are shown.
 const SHOWN: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a text whose keys are a table of texts, and one of tables of texts.
+    fn told(text: &str) -> String {
+        let source = Source { path: "p.toml".into(), text: text.to_owned() };
+        source.parse::<std::collections::BTreeMap<String, toml::Table>>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_faulty_line_is_shown_unless_it_may_hold_a_key() {
+        assert!(told("[inputs]\nsubjects = s.parquet\n").contains("`subjects = s.parquet`"));
+        for text in [
+            "[privacy]\nledger_key = s3cr3t-s3cr3t\n",
+            "[ privacy.keys.at ]\na = 'env:A'\n'2026-11' = s3cr3t-s3cr3t\n",
+            "[privacy.keys]\nat = { a = 'env:A', b = s3cr3t-s3cr3t }\n[inputs]\n",
+            "privacy.ledger_key = s3cr3t-s3cr3t\n[inputs]\n",
+            "privacy = 's3cr3t-s3cr3t'\n",
+        ] {
+            let told = told(text);
+            assert!(!told.contains("s3cr3t") && told.starts_with("p.toml:"), "{told}");
+        }
+        assert!(told("[privacy]\n[inputs]\nsubjects = s.parquet\n").contains("s.parquet"));
+        assert!(told("inputs = 's.parquet'\n").contains("s.parquet"));
+    }
+}

@@ -4,9 +4,11 @@ use anyhow::{Result, anyhow};
 
 /// Sets one dotted key of a pipeline to a TOML value.
 pub(super) fn apply(table: &mut toml::Table, text: &str) -> Result<()> {
+    // What is said of privacy may be a key.
+    let shown = if text.trim_start().starts_with("privacy") { "privacy…" } else { text };
     let one: toml::Table = toml::from_str(text).map_err(|e| {
         anyhow!(
-            "--set '{text}': {}; write KEY=VALUE with a TOML value, such as 'output=\"/srv/scores\"'",
+            "--set '{shown}': {}; write KEY=VALUE with a TOML value, such as 'output=\"/srv/scores\"'",
             e.message().trim()
         )
     })?;

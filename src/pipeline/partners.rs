@@ -1,7 +1,9 @@
 //! The file of partners: to whom scores may be released, which columns, and under which pseudonyms.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use schemars::JsonSchema;
@@ -9,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::file::Pipeline;
-use super::finding::{Finding, Findings, Source};
-use super::settings::FileKeys;
+use super::finding::{Findings, Source};
+use super::settings::{FileKeys, LIKE_A_KEY};
 use crate::expression::did_you_mean;
-use crate::storage::encryption;
+use crate::storage::encryption::{self, By, FileKey, KeyError};
+use crate::storage::key_text::{is_key, shown};
 use crate::storage::secret::SecretSource;
 
 /// The file beside a pipeline file that names none.
@@ -136,19 +139,14 @@ impl Partners {
             );
         }
         let source = Source::read(&path)?;
-        let found = Self::parse(&source)?;
-        // Files name a key by its id: two keys of one id could be taken for each other.
+        let (partners, spans) = Self::read(&source)?;
         let own = &pipeline.settings.privacy.keys.at;
-        let taken = found.partners.iter().flat_map(|p| p.file_keys.at.keys().map(move |id| (p, id)));
-        let faults = taken.filter(|(_, id)| own.contains_key(*id)).map(|(partner, id)| Finding {
-            file: path.clone(),
-            line: 0,
-            message: format!(
-                "the partner `{}`: `file_keys` names a key `{id}`, and so does `[privacy.keys.at]` of the pipeline; give it another id",
-                partner.id
-            ),
-        });
-        Ok(Findings(faults.collect()).or(())?).map(|()| found)
+        let taken =
+            partners.partners.iter().zip(spans).filter(|(partner, _)| partner.writes_as(|id| own.contains_key(id)));
+        let told = |(partner, span): (&Partner, Range<usize>)| {
+            source.finding(&span, partner.named(&partner.taken("in [privacy.keys.at]")))
+        };
+        Ok(Findings(taken.map(told).collect()).or(partners)?)
     }
 
     /// Reads partners from the text of a file.
@@ -156,31 +154,31 @@ impl Partners {
     /// # Errors
     /// Everything that is wrong with it at once.
     pub fn parse(source: &Source) -> Result<Self> {
-        let file: PartnersFile = source.parse().map_err(|finding| Findings(vec![finding]))?;
+        Ok(Self::read(source)?.0)
+    }
+
+    /// The partners, and where in the text each stands.
+    fn read(source: &Source) -> Result<(Self, Vec<Range<usize>>)> {
+        let file: PartnersFile = source.parse_discreetly().map_err(|finding| Findings(vec![finding]))?;
         let (mut findings, mut seen) = (Vec::new(), BTreeSet::new());
         for partner in &file.partner {
-            let mut faults = partner.get_ref().faults();
-            if !seen.insert(&partner.get_ref().id) {
+            let it = partner.get_ref();
+            let mut faults = it.faults();
+            if !seen.insert(&it.id) {
                 faults.push("it stands twice".to_owned());
             }
-            let named = |fault| format!("the partner `{}`: {fault}", partner.get_ref().id);
-            findings.extend(faults.into_iter().map(|fault| source.finding(&partner.span(), named(fault))));
-        }
-        let mut keys: BTreeMap<&String, (&String, &String)> = BTreeMap::new();
-        for partner in &file.partner {
-            for (id, place) in &partner.get_ref().file_keys.at {
-                let (first, other) = *keys.entry(id).or_insert((&partner.get_ref().id, place));
-                if other != place {
-                    let fault = format!(
-                        "the partner `{}`: its `file_keys` names a key `{id}` that is another one of `{first}`; give it another id",
-                        partner.get_ref().id
-                    );
-                    findings.push(source.finding(&partner.span(), fault));
-                }
+            let mut others = file.partner.iter().map(Spanned::get_ref).filter(|other| other.id != it.id);
+            let differs = |id: &str, other: &Partner| {
+                other.file_keys.at.get(id).is_some_and(|source| Some(source) != it.file_keys.at.get(id))
+            };
+            if it.writes_as(|id| others.any(|other| differs(id, other))) {
+                faults.push(it.taken("by another partner, with another place for the key,"));
             }
+            findings.extend(faults.iter().map(|fault| source.finding(&partner.span(), it.named(fault))));
         }
+        let spans = file.partner.iter().map(Spanned::span).collect();
         let partners = file.partner.into_iter().map(Spanned::into_inner).collect();
-        Ok(Findings(findings).or(Self { path: source.path.clone(), partners })?)
+        Ok(Findings(findings).or((Self { path: source.path.clone(), partners }, spans))?)
     }
 
     /// All of them, as they are declared.
@@ -203,7 +201,18 @@ impl Partners {
 
     /// Names the keys that partners' tables are encrypted with, to be read with; see [`encryption::name`].
     pub fn name_keys(&self) {
-        self.partners.iter().for_each(|partner| encryption::name(None, &partner.file_keys.at, &self.resolve("")));
+        let name = |partner: &Partner| encryption::name(None, &partner.file_keys.at, &self.resolve(""), By::User);
+        self.partners.iter().for_each(name);
+    }
+
+    /// The key that a partner's tables are encrypted with, read from where the partner's own declaration says that it is; nothing when
+    /// they stay plain.
+    ///
+    /// # Errors
+    /// When it is named and not to be had.
+    pub fn file_key(&self, partner: &Partner) -> Result<Option<Arc<FileKey>>, KeyError> {
+        let place = format!("{}: the partner {}: file_keys", self.path.display(), partner.id);
+        partner.file_keys.writes(&place, |path| self.resolve(path))
     }
 
     /// A path of the file, relative to the file.
@@ -214,17 +223,35 @@ impl Partners {
 }
 
 impl Partner {
+    /// Where all of its keys are: those of its pseudonyms and those of its files.
+    pub fn sources(&self) -> impl Iterator<Item = &str> {
+        let earlier = self.earlier_keys.iter().map(|key| &key.key);
+        std::iter::once(&self.key).chain(earlier).chain(self.file_keys.at.values()).map(String::as_str)
+    }
+
+    /// Whether the id that its tables are written with is one of some. An earlier id may be: what opens a file tries all keys of its id.
+    fn writes_as(&self, is_taken: impl FnOnce(&str) -> bool) -> bool {
+        self.file_keys.write.as_deref().is_some_and(is_taken)
+    }
+
+    /// What is wrong with it, with its name.
+    fn named(&self, fault: &str) -> String {
+        format!("the partner `{}`: {fault}", shown(&self.id))
+    }
+
+    /// What is wrong with the id that its tables are written with.
+    fn taken(&self, by: &str) -> String {
+        let id = shown(self.file_keys.write.as_deref().unwrap_or_default());
+        format!(
+            "`file_keys.write`: the id `{id}` is named {by} as well; write with another id, and leave this one under `at` for what was \
+             given under it"
+        )
+    }
+
     /// The columns it is told, each once, in their order.
     #[must_use]
     pub fn told(&self) -> Vec<Told> {
         self.columns.iter().copied().collect::<BTreeSet<_>>().into_iter().collect()
-    }
-
-    /// Where all of its keys are.
-    pub fn key_sources(&self) -> impl Iterator<Item = &str> {
-        let earlier = self.earlier_keys.iter().map(|key| &key.key);
-        let all = std::iter::once(&self.key).chain(earlier).chain(self.file_keys.at.values());
-        all.map(String::as_str)
     }
 
     /// What is wrong with what is declared.
@@ -236,6 +263,8 @@ impl Partner {
                 faults.push(format!(
                     "`{key}` consists of letters, digits, `-`, `_` and `.`, and begins with none of these dots"
                 ));
+            } else if is_key(text) {
+                faults.push(format!("`{key}`: {LIKE_A_KEY}"));
             }
         }
         if self.columns.is_empty() {
@@ -264,7 +293,11 @@ impl Partner {
             if let Err(e) = SecretSource::parse("key", source) {
                 faults.push(format!("{e:#}"));
             }
+            if *id != self.key_id && is_key(id) {
+                faults.push(format!("`earlier_keys`: {LIKE_A_KEY}"));
+            }
             if !seen.insert(id) || self.lost_keys.contains(id) {
+                let id = shown(id);
                 faults.push(format!("the key `{id}` is named twice; one that is lost is in `lost_keys` alone"));
             }
         }
@@ -316,5 +349,36 @@ mod tests {
         assert!(
             format!("{:#}", parsed(&format!("{LEAST}columns=['name']\n")).unwrap_err()).contains("unknown variant")
         );
+    }
+
+    #[test]
+    fn no_key_that_stands_in_a_wrong_place_is_repeated() {
+        let key = "AAECAwQFBgcICQoLDA0ODw";
+        let hex = "f".repeat(64);
+        for (wrong, said) in [
+            (LEAST.replace("'a-1'", &format!("'{hex}'")), "`key_id`: an id reads like a key"),
+            (format!("{LEAST}file_keys={{ write='{key}', at={{ k='env:K' }} }}\n"), "`file_keys.write` is none of"),
+            (format!("{LEAST}file_keys={{ at={{ {key}='env:K' }} }}\n"), "`file_keys.at`: an id reads like a key"),
+            (format!("{LEAST}file_keys={{ at={{ '{key}=='='k' }} }}\n"), "never the key itself"),
+            (format!("{LEAST}file_keys={{ '{key}=='='env:K' }}\n"), "unknown field"),
+            (format!("{LEAST}file_keys={{ at='{key}' }}\n"), "invalid type"),
+            (format!("{LEAST}lost_keys={key}\n"), "partners.toml:7"),
+            (format!("{LEAST}earlier_keys=[{{ id='{key}', key='env:K' }}, {{ id='{key}', key='env:K' }}]\n"), "twice"),
+        ] {
+            let told = format!("{:#}", parsed(&wrong).unwrap_err());
+            assert!(told.contains(said), "{said} is not in\n{told}");
+            assert!(!told.contains(key) && !told.contains(&hex), "{told}");
+        }
+    }
+
+    #[test]
+    fn nobody_writes_with_an_id_that_means_another_key_elsewhere() {
+        let files = |write: &str, at: &str| format!("file_keys={{ write='{write}', at={{ {at} }} }}\n");
+        let two = |a: &str, b: &str| parsed(&format!("{LEAST}{a}{}{b}", LEAST.replace("id='a'", "id='b'")));
+        let told = format!("{:#}", two(&files("k", "k='env:A'"), &files("k", "k='env:B'")).unwrap_err());
+        assert!(told.contains("the partner `a`") && told.contains("the partner `b`") && told.contains("`k`"), "{told}");
+        // What was given under it can still be opened.
+        assert!(two(&files("k2", "k='env:A', k2='env:A2'"), &files("k3", "k='env:B', k3='env:B3'")).is_ok());
+        assert!(two(&files("k", "k='env:A'"), &files("k", "k='env:A'")).is_ok());
     }
 }

@@ -12,7 +12,8 @@ use super::gates::Gates;
 use super::marks::Marks;
 use crate::contract::Zone;
 use crate::expression::did_you_mean;
-use crate::storage::encryption::{self, FileKey, KeyError};
+use crate::storage::encryption::{FileKey, KeyError};
+use crate::storage::key_text::{is_id, is_key, shown};
 use crate::storage::secret::SecretSource;
 
 /// The keys of a pipeline file.
@@ -146,6 +147,10 @@ pub struct Privacy {
     pub keys: FileKeys,
 }
 
+/// What is wrong with an id that could be the text of a key.
+pub(super) const LIKE_A_KEY: &str =
+    "an id reads like a key itself (the text of 16 or 32 bytes); call it otherwise, never by the key";
+
 /// The keys that files are encrypted with, by reference; without any nothing is encrypted.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -159,35 +164,44 @@ pub struct FileKeys {
 }
 
 impl FileKeys {
-    /// What is wrong with them, each with the key of the file that it is about; `place` is where they stand.
+    /// What is wrong with them, each with the key of the file that it is about; `place` is where they stand. What may be a key that
+    /// stands in the place of its id is not repeated.
     #[must_use]
     pub fn faults(&self, place: &str) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         for (id, source) in &self.at {
-            if !encryption::is_id(id) {
-                let fault = format!("`{place}.at`: {id:?} is no id; use up to 64 letters, digits, `.`, `_` and `-`");
-                faults.push((id.clone(), fault));
+            if !is_id(id) {
+                let fault = "an id that is none; use up to 64 letters, digits, `.`, `_` and `-`, never the key itself";
+                faults.push((id.clone(), format!("`{place}.at`: {fault}")));
+            } else if is_key(id) {
+                faults.push((id.clone(), format!("`{place}.at`: {LIKE_A_KEY}")));
             }
-            if let Err(e) = SecretSource::parse(&format!("{place}.at.{id}"), source) {
+            if let Err(e) = SecretSource::parse(&format!("{place}.at.{}", shown(id)), source) {
                 faults.push((id.clone(), format!("{e:#}")));
             }
         }
         if let Some(id) = self.write.as_ref().filter(|id| !self.at.contains_key(*id)) {
-            let hint = did_you_mean(id, self.at.keys().map(String::as_str));
-            faults.push((
-                "write".to_owned(),
-                format!("`{place}.write = {id:?}` is none of the keys of `{place}.at`{hint}"),
-            ));
+            let none = format!("is none of the keys of `{place}.at`");
+            let ids = self.at.keys().map(String::as_str).filter(|id| shown(id) == *id);
+            let fault = match shown(id) == id {
+                true => format!("`{place}.write = {id:?}` {none}{}", did_you_mean(id, ids)),
+                false => format!("`{place}.write` {none}; it takes the id of one, never the key itself"),
+            };
+            faults.push(("write".to_owned(), fault));
         }
         faults
     }
 
-    /// The key to write with; nothing when what is written stays plain.
+    /// Reads the key to write with from where these keys say that it is, whatever else is named by its id; nothing when what is written
+    /// stays plain. `place` is where they stand.
     ///
     /// # Errors
     /// When it is named and not to be had.
-    pub fn writes(&self) -> Result<Option<Arc<FileKey>>, KeyError> {
-        self.write.as_ref().map(|id| encryption::key(id)).transpose()
+    pub fn writes(&self, place: &str, resolve: impl Fn(&str) -> PathBuf) -> Result<Option<Arc<FileKey>>, KeyError> {
+        let Some(id) = &self.write else { return Ok(None) };
+        let what = format!("{place}.at.{}", shown(id));
+        let source = self.at.get(id).ok_or_else(|| KeyError(format!("{what} is not there, and `write` names it")))?;
+        FileKey::read(&what, id, source, resolve).map(|key| Some(Arc::new(key)))
     }
 }
 

@@ -164,7 +164,8 @@ impl Backfill {
         }
         let Kept { backfill: held, mac } = serde_json::from_str(&read::text(&path)?)
             .with_context(|| format!("{} is no backfill; remove it to begin anew", path.display()))?;
-        if key.is_some() && mac != held.mac(key)? {
+        let said = held.said()?;
+        if key.is_some_and(|key| mac.is_none_or(|mac| !key.proves(&said, &mac))) {
             bail!(
                 "{} was not written with the ledger's key, or changed since; remove it to begin anew",
                 path.display()
@@ -187,13 +188,13 @@ impl Backfill {
     pub fn save(&self, output: &Path, key: Option<&Key>) -> Result<()> {
         let path = Self::path(output, &self.pipeline, &self.model, self.from, self.to, self.every);
         durable::create_folders(path.parent().unwrap_or(output))?;
-        let kept = Kept { backfill: self.clone(), mac: self.mac(key)? };
+        let said = self.said()?;
+        let kept = Kept { backfill: self.clone(), mac: key.map(|key| key.mac(&said)) };
         durable::replace(&path, (serde_json::to_string_pretty(&kept)? + "\n").as_bytes())
     }
 
-    fn mac(&self, key: Option<&Key>) -> Result<Option<Hash>> {
-        let text = serde_json::to_string(self)?;
-        Ok(key.map(|key| key.mac(&format!("backfill {text}"))))
+    fn said(&self) -> Result<String> {
+        Ok(format!("backfill {}", serde_json::to_string(self)?))
     }
 
     /// Notes what became of a date.

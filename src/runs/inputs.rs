@@ -45,15 +45,18 @@ impl Memory {
     pub fn of(output: &Path, key: Option<&Key>) -> Self {
         let read = || -> Result<Self> {
             let memory: Self = serde_json::from_str(&read::text(&Self::path(output))?)?;
-            ensure!(key.is_none_or(|key| memory.mac(key).is_ok_and(|mac| Some(mac) == memory.mac)));
+            if let Some(key) = key {
+                let said = memory.said()?;
+                ensure!(memory.mac.as_ref().is_some_and(|mac| key.proves(&said, mac)));
+            }
             Ok(memory)
         };
         // Whatever is wrong with it, the files themselves tell.
         read().unwrap_or_default()
     }
 
-    fn mac(&self, key: &Key) -> Result<Hash> {
-        Ok(key.mac(&format!("inputs {}", serde_json::to_string(&self.files)?)))
+    fn said(&self) -> Result<String> {
+        Ok(format!("inputs {}", serde_json::to_string(&self.files)?))
     }
 
     /// Remembers.
@@ -61,7 +64,8 @@ impl Memory {
     /// # Errors
     /// When the disk is full.
     pub fn save(&mut self, output: &Path, key: Option<&Key>) -> Result<()> {
-        self.mac = key.map(|key| self.mac(key)).transpose()?;
+        let said = self.said()?;
+        self.mac = key.map(|key| key.mac(&said));
         let path = Self::path(output);
         durable::create_folders(path.parent().unwrap_or(output))?;
         durable::replace(&path, &serde_json::to_vec(self)?)

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::erasure::Erasures;
-use super::erasure::journal::none_under_way;
 use super::folder::RunFolder;
 use super::folder::configuration::PIPELINE;
 use super::folder::manifest::Manifest;
@@ -39,7 +38,7 @@ pub struct KeptRun {
 /// The key that a run's pipeline names for the ledger.
 ///
 /// # Errors
-/// [`Mismatch`] when the pipeline is not as it was written; when the key cannot be read.
+/// [`Mismatch`] when the pipeline is not as it was written; when the key cannot be read, or is what a command prints, which is not run.
 pub fn key_of(run: &RunFolder) -> Result<Option<Key>> {
     let manifest = Manifest::read(run)?;
     let kept = manifest.subject.iter().find(|file| file.name == PIPELINE);
@@ -65,20 +64,18 @@ fn since_erasures(run: &RunFolder, then: &Hash) -> Result<Hash> {
 
 fn pipeline(run: &RunFolder, manifest: &Manifest) -> Result<Pipeline> {
     let text = read::text(&run.path(PIPELINE))?;
-    Pipeline::parse(&manifest.parameters().pipeline_file, text)
+    Pipeline::of_kept_run(&manifest.parameters().pipeline_file, text)
 }
 
 impl KeptRun {
-    /// Opens a run.
+    /// Opens a run, and names the keys of its files: those in variables and files alone, for it is held against nothing yet.
     ///
     /// # Errors
     /// When its folder lacks a part, or its configuration is not one of this version.
     pub fn open(run: RunFolder) -> Result<Self> {
         let manifest = Manifest::read(&run)?;
         let parameters = manifest.parameters();
-        none_under_way(&run.output)?;
-        let mut pipeline = pipeline(&run, &manifest)?;
-        pipeline.drop_key_commands();
+        let pipeline = pipeline(&run, &manifest)?;
         pipeline.name_keys();
         let model = Model::load(&run.path(&parameters.model_file))?;
         let contract = Contract::load()?;

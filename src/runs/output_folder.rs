@@ -18,6 +18,7 @@ use crate::pipeline::partners::Partners;
 use crate::pipeline::settings::OutputMode;
 use crate::stages::store::StageStore;
 use crate::storage::durable::no_links;
+use crate::storage::encryption::{By, KeyError};
 
 /// The folders of an output folder.
 pub const FOLDERS: [&str; 6] = ["runs", "scores", "stages", "backfills", "releases", "erasures"];
@@ -46,9 +47,16 @@ pub fn output_of(pipeline: &Pipeline) -> PathBuf {
 /// The key of a pipeline's ledger, if it names one.
 ///
 /// # Errors
-/// When there is none where it says.
+/// When there is none where it says; when a kept run's pipeline says that a command prints it.
 pub fn key_of(pipeline: &Pipeline) -> Result<Option<Key>> {
     let source = pipeline.settings.privacy.ledger_key.as_deref();
+    if pipeline.said_by() == By::KeptRun && source.is_some_and(|source| source.starts_with("cmd:")) {
+        return Err(KeyError(
+            "privacy.ledger_key is a command of a kept run, and none of those is run; name the key with --ledger-key"
+                .to_owned(),
+        )
+        .into());
+    }
     source.map(|s| Key::read(s, |path| pipeline.resolve(path))).transpose()
 }
 

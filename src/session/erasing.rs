@@ -1,34 +1,34 @@
 //! Erasing: what of an output folder holds some subjects, and all of it without them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 
+use super::carriers::{Carried, Exports};
 use super::identity::PROGRAM;
 use crate::contract::Contract;
 use crate::exit::stop_on_signals;
-use crate::ingest::read::batches;
 use crate::ingest::read::export::Export;
-use crate::ingest::read::id_forms::form_of_subjects;
 use crate::ingest::read::open::open;
 use crate::output::Output;
 use crate::pipeline::Pipeline;
 use crate::pipeline::partners::{Partner, Partners};
-use crate::runs::erasure::journal::{Order, Places};
+use crate::runs::erasure::files::files;
+use crate::runs::erasure::journal::Order;
 use crate::runs::erasure::releases::{Given, PartnerNames, given, notify};
-use crate::runs::erasure::search::{OWNERS, files};
 use crate::runs::erasure::texts::InTexts;
-use crate::runs::erasure::wanted::{Asked, Wanted};
-use crate::runs::erasure::{Carrier, Erasures, Notified, Receipt, carry_out, next};
-use crate::runs::inputs::Memory;
+use crate::runs::erasure::wanted::Asked;
+use crate::runs::erasure::{Carrier, Erasures, Notified, Receipt, carry_out, next, room, stages};
+use crate::runs::folder::configuration::plain;
 use crate::runs::ledger::{Key, Ledger};
 use crate::runs::monitoring::lineage::now;
 use crate::runs::output_folder::{OutputFolder, key_of, output_of};
 use crate::runs::releases::keys::Keys;
 use crate::stages::store::StageStore;
+use crate::storage::encryption::KeyError;
 use crate::storage::erased::Erased;
 use crate::storage::read;
 use crate::tables::ids::{IdForm, Ids, push};
@@ -40,6 +40,12 @@ const GUARDED: &str = "later runs leave these subjects out, even if an export st
 const NOT_GUARDED: &str = "the pipeline has no ledger key: the receipt holds counts and no hash of an id, and later runs are not guarded; \
 a run over an export that still carries these subjects scores them again";
 
+/// What a receipt says where the inputs could not be opened. Why is said when it is planned: the text may name files, and these somebody.
+const NOT_OPENED: &str = "the inputs could not be opened";
+
+/// So many of the ids that were met nowhere are shown.
+const SHOWN: usize = 20;
+
 /// What is asked for.
 pub struct Request<'a> {
     /// The pipeline.
@@ -50,10 +56,10 @@ pub struct Request<'a> {
     pub notices: Option<&'a Path>,
     /// Whether it is done, and not only planned.
     pub yes: bool,
-    /// Whether it is done although nothing is of any of the ids.
-    pub allow_unknown: bool,
-    /// Whether it is done although releases cannot be searched.
+    /// Whether it is done although a key is not at hand, so that files and releases stay as they are that may hold them.
     pub leave_unsearched: bool,
+    /// Whether it is done although ids were met nowhere.
+    pub allow_unknown: bool,
 }
 
 /// What an erasure changes.
@@ -61,6 +67,10 @@ pub struct Request<'a> {
 pub struct Plan {
     /// Number of ids.
     pub ids: u64,
+    /// Those of them that were met nowhere.
+    pub ids_not_found: u64,
+    /// The first of these.
+    pub not_found: BTreeSet<String>,
     /// Ids that the file says are of the same subject, by id.
     pub merged: BTreeMap<String, BTreeSet<String>>,
     /// The runs that hold them.
@@ -77,6 +87,8 @@ pub struct Plan {
     pub releases: BTreeMap<String, u64>,
     /// Partners and keys whose releases cannot be searched.
     pub releases_not_searched: BTreeSet<String>,
+    /// Files that cannot be opened, for want of the key they are encrypted with.
+    pub files_not_searched: BTreeSet<String>,
     /// Lines of the ledger that hold an id and stay.
     pub ledger_lines: u64,
     /// Whether later runs leave them out.
@@ -95,31 +107,24 @@ impl Request<'_> {
     /// Says what an erasure changes, and with `yes` does it.
     ///
     /// # Errors
-    /// When the output folder is locked or its ledger does not hold, an id is none, a table is damaged, or partners must be told and there
-    /// is no place for notices.
+    /// When the output folder is locked or its ledger does not hold, an id is none, a table is damaged, a key or an id is not at hand and
+    /// that was not allowed, or partners must be told and there is no place for notices.
     pub fn run(&self, log: &Output) -> Result<Done> {
         let stop = stop_on_signals()?;
         self.pipeline.name_keys();
+        self.outside("--ids", self.ids)?;
         if !self.yes {
             let key = key_of(self.pipeline)?;
             let (plan, ..) = self.planned(&output_of(self.pipeline), key.as_ref(), &stop, log)?;
             return Ok(Done { plan, receipt: None });
         }
-        self.check_notices()?;
+        if let Some(notices) = self.notices {
+            self.outside("--notices", notices)?;
+        }
         let folder = OutputFolder::open(self.pipeline, "erase", log)?;
         let (plan, order, given) = self.planned(&folder.path, folder.key.as_ref(), &stop, log)?;
-        ensure!(
-            given.unknown.is_empty() || self.leave_unsearched,
-            "releases to {} cannot be searched, for the key is not at hand; make it available, or say --leave-unsearched",
-            given.unknown.iter().cloned().collect::<Vec<_>>().join("; ")
-        );
-        let found = !plan.files.is_empty() || !plan.inputs.is_empty() || !given.forget.is_empty();
-        ensure!(
-            found || self.allow_unknown,
-            "nothing in {} and in the inputs is of any of these ids, which are written as tables write them; --allow-unknown keeps later \
-             runs from them all the same",
-            folder.path.display()
-        );
+        self.allowed(&plan)?;
+        room::check(&folder.path, plan.files.keys())?;
         if !given.forget.is_empty() {
             let Some(notices) = self.notices else {
                 bail!("partners were given scores of these subjects: say where the notices to them go, --notices DIR")
@@ -128,19 +133,36 @@ impl Request<'_> {
             notify(notices, order.receipt.erasure, &order.receipt.begun, &given)?;
         }
         crate::exit::check(&stop)?;
-        let receipt = carry_out::begin(&folder.path, order, folder.key.as_ref())
-            .context("the erasure is under way: the next command that writes to the output folder goes on with it")?;
+        let receipt = carry_out::begin(&folder.path, order, folder.key.as_ref(), &stop, log)?;
         Ok(Done { plan, receipt: Some(receipt) })
     }
 
-    /// Refuses a place for notices within the output folder, where they would be kept with what is erased.
-    fn check_notices(&self) -> Result<()> {
-        let Some(notices) = self.notices else { return Ok(()) };
-        let output = crate::runs::folder::configuration::plain(&output_of(self.pipeline));
-        let real = |path: &Path| fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let place = crate::runs::folder::configuration::plain(notices);
-        let within = place.ancestors().any(|above| real(above) == real(&output));
-        ensure!(!within, "--notices {} lies within the output folder; name a folder outside of it", notices.display());
+    /// Refuses a place within the output folder, where what lies there would be kept with what is erased.
+    fn outside(&self, flag: &str, path: &Path) -> Result<()> {
+        let within = real(path).starts_with(real(&output_of(self.pipeline)));
+        ensure!(!within, "{flag} {} lies within the output folder; name a place outside of it", path.display());
+        Ok(())
+    }
+
+    /// Refuses an erasure that would leave something out, unless that was asked for.
+    fn allowed(&self, plan: &Plan) -> Result<()> {
+        let closed: Vec<&str> =
+            plan.releases_not_searched.iter().chain(&plan.files_not_searched).map(String::as_str).collect();
+        ensure!(
+            self.leave_unsearched || closed.is_empty(),
+            "keys are not at hand, so that nobody can tell whether these subjects are in what stays as it is: {}; name the keys, or give \
+             --leave-unsearched",
+            closed.join("; ")
+        );
+        let unknown: Vec<&str> = plan.not_found.iter().map(String::as_str).collect();
+        ensure!(
+            self.allow_unknown || plan.ids_not_found == 0,
+            "{} of {} id(s) are met nowhere: {}{}; ids are written as the tables write them. --allow-unknown erases all the same",
+            plan.ids_not_found,
+            plan.ids,
+            unknown.join(", "),
+            if plan.ids_not_found > unknown.len() as u64 { ", …" } else { "" }
+        );
         Ok(())
     }
 
@@ -154,69 +176,84 @@ impl Request<'_> {
     ) -> Result<(Plan, Order, Given)> {
         let ledger = Ledger::open(output, key.cloned())?;
         ledger.open_to_lines()?;
-        let erasures = Erasures::of(output, &ledger, key)?;
+        let already = Erasures::of(output, &ledger, key)?.guarded(u64::MAX);
         let exports = self.exports();
         let form = form(output, exports.as_deref().unwrap_or_default())?;
         let asked = Asked::read(self.ids, form)?;
-        let given = given(output, &asked.ids, &Declared::read(self.pipeline, log)?)?;
-        let already = erasures.guarded(u64::MAX);
+        let given = given(output, &asked.ids, &Declared::read(self.pipeline, log)?, stop)?;
         let fresh: BTreeSet<String> = asked.ids.iter().filter(|id| !already.holds(id)).cloned().collect();
-        let (carriers, places, unsearched) = match &exports {
+        let (carried, unsearched) = match &exports {
             Ok(exports) => {
-                let looked = Looked { exports, all: &asked.ids, fresh: &fresh, stop, log };
-                let (carriers, places) = looked.at(output, key)?;
-                (carriers, places, None)
+                let exports = Exports { exports, all: &asked.ids, fresh: &fresh, stop, log };
+                (exports.search(output, key)?, None)
             }
-            Err(error) => (Vec::new(), BTreeMap::new(), Some(format!("{error:#}"))),
+            Err(error) => (Carried::default(), Some(format!("{error:#}"))),
         };
-        let stages = StageStore::of(output, None).all()?.len() as u64;
-        let guard = if key.is_some() { GUARDED } else { NOT_GUARDED }.to_owned();
-        let hashes = key.map(|key| asked.ids.iter().map(|id| Erased::hash_of(key, id)).collect()).unwrap_or_default();
-        let notified = given
-            .forget
-            .iter()
-            .map(|(partner, forget)| Notified { partner: partner.clone(), pseudonyms: forget.len() as u64 });
-        let receipt = Receipt {
+        let of_ledger = in_ledger(output, &asked.ids)?;
+        let mut receipt = self.receipt(&asked, &ledger, key, &given);
+        receipt.stages = StageStore::of(output, None).all()?.len() as u64;
+        receipt.inputs = carried.carriers.iter().map(Carrier::kept).collect();
+        receipt.inputs_not_searched = unsearched.as_ref().map(|_| NOT_OPENED.to_owned());
+        receipt.ledger_lines = of_ledger.lines;
+        let pseudonyms = given.forget.values().flatten().map(|forget| forget.pseudonym.clone()).collect();
+        let mut order = Order { ids: asked.ids, pseudonyms, places: carried.places, receipt };
+        let survey = carry_out::survey(output, &order, stop, log)?;
+        let met = [&given.met, &carried.met, &of_ledger.met, &survey.met];
+        let mut not_found: BTreeSet<String> =
+            fresh.into_iter().filter(|id| !met.iter().any(|met| met.contains(id))).collect();
+        if !not_found.is_empty() {
+            let of_stages = stages::met(output, &not_found, stop)?;
+            not_found.retain(|id| !of_stages.contains(id));
+        }
+        order.receipt.ids_not_found = not_found.len() as u64;
+        order.receipt.files_not_searched.clone_from(&survey.unsearched);
+        let run = |path: &String| Some(path.strip_prefix("runs/")?.split('/').next()?.to_owned());
+        let plan = Plan {
+            ids: order.receipt.ids,
+            ids_not_found: order.receipt.ids_not_found,
+            not_found: not_found.into_iter().take(SHOWN).collect(),
+            merged: asked.merged,
+            runs: survey.files.keys().filter_map(run).collect(),
+            files: survey.files,
+            stages: order.receipt.stages,
+            inputs: carried.carriers,
+            inputs_not_searched: unsearched,
+            releases: given.forget.iter().map(|(partner, forget)| (partner.clone(), forget.len() as u64)).collect(),
+            releases_not_searched: given.unknown.clone(),
+            files_not_searched: survey.unsearched,
+            ledger_lines: of_ledger.lines,
+            guard: order.receipt.guard.clone(),
+        };
+        Ok((plan, order, given))
+    }
+
+    /// What the receipt will say, as far as it is known before the folder is looked through.
+    fn receipt(&self, asked: &Asked, ledger: &Ledger, key: Option<&Key>, given: &Given) -> Receipt {
+        let min_cell = self.pipeline.settings.privacy.min_cell;
+        let notified = given.forget.iter().map(|(partner, forget)| {
+            let pseudonyms = Some(forget.len() as u64).filter(|count| *count >= min_cell);
+            Notified { partner: partner.clone(), pseudonyms }
+        });
+        Receipt {
             schema: 1,
-            erasure: next(&ledger),
+            erasure: next(ledger),
             begun: now(),
             ended: String::new(),
             pipeline: self.pipeline.settings.name.clone(),
             program: PROGRAM.to_owned(),
             ids: asked.ids.len() as u64,
-            hashes,
-            guard: guard.clone(),
-            stages,
+            ids_not_found: 0,
+            hashes: key.map(|key| asked.ids.iter().map(|id| Erased::hash_of(key, id)).collect()).unwrap_or_default(),
+            guard: if key.is_some() { GUARDED } else { NOT_GUARDED }.to_owned(),
+            stages: 0,
             files: Vec::new(),
-            inputs: carriers.clone(),
-            inputs_not_searched: unsearched.clone().map(|text| without_ids(&text, &asked.ids)),
+            inputs: Vec::new(),
+            inputs_not_searched: None,
             notified: notified.collect(),
             releases_not_searched: given.unknown.iter().cloned().collect(),
-            ledger_lines: ledger_lines(output, &asked.ids)?,
-        };
-        let pseudonyms = given.forget.values().flatten().map(|forget| forget.pseudonym.clone()).collect();
-        let order = Order { ids: asked.ids.clone(), pseudonyms, places, receipt };
-        let files = carry_out::survey(output, &order)?;
-        let run = |path: &String| Some(path.strip_prefix("runs/")?.split('/').next()?.to_owned());
-        let plan = Plan {
-            ids: order.receipt.ids,
-            merged: asked.merged,
-            runs: files.keys().filter_map(run).collect(),
-            files,
-            stages,
-            inputs: carriers,
-            inputs_not_searched: unsearched,
-            releases: given.forget.iter().map(|(partner, forget)| (partner.clone(), forget.len() as u64)).collect(),
-            releases_not_searched: given.unknown.clone(),
-            ledger_lines: order.receipt.ledger_lines,
-            guard,
-        };
-        // Names of files that carry an id go into the receipt without it.
-        let mut order = order;
-        for carrier in &mut order.receipt.inputs {
-            carrier.name = without_ids(&carrier.name, &asked.ids);
+            files_not_searched: BTreeSet::new(),
+            ledger_lines: 0,
         }
-        Ok((plan, order, given))
     }
 
     /// The exports as they are now.
@@ -227,93 +264,62 @@ impl Request<'_> {
     }
 }
 
-/// Exports that are looked at for rows of some subjects.
-struct Looked<'a> {
-    exports: &'a [Export],
-    /// All that are erased.
-    all: &'a BTreeSet<String>,
-    /// Those of them who were not erased before, whose rows were taken out of the books then.
-    fresh: &'a BTreeSet<String>,
-    stop: &'a AtomicBool,
-    log: &'a Output,
-}
-
-impl Looked<'_> {
-    /// The files that carry them, and where.
-    fn at(&self, output: &Path, key: Option<&Key>) -> Result<(Vec<Carrier>, BTreeMap<String, Places>)> {
-        let hashes = Memory::of(output, key).hashes(self.exports, self.log, self.stop)?;
-        let (all, fresh) = (Wanted::of(self.all), Wanted::of(self.fresh));
-        let (mut carriers, mut places) = (Vec::new(), BTreeMap::new());
-        for (export, hashes) in self.exports.iter().zip(hashes) {
-            let table = &export.table;
-            let owners: Vec<usize> = OWNERS.iter().filter_map(|name| table.position(name)).collect();
-            if owners.is_empty() {
-                continue;
-            }
-            let progress = self.log.stage(
-                &format!("look for them in {}", table.name),
-                export.files.iter().map(|file| file.rows).sum(),
-                "rows",
-            );
-            let found = std::sync::Mutex::new(vec![(BTreeSet::new(), BTreeSet::new()); export.files.len()]);
-            batches::read(export, &|_, _| Ok(false), &progress, self.stop, &|batch| {
-                let (mut held, mut new) = (BTreeSet::new(), BTreeSet::new());
-                for at in &owners {
-                    let Some(column) = batch.columns.get(*at).and_then(Option::as_ref) else { continue };
-                    for (wanted, rows) in [(&all, &mut held), (&fresh, &mut new)] {
-                        let found = wanted.rows(column)?;
-                        rows.extend((0..batch.len).filter(|row| found[*row]).map(|row| batch.rows.get(row)));
-                    }
-                }
-                if !held.is_empty() {
-                    let mut found = found.lock().map_err(|_| anyhow::anyhow!("another thread failed"))?;
-                    let of_file = found.get_mut(batch.file as usize).context("defect: a batch of no file")?;
-                    of_file.0.append(&mut held);
-                    of_file.1.append(&mut new);
-                }
-                Ok(())
-            })?;
-            progress.finish();
-            let found = found.into_inner().map_err(|_| anyhow::anyhow!("another thread failed"))?;
-            for ((file, hash), (held, new)) in export.files.iter().zip(hashes).zip(found) {
-                if held.is_empty() {
-                    continue;
-                }
-                let name = format!("{}/{}", table.name, file.file.label);
-                let rows = new.len() as u64;
-                carriers.push(Carrier { table: table.name.clone(), name: name.clone(), hash: hash.clone(), rows });
-                places.insert(name, Places { hash, rows: held });
-            }
-        }
-        Ok((carriers, places))
-    }
-}
-
 /// How ids are written: as the tables of the output folder write them, or else as the export of subjects does.
 fn form(output: &Path, exports: &[Export]) -> Result<IdForm> {
     for name in files(output)?.iter().filter(|name| name.ends_with("/scores.parquet")) {
         let path = output.join(name);
-        if without::outline(&path)?.0.iter().any(|column| column == SUBJECT_ID)
+        let columns = match without::outline(&path) {
+            // Another one tells it as well.
+            Err(error) if error.is::<KeyError>() => continue,
+            outline => outline?.0,
+        };
+        if columns.iter().any(|column| column == SUBJECT_ID)
             && let Some(batch) = tables::batches(&path, Some(&[SUBJECT_ID]))?.next()
         {
             return push(columns::named(&batch?, SUBJECT_ID)?, &mut Ids::default());
         }
     }
-    Ok(form_of_subjects(exports))
+    let subjects = exports.iter().find(|export| export.table.name == "subjects");
+    let fields =
+        subjects.iter().flat_map(|export| &export.files).filter_map(|file| file.yields.column_with_name(SUBJECT_ID));
+    Ok(match fields.map(|(_, field)| field.data_type().clone()).next() {
+        Some(arrow::datatypes::DataType::FixedSizeBinary(_)) => IdForm::Binary,
+        Some(kind) if kind.is_integer() => IdForm::Integer,
+        _ => IdForm::Text,
+    })
 }
 
-/// Lines of the ledger in which one of the ids stands, as somebody wrote it.
-fn ledger_lines(output: &Path, ids: &BTreeSet<String>) -> Result<u64> {
+/// What the ledger holds of some ids.
+struct OfLedger {
+    /// Lines in which one of them stands, as somebody wrote it.
+    lines: u64,
+    met: BTreeSet<String>,
+}
+
+fn in_ledger(output: &Path, ids: &BTreeSet<String>) -> Result<OfLedger> {
     let path = output.join("ledger.ndjson");
     let text = if path.exists() { read::text(&path)? } else { String::new() };
     let ids = InTexts::of(ids);
-    let holds = |line: &&str| ids.stand_in(line.as_bytes());
-    Ok(text.lines().filter(holds).count() as u64)
+    let mut found = OfLedger { lines: 0, met: BTreeSet::new() };
+    for met in text.lines().map(|line| ids.met(line.as_bytes())).filter(|met| !met.is_empty()) {
+        found.lines += 1;
+        found.met.extend(met);
+    }
+    Ok(found)
 }
 
-fn without_ids(text: &str, ids: &BTreeSet<String>) -> String {
-    let changed = InTexts::of(ids).without(text.as_bytes());
-    changed.map_or_else(|| text.to_owned(), |(text, _)| String::from_utf8_lossy(&text).into_owned())
+/// Where a path leads, as far as it is there: links followed, and what is not there yet below.
+fn real(path: &Path) -> PathBuf {
+    let once = |path: &Path| {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let there = path.ancestors().find_map(|above| Some((above.to_owned(), fs_err::canonicalize(above).ok()?)));
+        match there {
+            Some((above, real)) => plain(&real.join(path.strip_prefix(&above).unwrap_or(Path::new("")))),
+            None => plain(&path),
+        }
+    };
+    // What goes up again from a folder that is not there may come by a link.
+    once(&once(path))
 }
 
 /// The keys of partners that are declared and at hand.
@@ -339,5 +345,25 @@ impl Declared {
 impl PartnerNames for Declared {
     fn name(&self, partner: &str, key_id: &str, key_period: Option<&str>, subject: &str) -> Option<String> {
         self.0.get(partner)?.name(key_id, key_period, subject)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_where_its_links_lead() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs_err::canonicalize(folder.path()).unwrap();
+        std::fs::create_dir_all(root.join("out/runs")).unwrap();
+        std::os::unix::fs::symlink(root.join("out/runs"), root.join("link")).unwrap();
+        for within in ["out", "out/none/at/all", "link", "link/none", "none/../out/x", "none/../link/x", "out/../out/x"]
+        {
+            assert!(real(&root.join(within)).starts_with(root.join("out")), "{within}");
+        }
+        for beside in ["outside", "out/../x", "none/x", "out.txt"] {
+            assert!(!real(&root.join(beside)).starts_with(root.join("out")), "{beside}");
+        }
     }
 }

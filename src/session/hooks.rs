@@ -2,6 +2,7 @@
 //!
 //! They change neither result nor exit code, and are called when the output folder is no longer locked. What they write goes to the log.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Seek};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -65,13 +66,17 @@ impl Ending<'_> {
     }
 
     fn call(&self, pipeline: &Pipeline, program: &str, arguments: &[String], key: &str, log: &Output) -> Result<()> {
+        let secret =
+            variables_of_keys(pipeline).context("it is not called: the variables that hold keys are not known")?;
         let mut said = tempfile::tempfile()?;
         let mut command = Command::new(place(pipeline, program));
         command.args(arguments).stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said.try_clone()?);
         // A group of its own, so that what it starts can be ended with it.
         command.process_group(0);
         self.describe(pipeline, &mut command);
-        hide_keys(pipeline, &mut command)?;
+        for name in secret {
+            command.env_remove(name);
+        }
         let ended = wait(&mut command.spawn()?, PATIENCE)?;
         said.rewind()?;
         let mut bytes = Vec::new();
@@ -110,23 +115,17 @@ impl Ending<'_> {
     }
 }
 
-/// Takes the variables away in which keys are, those of partners too.
-///
-/// # Errors
-/// When nobody can tell which they are, because the file of partners cannot be read.
-fn hide_keys(pipeline: &Pipeline, command: &mut Command) -> Result<()> {
+/// The variables of the environment that hold keys: the pipeline's own and those of its partners.
+fn variables_of_keys(pipeline: &Pipeline) -> Result<BTreeSet<String>> {
     let privacy = &pipeline.settings.privacy;
-    let mut sources: Vec<String> = privacy.ledger_key.iter().chain(privacy.keys.at.values()).cloned().collect();
-    if Partners::place(pipeline).exists() {
-        let partners = Partners::load(pipeline)?;
-        sources.extend(partners.all().flat_map(Partner::key_sources).map(ToOwned::to_owned));
-    }
-    for source in sources {
-        if let Ok(SecretSource::Env(name)) = SecretSource::parse("privacy", &source) {
-            command.env_remove(name);
-        }
-    }
-    Ok(())
+    let partners = if Partners::place(pipeline).exists() { Some(Partners::load(pipeline)?) } else { None };
+    let of_partners = partners.iter().flat_map(Partners::all).flat_map(Partner::sources);
+    let sources = privacy.ledger_key.iter().chain(privacy.keys.at.values()).map(String::as_str).chain(of_partners);
+    let variable = |source: &str| match SecretSource::parse("a key", source) {
+        Ok(SecretSource::Env(name)) => Some(name.to_owned()),
+        _ => None,
+    };
+    Ok(sources.filter_map(variable).collect())
 }
 
 /// A program with a `/` lies relative to the pipeline file; one without is found by PATH.

@@ -2,40 +2,39 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 
 use super::identity::PROGRAM;
+use super::release_rows::Source;
 use super::withdrawn::withdrawn;
 use crate::contract::{Contract, parse_day};
 use crate::exit::{GateFailed, stop_on_signals};
 use crate::ingest::read::export::Export;
 use crate::ingest::read::open::open;
-use crate::ingest::settle::release::{Asked, Releasable, releasable};
+use crate::ingest::settle::release::{Asked, releasable};
 use crate::job::inputs::Digest;
 use crate::output::Output;
-use crate::pipeline::partners::{Partner, Partners, Told};
+use crate::pipeline::partners::Partners;
 use crate::pipeline::{Findings, Pipeline};
 use crate::runs::erasure::Erasures;
 use crate::runs::folder::RunFolder;
 use crate::runs::inputs::Memory;
 use crate::runs::kept::KeptRun;
-use crate::runs::ledger::place::SCORES;
 use crate::runs::ledger::{Entry, Event, Given, Ledger, Line};
 use crate::runs::monitoring::lineage::now;
 use crate::runs::named::find;
 use crate::runs::output_folder::OutputFolder;
-use crate::runs::releases::counts::Reasons;
 use crate::runs::releases::keys::Keys;
 use crate::runs::releases::{self, Above, ConsentFile, Held, Place, RECEIPT, RELEASE, Receipt, WITHDRAWN, put};
 use crate::runs::verify::{self, Mismatch, Scope};
 use crate::storage::durable;
+use crate::storage::encryption::{FileKey, KeyError};
 use crate::storage::hashes::{self, Hash};
-use crate::tables::ids::{IdForm, Ids, id_text, push};
-use crate::tables::release::{self, Row, Seal};
-use crate::tables::{columns, read, scores};
+use crate::tables::release::{self, Seal, same_rows};
 
 /// What is asked for.
 pub struct Request<'a> {
@@ -45,7 +44,7 @@ pub struct Request<'a> {
     pub partner: String,
     /// The run, as a user names it; the newest as-of date published when not given.
     pub run: Option<String>,
-    /// The instant at which consents must be in force, or a date for its end; now when not given.
+    /// The instant before which consents must have been given that are in force now, or a date for its end; now when not given.
     pub at: Option<String>,
     /// Whether a run is released whose table was replaced since.
     pub replaced: bool,
@@ -76,26 +75,31 @@ impl Request<'_> {
         let partner = partners.get(&self.partner)?;
         partners.name_keys();
         let keys = Keys::read(&partners, partner)?;
-        let at = self.instant(Timestamp::now())?;
+        let file_key = partners.file_key(partner)?;
+        let now = Timestamp::now();
+        let at = self.instant(now)?;
         let stop = stop_on_signals()?;
         let folder = OutputFolder::open(self.pipeline, &self.command, log)?;
         let ledger = Ledger::open(&folder.path, folder.key.clone())?;
         let (run, line) = self.published(&folder, &ledger, &stop)?;
         let export = consents(self.pipeline, &contract)?;
-        let asked = Asked { partner: &partner.id, at, zone: &self.pipeline.settings.time_zone };
+        let asked = Asked { partner: &partner.id, at, now, zone: &self.pipeline.settings.time_zone };
         let agreed = releasable(&export, &contract, &asked, &stop, log)?;
         if agreed.quarantined > 0 {
             log.warn(&format!(
-                "{} rows of consents break a rule of the contract and count for nothing",
+                "{} rows of consents break a rule of the contract: they give no consent, and whoever one names with this partner is left \
+                 out until it is mended",
                 agreed.quarantined
             ));
         }
-        let making = Making { partner, keys: &keys, agreed: &agreed, run: &run, line, at, stop: &stop };
+        let source = Source { partner, keys: &keys, agreed: &agreed, run: &run, stop: &stop };
+        let making = Making { source, file_key, line, at };
         let mut memory = Memory::of(&folder.path, folder.key.as_ref());
         let exports = [export];
         let hashes = memory.hashes(&exports, log, &stop)?;
         memory.save(&folder.path, folder.key.as_ref())?;
-        let files = hashes.into_iter().flatten().map(|blake3| ConsentFile { digest: Digest { blake3 } }).collect();
+        let files = exports[0].files.iter().zip(hashes.into_iter().flatten());
+        let files = files.map(|(_, blake3)| ConsentFile { digest: Digest { blake3 } }).collect();
         making.release(self.pipeline, &folder, &ledger, files, log)
     }
 
@@ -168,15 +172,36 @@ fn consents(pipeline: &Pipeline, contract: &Contract) -> Result<Export> {
     })
 }
 
+/// What the partner has in the place already.
+fn given(held: &Held, ledger: &Ledger, place: &Place) -> Result<Option<Receipt>> {
+    let folder = place.folder(held.output);
+    match releases::of_place(ledger, place)?.last() {
+        Some((line, given)) if held.in_folder(&folder, line, given)? => Receipt::read(&folder).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Whether two folders give the same rows: an erasure may have written one of them anew, and the receipt knows it as it was. What does not
+/// open any more is not the same.
+fn same(a: &Path, b: &Path) -> Result<bool> {
+    for name in [RELEASE, WITHDRAWN] {
+        match same_rows(&a.join(name), &b.join(name)) {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(error) if error.is::<KeyError>() => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
 /// A release under way.
 struct Making<'a> {
-    partner: &'a Partner,
-    keys: &'a Keys,
-    agreed: &'a Releasable,
-    run: &'a RunFolder,
+    source: Source<'a>,
+    /// The key that the partner's tables are encrypted with.
+    file_key: Option<Arc<FileKey>>,
     line: &'a Line,
     at: Timestamp,
-    stop: &'a AtomicBool,
 }
 
 impl Making<'_> {
@@ -188,11 +213,13 @@ impl Making<'_> {
         consents: Vec<ConsentFile>,
         log: &Output,
     ) -> Result<Released> {
-        let (output, partner, entry) = (&folder.path, self.partner, &self.line.entry);
+        let (output, partner, entry, stop) = (&folder.path, self.source.partner, &self.line.entry, self.source.stop);
         let place = Place::new(&partner.id, entry.as_of)?;
+        let erasures = Erasures::of(output, ledger, folder.key.as_ref())?;
+        let held = Held { output, erasures: &erasures, stop };
         let above = self.above()?;
-        let (rows, reasons) = self.rows(above.as_ref())?;
-        let forget = withdrawn(folder, ledger, self.keys, self.agreed, self.stop)?;
+        let told_of = self.source.rows(above.as_ref())?;
+        let forget = withdrawn(&held, ledger, self.source.keys, self.source.agreed)?;
         let staged = put::stage(output, &place)?;
         let told = partner.told();
         let as_of = entry.as_of.to_string();
@@ -204,9 +231,9 @@ impl Making<'_> {
         ];
         facts.extend(partner.key_period.as_deref().map(|period| ("key_period", period)));
         let names: Vec<&str> = told.iter().map(|column| column.name()).collect();
-        let seal = Seal { key: partner.file_keys.writes()?, facts: &facts };
+        let seal = Seal { key: self.file_key.clone(), facts: &facts };
         let plain = [
-            (RELEASE, release::write(&staged.join(RELEASE), &rows, &names, &seal)?),
+            (RELEASE, release::write(&staged.join(RELEASE), &told_of.rows, &told_of.bands, &names, &seal)?),
             (
                 WITHDRAWN,
                 release::write_withdrawn(&staged.join(WITHDRAWN), &forget, &Seal { facts: &facts[..2], ..seal })?,
@@ -214,7 +241,7 @@ impl Making<'_> {
         ];
         let mut files = BTreeMap::new();
         for name in [RELEASE, WITHDRAWN] {
-            files.insert(name.to_owned(), Digest { blake3: hashes::file_until(&staged.join(name), self.stop)? });
+            files.insert(name.to_owned(), Digest { blake3: hashes::file_until(&staged.join(name), stop)? });
         }
         let digest = |(name, hash): (&str, Option<Hash>)| Some((name.to_owned(), Digest { blake3: hash? }));
         let receipt = Receipt {
@@ -222,7 +249,7 @@ impl Making<'_> {
             partner: partner.id.clone(),
             title: partner.title.clone(),
             pipeline: entry.pipeline.clone(),
-            run: self.run.id.clone(),
+            run: self.source.run.id.clone(),
             model: entry.model.clone(),
             as_of: entry.as_of,
             at: self.at.to_string(),
@@ -231,7 +258,7 @@ impl Making<'_> {
             above,
             key_id: partner.key_id.clone(),
             key_period: partner.key_period.clone(),
-            counts: reasons.shown(forget.len() as u64, pipeline.settings.privacy.min_cell),
+            counts: told_of.reasons.shown(forget.len() as u64, pipeline.settings.privacy.min_cell),
             files,
             encrypted: partner.file_keys.write.clone(),
             plain: plain.into_iter().filter_map(digest).collect(),
@@ -239,31 +266,17 @@ impl Making<'_> {
             consents,
         };
         let target = place.folder(output);
-        if let Some(before) = self.given(output, ledger, &place)?.filter(|before| before.gives_what(&receipt)) {
+        if let Some(before) = given(&held, ledger, &place)?
+            && (before.gives_what(&receipt) || before.promises_what(&receipt) && same(&staged, &target)?)
+        {
             put::discard(&staged)?;
-            log.line(&format!("nothing to do: {} has the same of the run {} already", partner.id, self.run.id));
+            log.line(&format!("nothing to do: {} has the same of the run {} already", partner.id, self.source.run.id));
             return Ok(Released { nothing_to_do: true, folder: target, receipt: before });
         }
         durable::replace(&staged.join(RECEIPT), receipt.text()?.as_bytes())?;
-        crate::exit::check(self.stop)?;
+        crate::exit::check(stop)?;
         put::give(output, &place, self.entry(&receipt, &place)?, folder.key.clone())?;
         Ok(Released { nothing_to_do: false, folder: target, receipt })
-    }
-
-    /// What the partner has in the place already.
-    fn given(&self, output: &Path, ledger: &Ledger, place: &Place) -> Result<Option<Receipt>> {
-        let mut last = None;
-        for (line, given) in releases::lines(ledger) {
-            if releases::place(line, given)? == *place {
-                last = Some((line, given));
-            }
-        }
-        let (folder, erasures) = (place.folder(output), Erasures::of(output, ledger, None)?);
-        let held = Held { output, erasures: &erasures, stop: self.stop };
-        match last {
-            Some((line, given)) if held.in_folder(&folder, line, given)? => Receipt::read(&folder).map(Some),
-            _ => Ok(None),
-        }
     }
 
     /// The line of the ledger.
@@ -294,71 +307,19 @@ impl Making<'_> {
 
     /// The cut-off that the partner is told of, as the run's model has it.
     fn above(&self) -> Result<Option<Above>> {
-        let Some(privilege) = &self.partner.privilege else { return Ok(None) };
-        let model = KeptRun::open(self.run.clone())?.model;
+        let Source { partner, run, .. } = self.source;
+        let Some(privilege) = &partner.privilege else { return Ok(None) };
+        let model = KeptRun::open(run.clone())?.model;
         let all = || model.card.privilege.iter().map(toml::Spanned::get_ref);
         let Some(found) = all().find(|p| p.name == *privilege) else {
             let known: Vec<&str> = all().map(|p| p.name.as_str()).collect();
             bail!(
                 "the partner {}: the model {} has no privilege `{privilege}`; there are {}",
-                self.partner.id,
+                partner.id,
                 model.label(),
                 known.join(", ")
             )
         };
         Ok(Some(Above { privilege: found.name.clone(), from: found.from }))
-    }
-
-    /// What is told, by pseudonym, and how many are not told and why.
-    fn rows(&self, above: Option<&Above>) -> Result<(Vec<Row>, Reasons)> {
-        let told = self.partner.told();
-        let wanted = [scores::SUBJECT_ID, scores::SCORE, scores::BAND, scores::PERCENTILE];
-        let (mut rows, mut reasons) = (Vec::new(), Reasons::default());
-        for batch in read::batches(&self.run.path(SCORES), Some(&wanted))? {
-            crate::exit::check(self.stop)?;
-            let batch = batch.with_context(|| format!("{} is damaged", self.run.path(SCORES).display()))?;
-            let mut ids = Ids::default();
-            let form = push(columns::named(&batch, scores::SUBJECT_ID)?, &mut ids)?;
-            self.alike(form)?;
-            let (points, bands) = (columns::shorts(&batch, scores::SCORE)?, columns::texts(&batch, scores::BAND)?);
-            let percentiles = columns::shorts(&batch, scores::PERCENTILE)?;
-            for (at, (score, percentile)) in points.iter().zip(&percentiles).enumerate() {
-                let Some(score) = *score else {
-                    reasons.no_score += 1;
-                    continue;
-                };
-                match self.agreed.of(ids.get(at)) {
-                    None => reasons.no_consent += 1,
-                    Some(false) => reasons.consent_ended += 1,
-                    Some(true) => {
-                        reasons.released += 1;
-                        let tells = |column: Told| told.contains(&column);
-                        rows.push(Row {
-                            pseudonym: self.keys.now(&id_text(ids.get(at), form)).context("defect: no key")?,
-                            above: above.map(|a| i64::from(score) >= a.from),
-                            band: tells(Told::Band).then(|| bands.value(at).to_owned()),
-                            score: tells(Told::Score).then_some(score),
-                            percentile: if tells(Told::Percentile) { *percentile } else { None },
-                        });
-                    }
-                }
-            }
-        }
-        rows.sort_unstable_by(|a, b| a.pseudonym.cmp(&b.pseudonym));
-        ensure!(
-            rows.windows(2).all(|pair| pair[0].pseudonym != pair[1].pseudonym),
-            "defect: two subjects have one pseudonym"
-        );
-        Ok((rows, reasons))
-    }
-
-    /// Refuses consents that write subjects otherwise than the run did: nobody would be found.
-    fn alike(&self, form: IdForm) -> Result<()> {
-        ensure!(
-            self.agreed.form.is_none_or(|consents| consents == form),
-            "the consents write subject ids otherwise than the run {}; cast them in the input's `select`",
-            self.run.id
-        );
-        Ok(())
     }
 }

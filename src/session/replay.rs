@@ -19,17 +19,22 @@ use crate::runs::erasure::Erasures;
 use crate::runs::folder::RunFolder;
 use crate::runs::folder::manifest::Manifest;
 use crate::runs::kept::KeptRun;
-use crate::runs::ledger::Ledger;
 use crate::runs::ledger::place::SCORES;
-use crate::runs::output_folder::key_of;
+use crate::runs::ledger::{Key, Ledger};
 use crate::runs::verify::{Mismatch, replayable};
 use crate::storage::hashes::{self, Hash};
 
-/// Runs a kept run again, below a folder or that of temporary files, and compares the tables.
+/// Runs a kept run again, below a folder or that of temporary files, and compares the tables; with the ledger's key, if it has one.
 ///
 /// # Errors
 /// [`Mismatch`] when the bytes differ; when an input is gone, or whatever stops the run.
-pub fn replay(run: &RunFolder, scratch: Option<&Path>, stop: &AtomicBool, log: &Output) -> Result<()> {
+pub fn replay(
+    run: &RunFolder,
+    key: Option<&Key>,
+    scratch: Option<&Path>,
+    stop: &AtomicBool,
+    log: &Output,
+) -> Result<()> {
     let kept = KeptRun::open(run.clone())?;
     let table = format!("runs/{}/{SCORES}", run.id);
     if let Some(erasure) = Erasures::open(&run.output, None)?.last_of(&table) {
@@ -61,10 +66,9 @@ pub fn replay(run: &RunFolder, scratch: Option<&Path>, stop: &AtomicBool, log: &
     let mut job = load_dates(&pipeline, &request, &[parameters.as_of])?.pop().context("no date")?;
     if kept.manifest.dependencies().names(ERASED) {
         // The run left out whoever was erased before it.
-        let key = key_of(&kept.pipeline)?;
-        let ledger = Ledger::open(&run.output, key.clone())?;
+        let ledger = Ledger::open(&run.output, key.cloned())?;
         let line = ledger.of_run(&run.id).context("the ledger does not know the run")?;
-        job.erased = Arc::new(Erasures::of(&run.output, &ledger, key.as_ref())?.guarded(line.n));
+        job.erased = Arc::new(Erasures::of(&run.output, &ledger, key)?.guarded(line.n));
     }
     let machine = MachineRequest { scratch: Some(place.path().to_owned()), ..MachineRequest::default() };
     let session = Session::open(&pipeline, "verify --replay", &machine, stop, log)?.fresh(true);

@@ -55,10 +55,15 @@ impl Label {
         }
     }
 
-    /// The keyed hash of what the label says.
-    fn mac(&self, key: &Key) -> Result<Hash> {
+    /// What the label says, as its keyed hash is made of.
+    fn said(&self) -> Result<String> {
         let said = Self { mac: None, ..self.clone() };
-        Ok(key.mac(&format!("stage {}", serde_json::to_string(&said)?)))
+        Ok(format!("stage {}", serde_json::to_string(&said)?))
+    }
+
+    fn is_proven(&self, key: &Key) -> Result<bool> {
+        let said = self.said()?;
+        Ok(self.mac.as_ref().is_some_and(|mac| key.proves(&said, mac)))
     }
 }
 
@@ -178,7 +183,7 @@ impl StageStore {
     pub fn verified(&self, key: &key::Key) -> Result<std::result::Result<Stage, Missing>> {
         let Some(stage) = self.find(key) else { return Ok(Err(self.missing(key)?)) };
         if let Some(key) = &self.key
-            && stage.label.mac != Some(stage.label.mac(key)?)
+            && !stage.label.is_proven(key)?
         {
             return Ok(Err(Missing::Damaged));
         }
@@ -315,7 +320,8 @@ impl NewStage {
         let (disputes, dropped) = (self.disputes, self.dropped);
         let encrypted = encryption::write_id();
         let mut label = Label { key: self.key, files, tallies, disputes, dropped, encrypted, mac: None };
-        label.mac = self.secret.as_ref().map(|key| label.mac(key)).transpose()?;
+        let said = label.said()?;
+        label.mac = self.secret.as_ref().map(|key| key.mac(&said));
         fs_err::write(self.folder.join(LABEL), serde_json::to_string_pretty(&label)? + "\n")?;
         if self.place.exists() {
             fs_err::remove_dir_all(&self.place)?;

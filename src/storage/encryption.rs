@@ -2,21 +2,20 @@
 //!
 //! A pipeline names keys and where they are; what reads and writes files asks for them here, by their ids. They are named once for the
 //! whole process and not handed from hand to hand: whoever writes a table then can not forget the key and write it plain. A key is read
-//! when it is needed first, and once. An id stays where it was named first; a wrong key opens nothing, so a second place for an id could
-//! at most be missed.
+//! when it is needed first, and once. Two configurations may mean two keys by one id, as those of two kept runs or of two partners: an id
+//! then has several places, and what opens a file tries them in the order in which they were named.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_PAD_INDIFFERENT, URL_SAFE_PAD_INDIFFERENT};
 use parquet::encryption::encrypt::FileEncryptionProperties;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
-use super::secret::Secret;
+use super::key_text::{holds, raw, shown};
+use super::secret::{Secret, SecretSource};
 
 /// A key is missing, or is another one: whatever is wrong, it is not the file. The text holds no part of a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +44,12 @@ impl FileKey {
     pub fn read(what: &str, id: &str, source: &str, resolve: impl Fn(&str) -> PathBuf) -> Result<Self, KeyError> {
         let secret = Secret::read(what, source, resolve).map_err(|e| KeyError(format!("{e:#}")))?;
         let bytes = raw(secret.bytes()).map_err(|fault| KeyError(format!("{what}: {fault}")))?;
+        if holds(id, secret.bytes()) {
+            // The id stands in files, and `what` may repeat it.
+            return Err(KeyError(
+                "the id of a file key holds the key itself; call it otherwise, and make a new key".to_owned(),
+            ));
+        }
         Ok(Self { id: id.to_owned(), bytes })
     }
 
@@ -81,46 +86,64 @@ impl FileKey {
     }
 }
 
-/// The bytes that a text stands for, or what is wrong with it.
-fn raw(text: &[u8]) -> Result<Vec<u8>, String> {
-    let digit = |c: &u8| char::from(*c).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let digits: Option<Vec<u8>> = text.iter().map(digit).collect();
-    let bytes = match digits.filter(|digits| matches!(digits.len(), 32 | 64)) {
-        Some(digits) => digits.chunks_exact(2).map(|pair| (pair[0] << 4) | pair[1]).collect(),
-        None => base64(text).unwrap_or_default(),
-    };
-    match bytes.len() {
-        16 | 32 => Ok(bytes),
-        24 => Err("the key has 24 bytes; AES-192 is not supported, make one of 16 or 32".to_owned()),
-        _ => Err(
-            "the text is no key: write 16 or 32 random bytes in base64 or hexadecimal, as `openssl rand -base64 32` does"
-                .to_owned(),
-        ),
-    }
-}
-
-/// The bytes of a base64 text of either alphabet, padded or not.
-pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    STANDARD_PAD_INDIFFERENT.decode(text).or_else(|_| URL_SAFE_PAD_INDIFFERENT.decode(text)).ok()
-}
-
-/// Whether a text may be the id of a key.
-#[must_use]
-pub fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c))
-}
-
 /// Where a key is, and the key once it was read.
 struct Place {
     source: String,
     folder: PathBuf,
-    key: Option<Arc<FileKey>>,
+    /// Whether only a kept run says so: what lies in an output folder has no command run.
+    kept: bool,
+    /// Held while it is read, so that it is read once, and nobody waits who wants another.
+    key: Mutex<Option<Arc<FileKey>>>,
+}
+
+impl Place {
+    /// Whether it is where another configuration says that a key is. A folder matters to paths alone.
+    fn is(&self, source: &str, folder: &Path) -> bool {
+        self.source == source && (self.folder == folder || !source.starts_with("file:"))
+    }
+
+    fn read(&self, id: &str) -> Result<Arc<FileKey>, KeyError> {
+        let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = &*key {
+            return Ok(Arc::clone(key));
+        }
+        let what = format!("privacy.keys.at.{}", shown(id));
+        if self.kept && matches!(SecretSource::parse(&what, &self.source), Ok(SecretSource::Command(_))) {
+            return Err(KeyError(format!(
+                "{what} is a command of a kept run, and none of those is run; name the key with --keys PIPELINE"
+            )));
+        }
+        let read = Arc::new(FileKey::read(&what, id, &self.source, |path| self.folder.join(path))?);
+        *key = Some(Arc::clone(&read));
+        Ok(read)
+    }
 }
 
 /// What is named so far.
 struct Named {
-    write: Option<String>,
-    places: BTreeMap<String, Place>,
+    /// The id of the key to write with, and which of its places is meant.
+    write: Option<(String, usize)>,
+    places: BTreeMap<String, Vec<Arc<Place>>>,
+}
+
+impl Named {
+    /// Adds where a key is, unless it is known; which of the id's places that is.
+    fn add(&mut self, id: &str, source: &str, folder: &Path, kept: bool) -> usize {
+        let of_id = self.places.entry(id.to_owned()).or_default();
+        let place = |kept| {
+            let (source, folder) = (source.to_owned(), folder.to_owned());
+            Arc::new(Place { source, folder, kept, key: Mutex::default() })
+        };
+        let Some(at) = of_id.iter().position(|place| place.is(source, folder)) else {
+            of_id.push(place(kept));
+            return of_id.len() - 1;
+        };
+        // The user may say it as well.
+        if let Some(known) = of_id.get_mut(at).filter(|known| known.kept && !kept) {
+            *known = place(false);
+        }
+        at
+    }
 }
 
 static NAMED: Mutex<Named> = Mutex::new(Named { write: None, places: BTreeMap::new() });
@@ -129,17 +152,29 @@ fn named() -> MutexGuard<'static, Named> {
     NAMED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Who says where keys are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The user, whose commands are run.
+    User,
+    /// The configuration that lies in a kept run's folder, whose commands are not.
+    KeptRun,
+}
+
 /// Names keys by id, with where each is, and the id of the one that new files are written with. Paths are relative to `folder`. What is
-/// named already stays as it is.
-pub fn name(write: Option<&str>, places: &BTreeMap<String, String>, folder: &Path) {
+/// named already stays, and comes first.
+pub fn name(write: Option<&str>, places: &BTreeMap<String, String>, folder: &Path, by: By) {
     let mut named = named();
-    if named.write.is_none() {
-        named.write = write.map(ToOwned::to_owned);
-    }
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let mut meant = None;
     for (id, source) in places {
-        let place = || Place { source: source.clone(), folder: folder.clone(), key: None };
-        named.places.entry(id.clone()).or_insert_with(place);
+        let at = named.add(id, source, &folder, by == By::KeptRun);
+        if write == Some(id.as_str()) {
+            meant = Some(at);
+        }
+    }
+    if named.write.is_none() {
+        named.write = write.map(|id| (id.to_owned(), meant.unwrap_or(0)));
     }
 }
 
@@ -161,10 +196,16 @@ pub fn ids() -> Vec<String> {
     named().places.keys().cloned().collect()
 }
 
+/// How many places are named for the key of an id.
+#[must_use]
+pub fn places(id: &str) -> usize {
+    named().places.get(id).map_or(0, Vec::len)
+}
+
 /// The id of the key that new files are written with.
 #[must_use]
 pub fn write_id() -> Option<String> {
-    named().write.clone()
+    named().write.as_ref().map(|(id, _)| id.clone())
 }
 
 /// The key that new files are written with; nothing when they stay plain.
@@ -172,30 +213,34 @@ pub fn write_id() -> Option<String> {
 /// # Errors
 /// When it is named and not to be had.
 pub fn writes() -> Result<Option<Arc<FileKey>>, KeyError> {
-    write_id().map(|id| key(&id)).transpose()
+    let write = named().write.clone();
+    write.map(|(id, at)| key_at(&id, at)).transpose()
 }
 
-/// The key of an id.
+/// The key that is at one of the places of an id, from 0.
 ///
 /// # Errors
-/// When none is named, or it is not where it is said to be.
-pub fn key(id: &str) -> Result<Arc<FileKey>, KeyError> {
-    let mut named = named();
-    let Some(place) = named.places.get_mut(id) else {
-        // The id may come from a file, which may say anything.
-        let shown = if is_id(id) { id } else { "(an id that is none)" };
+/// When none is named there, or it is not where it is said to be.
+pub fn key_at(id: &str, at: usize) -> Result<Arc<FileKey>, KeyError> {
+    // Read when the list is no longer locked: a command may take long.
+    let place = named().places.get(id).and_then(|places| places.get(at)).cloned();
+    let Some(place) = place else {
         return Err(KeyError(format!(
-            "encrypted with the key `{shown}`, which is not named; say under [privacy.keys.at] where it is (a command that takes a run \
-             goes by what its pipeline named; --keys PIPELINE names another)"
+            "encrypted with the key `{}`, which is not named; say under [privacy.keys.at] where it is (a command that takes a run \
+             goes by what its pipeline named; --keys PIPELINE names another)",
+            shown(id)
         )));
     };
-    if let Some(key) = &place.key {
-        return Ok(Arc::clone(key));
-    }
-    let what = format!("privacy.keys.at.{id}");
-    let key = Arc::new(FileKey::read(&what, id, &place.source, |path| place.folder.join(path))?);
-    place.key = Some(Arc::clone(&key));
-    Ok(key)
+    place.read(id)
+}
+
+/// The key of an id: the first that is to be had.
+///
+/// # Errors
+/// When none is named, or none is where it is said to be.
+pub fn key(id: &str) -> Result<Arc<FileKey>, KeyError> {
+    let first = key_at(id, 0);
+    (1..places(id)).fold(first, |found, at| found.or_else(|fault| key_at(id, at).map_err(|_| fault)))
 }
 
 #[cfg(test)]
@@ -205,32 +250,14 @@ mod tests {
     // No test of the library names a key to write with: others write files in the same process.
 
     #[test]
-    fn a_key_is_the_text_of_sixteen_or_thirty_two_bytes() {
-        let hex = "000102030405060708090a0b0c0d0e0f";
-        let sixteen: Vec<u8> = (0..16).collect();
-        assert_eq!(raw(hex.as_bytes()), Ok(sixteen.clone()));
-        assert_eq!(raw(hex.to_uppercase().as_bytes()), Ok(sixteen.clone()));
-        assert_eq!(raw(b"AAECAwQFBgcICQoLDA0ODw=="), Ok(sixteen.clone()));
-        assert_eq!(raw(b"AAECAwQFBgcICQoLDA0ODw"), Ok(sixteen));
-        assert_eq!(raw(b"//////////////////////////////////////////8="), Ok(vec![255; 32]));
-        assert_eq!(raw(b"__________________________________________8"), Ok(vec![255; 32]));
-        assert_eq!(raw(&b"f".repeat(64)), Ok(vec![255; 32]));
-        assert!(raw(b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYX").unwrap_err().contains("24 bytes"));
-        for text in ["correct horse battery staple", "000102030405060708090a0b0c0d0e0", "AAECAwQFBgcICQoLDA0O"] {
-            let fault = raw(text.as_bytes()).unwrap_err();
-            assert!(fault.contains("openssl rand") && !fault.contains(text), "{fault}");
-        }
-    }
-
-    #[test]
     fn a_key_is_found_by_its_id_and_never_shown() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("k"), "AAECAwQFBgcICQoLDA0ODw==\n").unwrap();
         let at = |id: &str, source: &str| BTreeMap::from([(id.to_owned(), source.to_owned())]);
-        name(None, &at("unit-there", "file:k"), folder.path());
-        name(None, &at("unit-gone", "env:SESAME_NO_SUCH_KEY_AT_ALL"), folder.path());
-        // What is named first stays.
-        name(None, &at("unit-there", "env:SESAME_NO_SUCH_KEY_AT_ALL"), folder.path());
+        name(None, &at("unit-there", "file:k"), folder.path(), By::User);
+        name(None, &at("unit-gone", "env:SESAME_NO_SUCH_KEY_AT_ALL"), folder.path(), By::User);
+        // What is named first comes first.
+        name(None, &at("unit-there", "env:SESAME_NO_SUCH_KEY_AT_ALL"), folder.path(), By::User);
         let found = key("unit-there").unwrap();
         assert_eq!(
             (found.id(), found.bytes()[15], format!("{found:?}")),
@@ -246,8 +273,58 @@ mod tests {
         );
         assert!(key("unit-unknown").unwrap_err().to_string().contains("`unit-unknown`, which is not named"));
         assert!(!key("\u{1b}[2J").unwrap_err().to_string().contains('\u{1b}'));
+        assert!(any() && knows("unit-there") && !knows("unit-unknown"));
+    }
+
+    #[test]
+    fn an_id_may_have_several_places_and_no_key_is_the_id_of_one() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("k"), "AAECAwQFBgcICQoLDA0ODw==").unwrap();
+        let at = |id: &str, source: &str| BTreeMap::from([(id.to_owned(), source.to_owned())]);
+        name(None, &at("unit-several", "env:SESAME_NO_SUCH_KEY_AT_ALL"), folder.path(), By::User);
+        name(None, &at("unit-several", "file:k"), folder.path(), By::User);
+        name(None, &at("unit-several", "file:k"), folder.path(), By::KeptRun);
+        assert_eq!(places("unit-several"), 2);
+        assert!(key_at("unit-several", 0).is_err() && key_at("unit-several", 2).is_err());
+        assert_eq!(key("unit-several").unwrap(), key_at("unit-several", 1).unwrap());
+        let id = "a-000102030405060708090a0b0c0d0e0f";
+        std::fs::write(folder.path().join("k"), &id[2..]).unwrap();
+        let told = FileKey::read("key", id, "file:k", |path| folder.path().join(path)).unwrap_err().to_string();
+        assert!(told.contains("holds the key itself") && !told.contains(&id[2..]), "{told}");
+    }
+
+    #[test]
+    fn while_a_command_gives_one_key_others_are_to_be_had() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        std::fs::write(folder.path().join("k"), "AAECAwQFBgcICQoLDA0ODw==").unwrap();
+        let at = [("unit-slow", format!("cmd:cat '{}'", pipe.display())), ("unit-quick", "file:k".to_owned())];
+        let at: BTreeMap<String, String> = at.map(|(id, at)| (id.to_owned(), at)).into();
+        name(None, &at, folder.path(), By::User);
+        let slow = std::thread::spawn(|| key("unit-slow"));
+        // The pipe is open as soon as the command reads it.
+        let mut writes = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        assert!(any() && knows("unit-slow") && key("unit-quick").is_ok());
+        std::io::Write::write_all(&mut writes, b"AAECAwQFBgcICQoLDA0ODw==").unwrap();
+        drop(writes);
+        assert_eq!(slow.join().unwrap().unwrap().bytes()[15], 15);
+    }
+
+    #[test]
+    fn a_command_of_a_kept_run_is_not_run_unless_the_user_names_it_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join("made");
+        let command = format!("cmd:touch '{}'; echo AAECAwQFBgcICQoLDA0ODw==", made.display());
+        let at = BTreeMap::from([("unit-kept".to_owned(), command)]);
+        name(None, &at, folder.path(), By::KeptRun);
+        let told = key("unit-kept").unwrap_err().to_string();
         assert!(
-            any() && knows("unit-there") && !knows("unit-unknown") && is_id("2026-11") && !is_id("") && !is_id("a b")
+            told.contains("privacy.keys.at.unit-kept is a command of a kept run") && told.contains("--keys"),
+            "{told}"
         );
+        assert!(!made.exists());
+        name(None, &at, folder.path(), By::User);
+        assert_eq!((key("unit-kept").unwrap().bytes()[15], places("unit-kept"), made.exists()), (15, 1, true));
     }
 }

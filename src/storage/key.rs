@@ -33,6 +33,13 @@ impl Key {
         blake3::keyed_hash(&self.0, text.as_bytes()).to_hex().to_string()
     }
 
+    /// Whether a hash is the keyed one of a text; how long that takes tells nothing of the right one.
+    #[must_use]
+    pub fn proves(&self, text: &str, mac: &str) -> bool {
+        let found = blake3::Hash::from_hex(mac);
+        found.is_ok_and(|found| found == blake3::keyed_hash(&self.0, text.as_bytes()))
+    }
+
     /// A seed that only the key's holder can work out.
     #[must_use]
     pub fn seed(&self, text: &str) -> [u8; 32] {
@@ -45,5 +52,19 @@ impl Key {
     /// A key of the tests.
     pub(crate) const fn of(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keyed_hash_proves_its_text_under_its_key_alone() {
+        let (key, other) = (Key::of([7; 32]), Key::of([8; 32]));
+        let mac = key.mac("text");
+        assert!(key.proves("text", &mac));
+        assert!(!key.proves("texts", &mac) && !other.proves("text", &mac));
+        assert!(!key.proves("text", "") && !key.proves("text", &mac[1..]) && !key.proves("text", "no hash"));
     }
 }

@@ -5,10 +5,13 @@
 //! that `masterKeyID` names, or by a key that is so wrapped. Wrapped means, as those tools do themselves, AES-GCM with the wrapping
 //! key's id as what is authenticated beside it: base64 of nonce, ciphertext and tag.
 
+use std::sync::Arc;
+
 use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde::Deserialize;
 
-use super::encryption::{self, KeyError, base64};
+use super::encryption::{self, FileKey, KeyError};
+use super::key_text::{base64, shown};
 
 /// Key material within a file.
 #[derive(Debug, Deserialize)]
@@ -29,22 +32,27 @@ struct Material {
     wrapped_kek: Option<String>,
 }
 
-/// The key that key metadata names: the id of ours that it comes from, and the raw key.
+/// Gives the key of ours of an id; of several of that id, the one that is to be tried.
+pub(super) type Ours<'a> = dyn Fn(&str) -> Result<Arc<FileKey>, KeyError> + 'a;
+
+/// The key that key metadata names: the key of ours that it comes from, and the raw key.
 ///
 /// # Errors
 /// When it names no key that is to be had, or the key that it wraps does not come out.
-pub(super) fn key(metadata: &[u8]) -> Result<(String, Vec<u8>), KeyError> {
+pub(super) fn key(metadata: &[u8], ours: &Ours) -> Result<(Arc<FileKey>, Vec<u8>), KeyError> {
     match serde_json::from_slice::<Material>(metadata) {
         Ok(material) => material.unwrapped(),
         Err(_) => {
-            let key = encryption::key(&String::from_utf8_lossy(metadata))?;
-            Ok((key.id().to_owned(), key.bytes().to_vec()))
+            let key = ours(&String::from_utf8_lossy(metadata))?;
+            let raw = key.bytes().to_vec();
+            Ok((key, raw))
         }
     }
 }
 
 impl Material {
-    fn unwrapped(&self) -> Result<(String, Vec<u8>), KeyError> {
+    /// Of several keys of one id that one is meant which unwraps it.
+    fn unwrapped(&self) -> Result<(Arc<FileKey>, Vec<u8>), KeyError> {
         let fault = |what: &str| KeyError(format!("encrypted with a key that is wrapped, and its key material {what}"));
         if self.key_material_type != "PKMT1" || !self.internal_storage {
             return Err(fault("is not in the file; write it with internal_key_material=True"));
@@ -52,22 +60,36 @@ impl Material {
         let (Some(id), Some(wrapped)) = (&self.master_key_id, &self.wrapped_dek) else {
             return Err(fault("is incomplete"));
         };
-        let master = encryption::key(id)?;
-        let not_ours = || {
-            KeyError(format!(
-                "encrypted with a key that is wrapped, and the key `{id}` does not unwrap it: it is another key, or was wrapped in \
-                 another way than by AES-GCM with the key's id authenticated, as docs/privacy-encryption.md shows"
-            ))
-        };
-        let key = match (self.double_wrapping, &self.key_encryption_key_id, &self.wrapped_kek) {
-            (false, ..) => unwrap(master.bytes(), wrapped, id.as_bytes()),
-            (true, Some(between), Some(kek)) => unwrap(master.bytes(), kek, id.as_bytes())
-                .zip(base64(between.as_bytes()))
-                .and_then(|(kek, between)| unwrap(&kek, wrapped, &between)),
+        let between = match (self.double_wrapping, &self.key_encryption_key_id, &self.wrapped_kek) {
+            (false, ..) => None,
+            (true, Some(between), Some(kek)) => Some((between.as_str(), kek.as_str())),
             (true, ..) => return Err(fault("is incomplete")),
         };
-        Ok((id.clone(), key.ok_or_else(not_ours)?))
+        let mut missing = None;
+        for at in 0..encryption::places(id).max(1) {
+            match encryption::key_at(id, at) {
+                Ok(master) => {
+                    if let Some(key) = unwrapped_by(&master, id, wrapped, between) {
+                        return Ok((master, key));
+                    }
+                }
+                Err(error) => missing = missing.or(Some(error)),
+            }
+        }
+        Err(missing.unwrap_or_else(|| {
+            KeyError(format!(
+                "encrypted with a key that is wrapped, and the key `{}` does not unwrap it: it is another key, or was wrapped in \
+                 another way than by AES-GCM with the key's id authenticated, as docs/privacy-encryption.md shows",
+                shown(id)
+            ))
+        }))
     }
+}
+
+/// The key that a key of ours wraps, or that one wraps which it wraps; nothing when it is another.
+fn unwrapped_by(master: &FileKey, id: &str, wrapped: &str, between: Option<(&str, &str)>) -> Option<Vec<u8>> {
+    let Some((between, kek)) = between else { return unwrap(master.bytes(), wrapped, id.as_bytes()) };
+    unwrap(&unwrap(master.bytes(), kek, id.as_bytes())?, wrapped, &base64(between.as_bytes())?)
 }
 
 /// The key that a text wraps; nothing when another key wrapped it.
@@ -86,6 +108,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::storage::encryption::By;
 
     /// Of a file by pyarrow 26.0.1 with a `KmsClient` as the documentation has it; the master key is the bytes 0 to 15.
     const DOUBLE: &str = r#"{"keyMaterialType":"PKMT1","internalStorage":true,"isFooterKey":true,"kmsInstanceID":"DEFAULT","kmsInstanceURL":"DEFAULT","masterKeyID":"2026-11","wrappedDEK":"YQg5uIw7SbaQ/P703oTpLx3kYiuiWYKLOSr9Q3y5GM+EqXNxe2GVf4JzLsY=","doubleWrapping":true,"keyEncryptionKeyID":"5dBJirwwMtcL0SCPdjuPDA==","wrappedKEK":"PabcL0T4DSkmWzfPLEAFnkutckWbUVGQoj1sBfZt0aQBcZBZEUenCYRy3Ec="}"#;
@@ -98,11 +121,16 @@ mod tests {
         std::fs::write(folder.path().join("other"), "f".repeat(64)).unwrap();
         let at = [("2026-11", "file:k"), ("unit-other", "file:other")];
         let at: BTreeMap<String, String> = at.map(|(id, at)| (id.to_owned(), at.to_owned())).into();
-        encryption::name(None, &at, folder.path());
-        assert_eq!(key(b"2026-11").unwrap(), ("2026-11".to_owned(), (0..16).collect()));
+        // Of two keys of one id the one that unwraps is taken.
+        let wrong = BTreeMap::from([("2026-11".to_owned(), "file:other".to_owned())]);
+        encryption::name(None, &wrong, folder.path(), By::User);
+        encryption::name(None, &at, folder.path(), By::User);
+        let key = |metadata: &[u8]| key(metadata, &|id| encryption::key_at(id, 1));
+        let (found, raw) = key(b"2026-11").unwrap();
+        assert_eq!((found.id(), raw), ("2026-11", (0..16).collect()));
         for material in [DOUBLE, SINGLE] {
-            let (id, found) = key(material.as_bytes()).unwrap();
-            assert_eq!((id.as_str(), found.len()), ("2026-11", 16));
+            let (of, found) = key(material.as_bytes()).unwrap();
+            assert_eq!((of.id(), of.bytes()[15], found.len()), ("2026-11", 15, 16));
             let other = key(material.replace("2026-11", "unit-other").as_bytes()).unwrap_err().to_string();
             assert!(other.contains("`unit-other` does not unwrap it"), "{other}");
             let unknown = key(material.replace("2026-11", "unit-none").as_bytes()).unwrap_err().to_string();

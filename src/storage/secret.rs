@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::key_text::is_key;
+
 /// Where a secret is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource<'a> {
@@ -76,6 +78,7 @@ impl Secret {
         };
         let secret = secret.trim_ascii();
         ensure!(secret.len() >= LEAST, "{what}: the key has {} bytes; make one of at least {LEAST}", secret.len());
+        leave_no_core();
         Ok(Self(secret.to_vec()))
     }
 
@@ -86,10 +89,20 @@ impl Secret {
     }
 }
 
+/// From now on a crash of this process leaves no image of its memory, and no other process of the user looks into it. Where that cannot
+/// be had, as on other systems, the process goes on.
+fn leave_no_core() {
+    #[cfg(target_os = "linux")]
+    {
+        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    }
+}
+
 /// Whether a text is written as variables' names are, and so may be repeated in a message.
 fn is_name(text: &str) -> bool {
     let lawful = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-    text.len() <= 64 && text.chars().all(lawful) && text.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+    let first = |c: char| c.is_ascii_uppercase() || c == '_';
+    text.len() <= 64 && text.chars().all(lawful) && text.starts_with(first) && !is_key(text)
 }
 
 #[cfg(test)]
@@ -106,6 +119,8 @@ mod tests {
         assert!(read("env:SESAME_NO_SUCH_VARIABLE").unwrap_err().contains("SESAME_NO_SUCH_VARIABLE is not set"));
         let mistyped = read("env:s3cr3t-s3cr3t-s3cr3t").unwrap_err();
         assert!(!mistyped.contains("s3cr3t"), "{mistyped}");
+        let key = "F0F1F2F3F4F5F6F7F8F9FAFBFCFDFEFF";
+        assert!(!read(&format!("env:{key}")).unwrap_err().contains(key));
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "short").unwrap();
         let source = format!("file:{}", file.path().display());
@@ -113,6 +128,8 @@ mod tests {
         std::fs::write(file.path(), "long enough to be a key\n").unwrap();
         assert_eq!(read(&source).unwrap(), "Secret(…)");
         assert_eq!(read("cmd:printf 'long enough to be a key'").unwrap(), "Secret(…)");
+        #[cfg(target_os = "linux")]
+        assert_eq!(rustix::process::dumpable_behavior().unwrap(), rustix::process::DumpableBehavior::NotDumpable);
         assert!(read("cmd:echo s3cr3t-s3cr3t-s3cr3t; exit 3").unwrap_err().contains("3"));
         assert!(!read("cmd:echo s3cr3t").unwrap_err().contains("s3cr3t"));
     }

@@ -16,6 +16,7 @@ use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 
+use super::ids::{IdForm, id_bytes};
 use crate::storage::{opening, read};
 
 /// The column that tables are sorted by.
@@ -79,11 +80,8 @@ impl SubjectTable {
                 Ok(SubjectId::Integer(id))
             }
             DataType::FixedSizeBinary(_) => {
-                let byte = |at: usize| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-                let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(byte).collect();
-                Ok(SubjectId::Bytes(
-                    bytes.with_context(|| format!("subject ids are bytes in hexadecimal, and {text:?} is none"))?,
-                ))
+                let none = || format!("subject ids are bytes in hexadecimal, and {text:?} is none");
+                Ok(SubjectId::Bytes(id_bytes(text, IdForm::Binary).with_context(none)?))
             }
             other => bail!("subject ids are {other}"),
         }

@@ -89,6 +89,21 @@ impl Ids {
         self.len == 0
     }
 
+    /// The position of an id in a list that is in order.
+    #[must_use]
+    pub fn find(&self, id: &[u8]) -> Option<usize> {
+        let (mut from, mut to) = (0, self.len());
+        while from < to {
+            let middle = usize::midpoint(from, to);
+            match self.get(middle).cmp(id) {
+                std::cmp::Ordering::Less => from = middle + 1,
+                std::cmp::Ordering::Equal => return Some(middle),
+                std::cmp::Ordering::Greater => to = middle,
+            }
+        }
+        None
+    }
+
     /// Adds all ids of another list.
     pub fn append(&mut self, other: &Self) {
         for at in 0..other.len() {
@@ -128,6 +143,27 @@ pub fn id_text(id: &[u8], form: IdForm) -> String {
         IdForm::Binary => id.iter().map(|b| format!("{b:02x}")).collect(),
         IdForm::Integer => id.try_into().map_or_else(|_| String::new(), |b| from_ordered(b).to_string()),
     }
+}
+
+/// The bytes of an id that people write; nothing when it cannot be one of the form.
+#[must_use]
+pub fn id_bytes(text: &str, form: IdForm) -> Option<Vec<u8>> {
+    match form {
+        IdForm::Text => Some(text.as_bytes().to_vec()),
+        IdForm::Integer => text.parse().ok().map(|number| to_ordered(number).to_vec()),
+        IdForm::Binary => {
+            let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            let (pairs, odd) = text.as_bytes().as_chunks::<2>();
+            let bytes = pairs.iter().map(|[high, low]| Some((digit(*high)? << 4) | digit(*low)?));
+            bytes.collect::<Option<Vec<u8>>>().filter(|_| odd.is_empty())
+        }
+    }
+}
+
+/// An id as tables of a form write it: an integer without a sign or zeros before it, bytes in small letters. What cannot be one stays.
+#[must_use]
+pub fn canonical(text: &str, form: IdForm) -> String {
+    id_bytes(text, form).map_or_else(|| text.to_owned(), |bytes| id_text(&bytes, form))
 }
 
 /// Eight bytes that sort as the integer does.
@@ -213,5 +249,31 @@ pub fn matched(a: &Ids, b: &Ids, seen: &mut dyn FnMut(Option<usize>, Option<usiz
         seen(order.is_le().then_some(i), order.is_ge().then_some(j));
         i += usize::from(order.is_le());
         j += usize::from(order.is_ge());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_written_in_one_way() {
+        let of = |text: &str, form| canonical(text, form);
+        assert_eq!(["7", "007", "+7"].map(|text| of(text, IdForm::Integer)), ["7", "7", "7"]);
+        assert_eq!((of("-07", IdForm::Integer), of("x7", IdForm::Integer)), ("-7".to_owned(), "x7".to_owned()));
+        assert_eq!(of("00FFaB", IdForm::Binary), "00ffab");
+        assert_eq!(of("007", IdForm::Text), "007");
+        // What only looks like two digits is none.
+        assert!(["+f", "f", " f", "0x", "\u{e9}f"].iter().all(|text| id_bytes(text, IdForm::Binary).is_none()));
+        assert_eq!(id_bytes("00ff", IdForm::Binary), Some(vec![0, 255]));
+    }
+
+    #[test]
+    fn an_id_is_found_where_it_stands() {
+        let mut ids = Ids::default();
+        ["a", "b", "bb", "d"].iter().for_each(|id| ids.push(id.as_bytes()));
+        assert_eq!(["a", "b", "bb", "d"].map(|id| ids.find(id.as_bytes())), [Some(0), Some(1), Some(2), Some(3)]);
+        assert!(["", "aa", "c", "e"].iter().all(|id| ids.find(id.as_bytes()).is_none()));
+        assert_eq!(Ids::default().find(b"a"), None);
     }
 }

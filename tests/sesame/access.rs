@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::array_value_to_string;
 use serde_json::Value;
 
-use crate::exports::read;
+use crate::exports::{read, write};
 use crate::workdir::{Ended, Workdir, repository};
 
 const KEY: &str = "the key of partner a, of the tests";
@@ -197,6 +199,56 @@ fn every_release_is_told_with_its_values_and_a_key_that_is_missing_is_said() {
     args.insert(2, ids[0].clone());
     args.extend(["--set".to_owned(), format!("partners=\"{}\"", work.path("partners.toml").display())]);
     work.sesame(&args).expect(0).says("KEY_A is not set").says("The partner's key is not available");
+}
+
+/// The sample with integers for its subjects, by the order of their ids.
+fn of_integers(to: &Path) {
+    let root = repository("data-samples/small");
+    let (_, everyone) = searched(&[]);
+    let numbers: BTreeMap<&str, i64> = everyone.iter().map(String::as_str).zip(0..).collect();
+    let number = |id: &str| numbers.get(id).copied().unwrap_or(1_000_000);
+    for (_, path) in inputs() {
+        let table = read(&path);
+        let mut fields: Vec<Field> = table.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
+        let mut columns = table.columns().to_vec();
+        for (field, column) in fields.iter_mut().zip(&mut columns) {
+            if ["subject_id", "subject_a", "subject_b"].contains(&field.name().as_str()) {
+                let texts = arrow::compute::cast(column, &DataType::Utf8).unwrap();
+                let numbers: Int64Array = texts.as_string::<i32>().iter().map(|id| id.map(&number)).collect();
+                *column = Arc::new(numbers);
+                *field = Field::new(field.name(), DataType::Int64, true);
+            }
+        }
+        let table = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        write(&to.join(path.strip_prefix(&root).unwrap()), &table);
+    }
+}
+
+#[test]
+fn an_id_finds_the_same_however_it_is_written() {
+    let work = Workdir::new();
+    of_integers(&work.path("export"));
+    work.run(&work.path("export"), "out", &[]).expect(0);
+    let partners = "[[partner]]\nid='partner-a'\ntitle='A'\nkey='env:KEY_A'\nkey_id='a-1'\nkey_period='2025-Q4'\n";
+    std::fs::write(work.path("partners.toml"), partners).unwrap();
+    let set = format!("partners=\"{}\"", work.path("partners.toml").display());
+    let sesame = |command: &str, more: &[&str]| {
+        let mut args = work.arguments(command, &work.path("export"), "out", &["--format", "json", "--set", &set]);
+        drop(args.splice(2..2, more.iter().map(ToString::to_string)));
+        work.ended(work.command(args).env("KEY_A", KEY)).expect(0).out
+    };
+    sesame("release", &["--partner", "partner-a"]);
+    let answer = |id: &str| {
+        let mut told: Value = serde_json::from_str(&sesame("access", &[id])).unwrap();
+        told.as_object_mut().unwrap().remove("at");
+        told
+    };
+    let released =
+        (0..200).map(|id| answer(&id.to_string())).find(|told| !told["releases"].as_array().unwrap().is_empty());
+    let told = released.unwrap();
+    let id = told["subject"].as_str().unwrap();
+    assert!(told["releases"][0]["pseudonym"].is_string(), "{told}");
+    assert_eq!((answer(&format!("00{id}")), answer(&format!("+{id}"))), (told.clone(), told.clone()));
 }
 
 #[test]

@@ -226,6 +226,83 @@ fn what_was_plain_is_written_anew_once_a_key_is_named() {
 }
 
 #[test]
+fn runs_whose_keys_have_one_id_are_each_opened_with_their_own() {
+    let work = Workdir::new();
+    let variable = "SESAME_TEST_OTHER_KEY";
+    keyed(&work, "run", &small(), "a", &["--set", WRITES]).expect(0);
+    let other = WRITES.replace(VARIABLE, variable);
+    let args = work.arguments("run", &small(), "b", &["--set", &other]);
+    work.ended(work.command(&args).env(variable, OTHER)).expect(0);
+    let (a, b) = (run_folder(&work, "a").display().to_string(), run_folder(&work, "b").display().to_string());
+    for args in [["diff", &a, &b], ["diff", &b, &a]] {
+        work.ended(work.command(args).env(VARIABLE, KEY).env(variable, OTHER)).expect(0).says("unmoved");
+        // The one that is missing may be the right one.
+        sesame(&work, &args, Some(KEY)).expect(2).says("SESAME_TEST_OTHER_KEY is not set");
+    }
+}
+
+#[test]
+fn a_subject_is_answered_with_the_keys_that_kept_runs_name() {
+    let work = Workdir::new();
+    keyed(&work, "run", &small(), "out", &["--set", WRITES]).expect(0);
+    let subjects = exports::read(&small().join("subjects.parquet"));
+    let id = subjects.column_by_name("subject_id").unwrap().as_string::<i32>().value(0).to_owned();
+    let mut args = work.arguments("access", &small(), "out", &["--format", "json"]);
+    args.insert(2, id);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let told: serde_json::Value = serde_json::from_str(&sesame(&work, &args, Some(KEY)).expect(0).out).unwrap();
+    assert!(told["runs"][0]["kept"] == true && !told["runs"][0]["features"].as_object().unwrap().is_empty(), "{told}");
+    sesame(&work, &args, None).expect(2).says("SESAME_TEST_FILE_KEY is not set");
+}
+
+#[test]
+fn a_command_that_lies_in_a_kept_run_is_not_run() {
+    let work = Workdir::new();
+    std::fs::write(work.path("the.key"), KEY).unwrap();
+    let asked = work.path("asked");
+    let command = format!("cmd:touch '{}'; cat '{}'", asked.display(), work.path("the.key").display());
+    let keys = format!("privacy.keys={{ write = \"2026-11\", at = {{ \"2026-11\" = \"{command}\" }} }}");
+    let ledger = format!("privacy.ledger_key=\"{command}\"");
+    work.run(&small(), "out", &["--set", &keys, "--set", &ledger]).expect(0);
+    std::fs::remove_file(&asked).unwrap();
+    let subjects = exports::read(&small().join("subjects.parquet"));
+    let id = subjects.column_by_name("subject_id").unwrap().as_string::<i32>().value(0).to_owned();
+    let explain = ["explain", "latest", id.as_str(), "--output", "out"];
+    let verify = ["verify", "latest", "--output", "out"];
+    work.sesame(explain).expect(2).says("privacy.keys.at.2026-11 is a command of a kept run").says("--keys PIPELINE");
+    work.sesame(verify).expect(2).says("privacy.ledger_key is a command of a kept run").says("--ledger-key");
+    assert!(!asked.exists());
+    // What the user names is run.
+    let text = std::fs::read_to_string(repository("pipelines/nightly.toml")).unwrap();
+    let named = format!("{text}\n[privacy.keys.at]\n\"2026-11\" = \"{command}\"\n");
+    std::fs::write(work.path("keys.toml"), named).unwrap();
+    work.sesame([&explain[..], &["--keys", "keys.toml"]].concat()).expect(0);
+    let verify = [&verify[..], &["--ledger-key", &command]].concat();
+    work.sesame(&verify).expect(0);
+    work.sesame([&verify[..], &["--keys", "keys.toml", "--replay"]].concat()).expect(0).says("gives the same bytes");
+}
+
+#[test]
+fn hook_programs_see_no_key_of_a_partner_and_are_not_called_while_its_variable_is_not_known() {
+    let work = Workdir::new();
+    let keys = ["KEY_OF_A", "OLD_KEY_OF_A", "FILES_OF_A"];
+    let partners = "[[partner]]\nid='a'\ntitle='A'\nkey='env:KEY_OF_A'\nkey_id='a-1'\nkey_period='x'\n\
+        earlier_keys=[{ id='a-0', key='env:OLD_KEY_OF_A' }]\nfile_keys={ at={ f='env:FILES_OF_A' } }\n";
+    let seen = keys.map(|key| format!("${{{key}:-nothing}}")).join(" ");
+    let hook = format!("on_success=[\"sh\", \"-c\", \"echo seen: {seen}\"]");
+    let set = format!("partners=\"{}\"", work.path("partners.toml").display());
+    let run = |output: &str| {
+        let args = work.arguments("run", &small(), output, &["--set", &hook, "--set", &set]);
+        work.ended(work.command(args).envs(keys.map(|key| (key, OTHER))))
+    };
+    std::fs::write(work.path("partners.toml"), partners).unwrap();
+    assert!(!run("out").expect(0).says("seen: nothing nothing nothing").err.contains(OTHER));
+    std::fs::write(work.path("partners.toml"), partners.replace("key_id='a-1'", "")).unwrap();
+    let ended = run("other").expect(0).says("it is not called").says("partners.toml");
+    assert!(!ended.err.contains("seen:"), "{}", ended.err);
+}
+
+#[test]
 fn hook_programs_do_not_see_keys() {
     let work = Workdir::new();
     let hook = "on_success=[\"sh\", \"-c\", \"echo seen: ${SESAME_TEST_FILE_KEY:-nothing}\"]";

@@ -59,7 +59,7 @@ fn mistakes() -> Vec<Mistake> {
             "a text for a number",
             vec![("min_cell = 10", "min_cell = \"ten\"")],
             NOTHING,
-            ["invalid type: string \"ten\"", "p.toml:", "expected"],
+            ["invalid type: a text, expected u64", "p.toml:", "expected"],
         ),
         of(
             "a table that is none",

@@ -48,12 +48,20 @@ impl Scene {
 
     /// Runs a command of the pipeline with keys for files, of which one is written with.
     fn pipeline(&self, command: &str, write: &str, more: &[&str]) -> Ended {
+        self.sesame(&self.arguments(command, write, more))
+    }
+
+    fn arguments(&self, command: &str, write: &str, more: &[&str]) -> Vec<String> {
         let keys = format!(
             "privacy.keys={{ write = \"{write}\", at = {{ new = \"env:KEY_OF_FILES\", old = \"env:KEY_OF_OLD_FILES\" }} }}"
         );
         let set = ["--set", &keys, "--set", "privacy.ledger_key=\"env:KEY_OF_LEDGER\""];
-        let args = self.work.arguments(command, &repository("data-samples/small"), "out", &[&set[..], more].concat());
-        self.sesame(&args)
+        self.work.arguments(command, &repository("data-samples/small"), "out", &[&set[..], more].concat())
+    }
+
+    /// Runs it without the variable of a key.
+    fn without(&self, variable: &str, args: &[String]) -> Ended {
+        self.work.ended(self.work.command(args).envs(KEYS).env_remove(variable))
     }
 
     fn sesame<S: AsRef<std::ffi::OsStr>>(&self, args: &[S]) -> Ended {
@@ -61,10 +69,40 @@ impl Scene {
     }
 
     fn release(&self, more: &[&str]) -> Ended {
-        let set = |key: &str, file: &str| format!("{key}=\"{}\"", self.work.path(file).display());
-        let (partners, consents) = (set("partners", "partners.toml"), set("inputs.consents", "consents.parquet"));
+        self.sesame(&self.release_arguments(more))
+    }
+
+    fn release_arguments(&self, more: &[&str]) -> Vec<String> {
+        let consents = format!("inputs.consents=\"{}\"", self.work.path("consents.parquet").display());
+        let partners = self.partners();
         let args = ["--partner", "bank", "--at", T, "--set", &partners, "--set", &consents];
-        self.pipeline("release", "new", &[&args[..], more].concat())
+        self.arguments("release", "new", &[&args[..], more].concat())
+    }
+
+    fn partners(&self) -> String {
+        format!("partners=\"{}\"", self.work.path("partners.toml").display())
+    }
+
+    /// The arguments that erase a subject.
+    fn erase(&self, subject: &str, more: &[&str]) -> Vec<String> {
+        std::fs::write(self.work.path("ids.txt"), format!("{subject}\n")).unwrap();
+        let ids = self.work.path("ids.txt").display().to_string();
+        self.arguments("erase", "new", &[&["--ids", &ids, "--set", &self.partners(), "--yes"][..], more].concat())
+    }
+
+    /// The name under which the bank knows a subject.
+    fn pseudonym(&self, subject: &str) -> String {
+        std::fs::write(self.work.path("key"), KEYS[3].1).unwrap();
+        let key = format!("file:{}", self.work.path("key").display());
+        let names = Pseudonyms::of(&Secret::read("key", &key, |place: &str| PathBuf::from(place)).unwrap());
+        names.name("release bank 2026-Q4", subject.as_bytes())
+    }
+
+    /// What the bank has: of the release and of those who have withdrawn, the pseudonyms.
+    fn given(&self) -> [BTreeSet<String>; 2] {
+        let place = self.work.path("out/releases/partner=bank/as_of=2025-10-31");
+        ["release.parquet", "withdrawn.parquet"]
+            .map(|file| texts(&opened(&place.join(file)).1, "pseudonym").into_iter().collect())
     }
 
     fn agreed(&self, subjects: &[String]) {
@@ -190,6 +228,9 @@ fn an_encrypted_output_is_released_answered_for_and_erased_from() {
     let earlier = scene.work.path("out/scores/as_of=2025-09-30/model=standard-1/scores.parquet");
     assert_eq!((opened(&earlier).0, opened(&newest).0), ("KEY_OF_OLD_FILES", "KEY_OF_FILES"));
     assert_eq!(opened(&place.join("release.parquet")).1.num_rows(), 38);
+    // The partner has that already.
+    scene.release(&[]).expect(0).says("nothing to do");
+    scene.verified();
 
     // What comes after leaves the subject out, and what is left can be asked for, released and verified.
     scene.pipeline("run", "new", &[]).expect(0).says("published");
@@ -223,64 +264,98 @@ fn a_release_is_plain_where_the_partner_has_no_key_for_files() {
 }
 
 #[test]
-fn two_keys_of_one_id_are_refused() {
+fn a_partners_key_is_its_own_whatever_else_is_called_by_its_id() {
     let scene = Scene::new();
     scene.pipeline("run", "new", &[]).expect(0);
-    scene.agreed(&scored(&scene.published())[..20]);
-    let other = PARTNERS.replace("id = \"bank\"", "id = \"shop\"").replace("KEY_OF_PARTNER_FILES", "KEY_OF_FILES");
-    std::fs::write(scene.work.path("partners.toml"), PARTNERS.to_owned() + &other).unwrap();
-    scene
-        .release(&[])
-        .expect(2)
-        .says("the partner `shop`: its `file_keys` names a key `bank-files` that is another one of `bank`");
-    std::fs::write(scene.work.path("partners.toml"), PARTNERS.replace("bank-files", "new")).unwrap();
-    scene.release(&[]).expect(2).says("and so does `[privacy.keys.at]` of the pipeline");
-    assert!(!scene.work.path("out/releases/partner=bank").exists());
+    let subjects: Vec<String> = scored(&scene.published()).into_iter().take(20).collect();
+    scene.agreed(&subjects);
+    // Nobody writes with an id that means another key elsewhere.
+    let partners = scene.work.path("partners.toml");
+    std::fs::write(&partners, PARTNERS.replace("bank-files", "new")).unwrap();
+    scene.release(&[]).expect(2).says("the partner `bank`").says("named in [privacy.keys.at] as well");
+    std::fs::write(&partners, PARTNERS).unwrap();
+    scene.release(&[]).expect(0);
+    let shop = PARTNERS.replace("\"bank", "\"shop").replace(
+        "at = { ",
+        "at = { \"bank-files\" = \"env:KEY_OF_OLD_FILES\", \"bank-2\" = \"env:KEY_OF_OLD_FILES\", ",
+    );
+    std::fs::write(&partners, format!("{shop}{PARTNERS}")).unwrap();
+    scene.release(&[]).expect(2).says("the partner `bank`").says("by another partner");
+    // What was given under it opens, though the first key of its id is the shop's, and a third id is the pipeline's.
+    let shop = shop.replace("\"bank-2\" = \"env:KEY_OF_OLD_FILES\", ", "");
+    let bank = PARTNERS
+        .replace("write = \"bank-files\"", "write = \"bank-2\"")
+        .replace("at = { ", "at = { \"bank-2\" = \"env:KEY_OF_PARTNER_FILES\", new = \"env:KEY_OF_PARTNER_FILES\", ");
+    std::fs::write(&partners, format!("{shop}{bank}")).unwrap();
+    scene.agreed(&subjects[1..]);
+    scene.release(&[]).expect(0);
+    let all: BTreeSet<String> = subjects[1..].iter().map(|subject| scene.pseudonym(subject)).collect();
+    assert_eq!(scene.given(), [all, BTreeSet::from([scene.pseudonym(&subjects[0])])]);
+    let place = scene.work.path("out/releases/partner=bank/as_of=2025-10-31");
+    assert_eq!(opened(&place.join("release.parquet")).0, "KEY_OF_PARTNER_FILES");
+    let access = scene.arguments("access", "new", &[&subjects[1], "--set", &scene.partners(), "--format", "json"]);
+    let told: Value = serde_json::from_str(&scene.sesame(&access).expect(0).out).unwrap();
+    let name = Value::from(scene.pseudonym(&subjects[1]));
+    let releases = |told: &Value| told["releases"].as_array().unwrap().clone();
+    assert_eq!(releases(&told).iter().map(|release| &release["pseudonym"]).collect::<Vec<_>>(), [&name, &name]);
+    // Without the key the answer says that it is not available, and says everything else.
+    let ended = scene.without("KEY_OF_PARTNER_FILES", &access).expect(0).says("KEY_OF_PARTNER_FILES is not set");
+    let told: Value = serde_json::from_str(&ended.out).unwrap();
+    assert!(
+        releases(&told).len() == 2 && releases(&told).iter().all(|release| release["unknown"] == "no_key"),
+        "{told}"
+    );
+    assert_eq!(told["runs"].as_array().unwrap().len(), 1);
+    scene.verified();
 }
 
 #[test]
-fn what_cannot_be_searched_or_found_is_not_erased_without_a_word() {
+fn who_is_erased_while_the_partners_key_is_away_is_to_be_forgotten_once_it_is_back() {
     let scene = Scene::new();
     scene.pipeline("run", "new", &[]).expect(0);
     let subjects: Vec<String> = scored(&scene.published()).into_iter().take(20).collect();
     scene.agreed(&subjects);
     scene.release(&[]).expect(0);
-    let partners = format!("partners=\"{}\"", scene.work.path("partners.toml").display());
-    let erase = |id: &str, more: &[&str]| {
-        std::fs::write(scene.work.path("ids.txt"), format!("{id}\n")).unwrap();
-        let ids = scene.work.path("ids.txt").display().to_string();
-        let args = ["--ids", &ids, "--set", &partners, "--yes", "--notices", "notices"];
-        scene.pipeline("erase", "new", &[&args[..], more].concat())
-    };
-    erase("nobody-4711", &[]).expect(2).says("nothing in").says("--allow-unknown");
-    erase("nobody-4711", &["--allow-unknown"]).expect(0);
-    std::fs::write(scene.work.path("partners.toml"), PARTNERS.replace("KEY_OF_PARTNER\"", "KEY_OF_NOBODY\"")).unwrap();
-    erase(&subjects[0], &[]).expect(2).says("--leave-unsearched");
-    erase(&subjects[0], &["--leave-unsearched"]).expect(0);
-    // With the key back the partner is told, though the export still carries the consent.
-    std::fs::write(scene.work.path("partners.toml"), PARTNERS).unwrap();
+    scene.without("KEY_OF_PARTNER", &scene.erase(&subjects[0], &["--leave-unsearched"])).expect(0);
+    // The consents still carry the subject as one who agrees.
     scene.release(&[]).expect(0);
-    let place = scene.work.path("out/releases/partner=bank/as_of=2025-10-31");
-    assert_eq!(opened(&place.join("release.parquet")).1.num_rows(), 19);
-    assert_eq!(opened(&place.join("withdrawn.parquet")).1.num_rows(), 1);
+    let [given, withdrawn] = scene.given();
+    assert_eq!((given.len(), withdrawn), (19, BTreeSet::from([scene.pseudonym(&subjects[0])])));
     scene.verified();
 }
 
 #[test]
-fn nobody_reads_between_tables_of_which_only_some_are_erased_from() {
+fn a_release_whose_receipt_an_erasure_changed_is_kept_when_it_is_replaced() {
     let scene = Scene::new();
     scene.pipeline("run", "new", &[]).expect(0);
-    let subjects = scored(&scene.published());
-    std::fs::write(scene.work.path("ids.txt"), format!("{}\n", subjects[0])).unwrap();
-    let ids = scene.work.path("ids.txt").display().to_string();
-    let keys = "privacy.keys={ write = \"new\", at = { new = \"env:KEY_OF_FILES\" } }";
-    let more = ["--set", keys, "--set", "privacy.ledger_key=\"env:KEY_OF_LEDGER\"", "--ids", &ids, "--yes"];
-    let args = scene.work.arguments("erase", &repository("data-samples/small"), "out", &more);
-    let killed = scene.work.command(&args).envs(KEYS).env("SESAME_KILL_AT", "erasure file replaced").output().unwrap();
-    assert!(killed.status.code().is_none());
-    scene.sesame(&["explain", "latest", &subjects[5], "--output", "out"]).expect(2).says("an erasure is under way");
-    scene.pipeline("access", "new", &[&subjects[5]]).expect(2).says("an erasure is under way");
-    scene.pipeline("clean", "new", &["--yes"]).expect(0).says("finished the earlier erasure 1");
-    scene.sesame(&["explain", "latest", &subjects[5], "--output", "out"]).expect(0);
-    scene.pipeline("access", "new", &[&subjects[5]]).expect(0);
+    let subjects: Vec<String> = scored(&scene.published()).into_iter().take(20).collect();
+    // What the partner is called holds an id, as it should not.
+    let title = format!("The bank of {}", subjects[0]);
+    std::fs::write(scene.work.path("partners.toml"), PARTNERS.replace("A bank", &title)).unwrap();
+    scene.agreed(&subjects);
+    scene.release(&[]).expect(0);
+    scene.sesame(&scene.erase(&subjects[0], &["--notices", "notices"])).expect(0);
+    let receipt = scene.work.path("out/releases/partner=bank/as_of=2025-10-31/receipt.json");
+    assert!(!std::fs::read_to_string(receipt).unwrap().contains(&subjects[0]));
+    std::fs::write(scene.work.path("partners.toml"), PARTNERS).unwrap();
+    scene.agreed(&subjects[2..]);
+    scene.work.copy(&scene.work.path("out"), "before");
+    for step in ["release staged", "ledger line", "release in its place", "release concluded", "never"] {
+        std::fs::remove_dir_all(scene.work.path("out")).unwrap();
+        scene.work.copy(&scene.work.path("before"), "out");
+        let mut command = scene.work.command(scene.release_arguments(&[]));
+        let killed = scene.work.ended(command.envs(KEYS).env("SESAME_KILL_AT", step));
+        assert_eq!(killed.code, if step == "never" { 0 } else { -1 }, "{step}");
+        scene.release(&[]).expect(0);
+        scene.verified();
+        // Whoever was only in the one that was replaced is to be forgotten.
+        let [given, withdrawn] = scene.given();
+        assert_eq!((given.len(), withdrawn), (18, BTreeSet::from([scene.pseudonym(&subjects[1])])), "{step}");
+        // Once more, for which the one that was replaced is read again.
+        scene.agreed(&subjects[3..]);
+        scene.release(&[]).expect(0);
+        assert_eq!(scene.given()[1].len(), 2, "{step}");
+        scene.verified();
+        scene.agreed(&subjects[2..]);
+    }
 }

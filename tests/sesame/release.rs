@@ -15,6 +15,7 @@ const T: &str = "2025-11-05T12:00:00Z";
 const BEFORE: &str = "2025-11-05T11:59:59.999999Z";
 const AFTER: &str = "2025-11-05T12:00:00.000001Z";
 const LONG_AGO: &str = "2024-01-01";
+const NOT_YET: &str = "2190-01-01";
 const KEY_A: &str = "the key of partner a, of the tests";
 const KEY_B: &str = "the key of partner b, of the tests";
 
@@ -122,19 +123,20 @@ fn of_a(id: &str) -> String {
 }
 
 #[test]
-fn a_consent_counts_from_the_microsecond_after_it_is_given_to_that_of_its_end() {
+fn a_consent_counts_from_the_microsecond_after_it_is_given_while_it_lasts() {
     let scene = Scene::new();
     let s = |n: usize| scene.scored[n].as_str();
     let a = Some("partner-a");
+    // Whoever has withdrawn since is left out as well, whatever T is; that an end counts to the microsecond, a test of the library shows.
     let rows: [(Consent, bool); 11] = [
         ((s(0), a, BEFORE, None, None), true),
         ((s(1), a, T, None, None), false),
         ((s(2), a, LONG_AGO, Some(BEFORE), None), false),
-        ((s(3), a, LONG_AGO, Some(T), None), true),
-        ((s(4), a, LONG_AGO, Some(AFTER), None), true),
-        ((s(5), a, LONG_AGO, None, Some(BEFORE)), false),
-        ((s(6), a, LONG_AGO, None, Some(T)), true),
-        ((s(7), a, LONG_AGO, None, Some(AFTER)), true),
+        ((s(3), a, LONG_AGO, Some(T), None), false),
+        ((s(4), a, LONG_AGO, Some(NOT_YET), None), true),
+        ((s(5), a, LONG_AGO, None, Some(AFTER)), false),
+        ((s(6), a, LONG_AGO, None, Some(NOT_YET)), true),
+        ((s(7), a, AFTER, None, None), false),
         ((s(8), Some("partner-b"), LONG_AGO, None, None), false),
         ((s(9), None, LONG_AGO, None, None), false),
         ((s(10), a, LONG_AGO, None, None), false),
@@ -236,13 +238,52 @@ fn who_withdraws_is_to_be_forgotten_whenever_and_under_whatever_period_it_was_gi
     assert_eq!(scene.names("partner-a", "withdrawn.parquet"), BTreeSet::from([of_a(s(2))]));
     with("lost_keys = [\"a-1\"]");
     scene.release("partner-a", &["--run", "2025-10-31"]).expect(0);
-    assert!(scene.names("partner-a", "withdrawn.parquet").is_superset(&[s(0), s(1), s(2)].map(of_a).into()));
+    assert!(scene.names("partner-a", "withdrawn.parquet").is_superset(&BTreeSet::from([s(0), s(1), s(2)].map(of_a))));
     // Without one of them nobody could tell.
     let earlier =
         glob::glob(scene.work.path("out/releases/_earlier/**/release.parquet").to_str().unwrap()).unwrap().next();
     std::fs::remove_file(earlier.unwrap().unwrap()).unwrap();
     scene.release("partner-a", &[]).expect(1).says("put it back");
     scene.verify().expect(1).says("missing or was changed");
+}
+
+#[test]
+fn a_release_of_an_earlier_time_does_not_tell_who_has_withdrawn_since() {
+    let scene = Scene::new();
+    let s = |n: usize| scene.scored[n].as_str();
+    scene.consents(&[
+        agreed(s(0), "partner-a"),
+        agreed(s(1), "partner-a"),
+        (s(2), Some("partner-a"), AFTER, None, None),
+    ]);
+    scene.release("partner-a", &["--at", "2025-11-06T00:00:00Z"]).expect(0);
+    assert_eq!(scene.names("partner-a", "release.parquet"), BTreeSet::from([s(0), s(1), s(2)].map(of_a)));
+    // At T the second had not withdrawn, and the third had not agreed: who must be forgotten is asked of now.
+    let withdrawn = (s(1), Some("partner-a"), LONG_AGO, Some(AFTER), None);
+    scene.consents(&[agreed(s(0), "partner-a"), withdrawn, (s(2), Some("partner-a"), AFTER, None, None)]);
+    scene.release("partner-a", &["--at", T]).expect(0);
+    assert_eq!(scene.names("partner-a", "release.parquet"), BTreeSet::from([of_a(s(0))]));
+    assert_eq!(scene.names("partner-a", "withdrawn.parquet"), BTreeSet::from([of_a(s(1))]));
+}
+
+#[test]
+fn a_withdrawal_that_breaks_a_rule_is_one_all_the_same() {
+    let scene = Scene::new();
+    let s = |n: usize| scene.scored[n].as_str();
+    let all = [agreed(s(0), "partner-a"), agreed(s(1), "partner-a")];
+    scene.consents(&all);
+    scene.release("partner-a", &[]).expect(0);
+    // It ends before it begins; that of another partner is none of a's business.
+    let broken =
+        |n: usize, partner: &'static str| (scene.scored[n].as_str(), Some(partner), BEFORE, Some(LONG_AGO), None);
+    scene.consents(&[all[0], all[1], broken(0, "partner-a"), broken(1, "partner-b")]);
+    scene
+        .release("partner-a", &[])
+        .expect(0)
+        .says("2 rows of consents break a rule")
+        .says("left out until it is mended");
+    assert_eq!(scene.names("partner-a", "release.parquet"), BTreeSet::from([of_a(s(1))]));
+    assert_eq!(scene.names("partner-a", "withdrawn.parquet"), BTreeSet::from([of_a(s(0))]));
 }
 
 #[test]
@@ -259,6 +300,9 @@ fn the_same_again_does_nothing_and_a_run_that_may_not_be_released_is_not() {
     assert_eq!((again["nothing_to_do"].as_bool(), &again["receipt"]), (Some(true), &told["receipt"]));
     assert_eq!((ledger(), scene.receipt("partner-a")), before);
     assert!(before.0.lines().last().unwrap().contains("\"event\":\"released\""));
+    // Files of consents may be called anything: the partner is told their hashes alone.
+    let file = before.1["consents"][0].as_object().unwrap();
+    assert_eq!(file.keys().collect::<Vec<_>>(), ["digest"]);
     scene.release("partner-c", &[]).expect(2).says("declares no partner");
     scene.release("partner-a", &["--at", "2199-01-01"]).expect(2).says("has not come yet");
     scene

@@ -65,19 +65,6 @@ fn in_files<'a>(export: &'a Export, column: &'a str) -> impl Iterator<Item = (Pa
     })
 }
 
-/// How subjects are written, as the export of subjects does.
-#[must_use]
-pub fn form_of_subjects(exports: &[Export]) -> IdForm {
-    let subjects = exports.iter().find(|export| export.table.name == "subjects");
-    let files = subjects.iter().flat_map(|export| &export.files);
-    let kind = files.filter_map(|file| file.yields.column_with_name("subject_id")).map(|(_, f)| f.data_type()).next();
-    match kind {
-        Some(DataType::FixedSizeBinary(_)) => IdForm::Binary,
-        Some(kind) if kind.is_integer() => IdForm::Integer,
-        _ => IdForm::Text,
-    }
-}
-
 /// Finds ids that are not written alike, and writes those that paths give as the others are.
 ///
 /// # Errors

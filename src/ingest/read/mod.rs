@@ -7,7 +7,7 @@ pub mod decode;
 pub mod export;
 pub mod files;
 mod footer;
-pub mod id_forms;
+mod id_forms;
 pub mod key_ids;
 pub mod open;
 mod pages;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use jiff::civil::Date;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -21,7 +21,7 @@ use self::shift::{is_told, shift};
 use crate::audit::drift::Earlier;
 use crate::audit::scale::Cell;
 use crate::audit::{AUDIT, Audit};
-use crate::runs::erasure;
+use crate::runs::erasure::Erasures;
 use crate::runs::folder::RunFolder;
 use crate::runs::ledger::{Event, Ledger, Line};
 use crate::runs::verify;
@@ -92,7 +92,9 @@ impl History {
             }
         }
         lines.sort_by(|a, b| (a.entry.as_of, &a.entry.model).cmp(&(b.entry.as_of, &b.entry.model)));
-        let mut found: Vec<(Entry, Vec<Cell>)> = lines.par_iter().map(|line| entry(output, line, min_cell)).collect();
+        let erasures = Erasures::of(output, &ledger, None);
+        let mut found: Vec<(Entry, Vec<Cell>)> =
+            lines.par_iter().map(|line| entry(output, line, &erasures, min_cell)).collect();
         let first = found.iter().position(|(_, cells)| is_told(cells));
         if let Some(first) = first {
             let then = found[first].1.clone();
@@ -139,7 +141,7 @@ impl Entry {
 }
 
 /// A published table, and the histogram of its scores if that may be shown.
-fn entry(output: &Path, line: &Line, min_cell: u64) -> (Entry, Vec<Cell>) {
+fn entry(output: &Path, line: &Line, erasures: &Result<Erasures>, min_cell: u64) -> (Entry, Vec<Cell>) {
     let (run, of) = (RunFolder::of(output, &line.entry.run), &line.entry);
     let accepted = of.accepted.iter().map(|a| Overridden { gate: a.gate.clone(), because: a.because.clone() });
     let mut entry = Entry {
@@ -155,7 +157,7 @@ fn entry(output: &Path, line: &Line, min_cell: u64) -> (Entry, Vec<Cell>) {
         entry.note = Some("its run's folder was removed".to_owned());
         return (entry, Vec::new());
     }
-    let (mut figures, audit) = match told(&run, line) {
+    let (mut figures, audit) = match told(&run, line, erasures) {
         Ok(told) => told,
         Err(error) => {
             // The same folder gives the same page wherever it lies.
@@ -179,12 +181,9 @@ fn entry(output: &Path, line: &Line, min_cell: u64) -> (Entry, Vec<Cell>) {
 }
 
 /// What the audit of a run tells, if it is as it was when its table was published.
-fn told(run: &RunFolder, line: &Line) -> Result<(Figures, Audit)> {
-    let erasures = match run.output.join(erasure::FOLDER).is_dir() {
-        true => erasure::Erasures::open(&run.output, None)?,
-        false => erasure::Erasures::default(),
-    };
-    verify::kept(run, line, &erasures, &AtomicBool::new(false), &|name| name == AUDIT)?;
+fn told(run: &RunFolder, line: &Line, erasures: &Result<Erasures>) -> Result<(Figures, Audit)> {
+    let erasures = erasures.as_ref().map_err(|error| anyhow!("{error:#}"))?;
+    verify::kept(run, line, erasures, &AtomicBool::new(false), &|name| name == AUDIT)?;
     let audit = Audit::read(&run.path(AUDIT))?;
     Ok((Figures::of(&audit)?, audit))
 }

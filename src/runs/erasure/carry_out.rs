@@ -1,33 +1,64 @@
 //! Carrying an order out: stages go, each file that holds somebody is written anew beside the others and renamed into its place, and the
 //! ledger is told. Whatever of it a crash leaves undone is done by whoever opens the folder next.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 
-use super::journal::{Journal, Order, folders, under_way};
-use super::search::{Made, Search, files};
+use super::files::files;
+use super::journal::{Journal, Order, folders, ordered_by, under_way};
+use super::search::{Made, Search};
 use super::{Changed, RECEIPT, Receipt, name, receipt_path};
+use crate::exit::{self, Interrupted};
 use crate::output::Output;
 use crate::runs::ledger::{Entry, Event, Key, Ledger};
 use crate::runs::monitoring::lineage::now;
 use crate::runs::step::step;
 use crate::storage::durable::{folder as folder_of, replace, sweep, sync_folder};
+use crate::storage::encryption::{self, KeyError};
 use crate::storage::hashes::Hash;
 use crate::storage::{disk, hashes};
 
 /// A file's new content, before it is in its place. The name is one of those that a crash may leave.
 const NEXT: &str = ".sesame-next";
 
+/// Said when an erasure that was ordered did not come to its end.
+const LEFT: &str = "the erasure is under way: the next command that writes to the output folder goes on with it";
+
+/// What is asked now and then while an order is carried out, and told how far it is.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    output: &'a Path,
+    key: Option<&'a Key>,
+    stop: &'a AtomicBool,
+    log: &'a Output,
+}
+
 /// Gives an order and carries it out.
 ///
 /// # Errors
-/// When a file cannot be read or written; what was ordered is then finished by whoever opens the folder next.
-pub fn begin(output: &Path, order: Order, key: Option<&Key>) -> Result<Receipt> {
-    let mut journal = Journal::begin(output, order, key.cloned())?;
-    step("erasure ordered");
-    carry_out(output, &mut journal, key)
+/// When a file cannot be read or written, or the work is interrupted; what was ordered by then is finished by whoever opens the folder next.
+pub fn begin(output: &Path, order: Order, key: Option<&Key>, stop: &AtomicBool, log: &Output) -> Result<Receipt> {
+    let number = order.receipt.erasure;
+    let done = || -> Result<Receipt> {
+        let mut journal = Journal::begin(output, order, key.cloned(), encryption::writes()?)?;
+        step("erasure ordered");
+        carry_out(Work { output, key, stop, log }, &mut journal)
+    };
+    done().map_err(|error| match under_way(output).is_ok_and(|open| open.contains(&number)) {
+        true => left(error, log),
+        false => error,
+    })
+}
+
+/// The error of an erasure that is not finished. Of one that was interrupted people see no context.
+fn left(error: Error, log: &Output) -> Error {
+    if error.is::<Interrupted>() {
+        log.warn(LEFT);
+    }
+    error.context(LEFT)
 }
 
 /// Finishes erasures that were left undone. Only while the output is locked.
@@ -39,17 +70,32 @@ pub fn recover(output: &Path, key: Option<&Key>, log: &Output) -> Result<()> {
     for folder in folders(output)? {
         sweep(&folder)?;
     }
+    let never = AtomicBool::new(false);
     for number in under_way(output)? {
-        let mut journal = Journal::open(output, number, key)?;
-        carry_out(output, &mut journal, key).with_context(|| format!("finishing the erasure {number}"))?;
+        let finish = || -> Result<Receipt> {
+            let mut journal = Journal::open(output, number, key)?;
+            carry_out(Work { output, key, stop: &never, log }, &mut journal)
+        };
+        finish().with_context(|| of_whom(output, number))?;
         log.line(&format!("finished the earlier erasure {number}"));
     }
     Ok(())
 }
 
-fn carry_out(output: &Path, journal: &mut Journal, key: Option<&Key>) -> Result<Receipt> {
-    let ledger = Ledger::open(output, key.cloned())?;
-    let number = journal.order.receipt.erasure;
+/// Which erasure could not be finished, and who has the keys to do it.
+fn of_whom(output: &Path, number: u64) -> String {
+    match ordered_by(output, number) {
+        Some(pipeline) => format!(
+            "finishing the erasure {number}, which the pipeline {pipeline} ordered: where keys or partners are missing here, run \
+             `sesame clean PIPELINE --yes` with the file of that pipeline first"
+        ),
+        None => format!("finishing the erasure {number}"),
+    }
+}
+
+fn carry_out(work: Work, journal: &mut Journal) -> Result<Receipt> {
+    let (output, number) = (work.output, journal.order.receipt.erasure);
+    let ledger = Ledger::open(output, work.key.cloned())?;
     sweep(&journal.folder)?;
     if ledger.last_of(&name(number)).is_some() {
         // All was done but the last.
@@ -57,15 +103,19 @@ fn carry_out(output: &Path, journal: &mut Journal, key: Option<&Key>) -> Result<
         journal.end()?;
         return Ok(receipt);
     }
-    remove_stages(output)?;
+    remove_stages(output, work.stop)?;
     step("erasure stages removed");
     let order = journal.order.clone();
-    let search = Search::new(output, &order);
-    for path in files(output)? {
-        treat(output, &path, &search, journal)?;
+    let (search, files) = (Search::new(output, &order, work.stop), files(output)?);
+    let progress = work.log.stage("erase", files.len() as u64, "files");
+    for path in files {
+        exit::check(work.stop)?;
+        treat(work, &path, &search, journal)?;
+        progress.add(1);
     }
+    progress.finish();
     let mut receipt = order.receipt.clone();
-    receipt.files = journal.steps.values().cloned().collect();
+    receipt.tell(journal.steps.values().cloned());
     receipt.ended = now();
     let text = serde_json::to_string_pretty(&receipt)? + "\n";
     replace(&journal.folder.join(RECEIPT), text.as_bytes())?;
@@ -78,12 +128,13 @@ fn carry_out(output: &Path, journal: &mut Journal, key: Option<&Key>) -> Result<
 }
 
 /// Removes all stages: subjects are numbered together in them, and what later runs make has other keys.
-fn remove_stages(output: &Path) -> Result<()> {
+fn remove_stages(output: &Path, stop: &AtomicBool) -> Result<()> {
     let stages = output.join("stages");
     if !stages.is_dir() {
         return Ok(());
     }
     for entry in fs_err::read_dir(&stages)? {
+        exit::check(stop)?;
         let entry = entry?;
         match entry.file_type()?.is_dir() {
             true => disk::remove_folder(&entry.path(), "stage.json")?,
@@ -94,29 +145,20 @@ fn remove_stages(output: &Path) -> Result<()> {
 }
 
 /// Replaces a file if it holds somebody, unless that is done.
-fn treat(output: &Path, path: &str, search: &Search, journal: &mut Journal) -> Result<()> {
-    let place = output.join(path);
-    let done = journal.steps.get(path).cloned();
-    let before = match &done {
-        None if search.count(path)? == 0 => return Ok(()),
-        None => hashes::file(&place)?,
-        Some(step) => match hashes::file(&place)? {
-            now if Some(&now) == step.after.as_ref() => return Ok(()),
-            now if now == step.before => now,
-            _ => bail!("{path} was changed while it was being erased from; put it back from a copy, or remove it"),
-        },
-    };
+fn treat(work: Work, path: &str, search: &Search, journal: &mut Journal) -> Result<()> {
+    let Some(before) = to_replace(work, path, search, journal)? else { return Ok(()) };
+    let place = work.output.join(path);
     let next = journal.folder.join(NEXT);
     if fs_err::symlink_metadata(&next).is_ok() {
         disk::remove_file(&next)?;
     }
-    // A published table is the run's by another name: it stays so.
-    let twin = twins(journal, &before, path).into_iter().find(|twin| same_as(output, twin));
+    // What runs share by several names stays one file: many copies could fill the disk.
+    let twin = twin(work.output, path, &before, search, journal)?;
     let (rows, after) = match twin {
-        Some(twin) if disk::hard_link(&output.join(&twin.path), &next).is_ok() => (twin.rows, twin.after),
+        Some(twin) if disk::hard_link(&work.output.join(&twin.path), &next).is_ok() => (twin.rows, twin.after),
         _ => match search.make(path, &next)? {
-            Made::Written(rows) => (rows, Some(hashes::file(&next)?)),
-            Made::Removed => (0, None),
+            Made::Written(rows) => (Some(rows), Some(hashes::file(&next)?)),
+            Made::Removed => (None, None),
         },
     };
     let written = after.is_some();
@@ -132,16 +174,47 @@ fn treat(output: &Path, path: &str, search: &Search, journal: &mut Journal) -> R
     Ok(())
 }
 
-/// Files that had the same content before and are treated already; rows that are told by places depend on more than their content.
-fn twins(journal: &Journal, before: &Hash, path: &str) -> Vec<Changed> {
-    let is_table = |path: &str| path.ends_with("/scores.parquet");
-    let same = |step: &&Changed| step.before == *before && step.path != path && is_table(&step.path);
-    if is_table(path) { journal.steps.values().filter(same).cloned().collect() } else { Vec::new() }
+/// The hash of a file that is to be replaced; nothing when it holds nobody, cannot be opened and was not to be, or was replaced already.
+fn to_replace(work: Work, path: &str, search: &Search, journal: &mut Journal) -> Result<Option<Hash>> {
+    let now = || hashes::file_until(&work.output.join(path), work.stop);
+    let Some(step) = journal.steps.get(path).cloned() else {
+        return match search.count(path) {
+            Ok(0) => Ok(None),
+            Ok(_) => now().map(Some),
+            Err(error) if error.is::<KeyError>() && journal.order.receipt.files_not_searched.contains(path) => Ok(None),
+            Err(error) => Err(error),
+        };
+    };
+    let now = now()?;
+    if Some(&now) == step.after.as_ref() {
+        return Ok(None);
+    }
+    if now != step.before && is_proven(path) {
+        bail!("{path} was changed while it was being erased from; put it back from a copy, or remove it");
+    }
+    // A page or a file of metrics that was made anew since: what counts is whether it holds somebody now.
+    if now != step.before && search.count(path)? == 0 {
+        journal.note(Changed { after: Some(now), ..step })?;
+        return Ok(None);
+    }
+    Ok(Some(now))
 }
 
-fn same_as(output: &Path, step: &Changed) -> bool {
-    let place: PathBuf = output.join(&step.path);
-    step.after.is_some() && hashes::file(&place).ok() == step.after
+/// Whether the ledger or a manifest says what a file must be.
+fn is_proven(path: &str) -> bool {
+    ["runs/", "scores/", "releases/"].iter().any(|folder| path.starts_with(folder))
+}
+
+/// A file that had the same content before, is treated already and is now what this one is to be.
+fn twin(output: &Path, path: &str, before: &Hash, search: &Search, journal: &Journal) -> Result<Option<Changed>> {
+    let same = |step: &&Changed| step.before == *before && step.path != path && step.after.is_some();
+    for step in journal.steps.values().filter(same) {
+        let there = || hashes::file(&output.join(&step.path)).ok() == step.after;
+        if search.are_alike(path, &step.path)? && there() {
+            return Ok(Some(step.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// The line of the ledger about an erasure: of no run, date or model, and where its receipt is.
@@ -170,18 +243,110 @@ fn entry(receipt: &Receipt, hash: Hash) -> Result<Entry> {
     })
 }
 
-/// Files that hold somebody, with how many rows, or places in a text.
+/// What of an output folder holds somebody.
+#[derive(Debug, Clone, Default)]
+pub struct Survey {
+    /// Files, with how many rows, or places in a text.
+    pub files: BTreeMap<String, u64>,
+    /// Those that cannot be opened, for want of the key they are encrypted with.
+    pub unsearched: BTreeSet<String>,
+    /// Ids that were met in them.
+    pub met: BTreeSet<String>,
+}
+
+/// Looks through an output folder.
 ///
 /// # Errors
-/// When a table is damaged or cannot be told apart by subjects.
-pub fn survey(output: &Path, order: &Order) -> Result<BTreeMap<String, u64>> {
-    let search = Search::new(output, order);
-    let mut found = BTreeMap::new();
-    for path in files(output)? {
-        let count = search.count(&path)?;
-        if count > 0 {
-            found.insert(path, count);
+/// When a table is damaged or cannot be told apart by subjects, an id stands where it cannot be taken out, or the work is interrupted.
+pub fn survey(output: &Path, order: &Order, stop: &AtomicBool, log: &Output) -> Result<Survey> {
+    let (search, files) = (Search::new(output, order, stop), files(output)?);
+    let progress = log.stage("look through the folder", files.len() as u64, "files");
+    let mut found = Survey::default();
+    for path in files {
+        exit::check(stop)?;
+        match search.count(&path) {
+            Ok(0) => {}
+            Ok(count) => {
+                found.files.insert(path, count);
+            }
+            Err(error) if error.is::<KeyError>() => {
+                found.unsearched.insert(path);
+            }
+            Err(error) => return Err(error),
+        }
+        progress.add(1);
+    }
+    progress.finish();
+    found.met = search.met();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::LogFormat;
+
+    fn order() -> Order {
+        let receipt = serde_json::from_value(serde_json::json!({
+            "schema": 1, "erasure": 1, "begun": "2026-01-01T00:00:00Z", "ended": "", "pipeline": "nightly", "program": "s", "ids": 1,
+            "hashes": [], "guard": "", "stages": 0, "files": [], "inputs": [], "inputs_not_searched": null, "notified": [],
+            "releases_not_searched": [], "ledger_lines": 0,
+        }));
+        Order {
+            ids: BTreeSet::from(["ab12cd34".to_owned()]),
+            pseudonyms: BTreeSet::new(),
+            places: BTreeMap::new(),
+            receipt: receipt.unwrap(),
         }
     }
-    Ok(found)
+
+    /// An erasure that noted a file, after which the file was written by somebody else.
+    fn overwritten(path: &str, text: &str) -> (tempfile::TempDir, Result<()>) {
+        let output = tempfile::tempdir().unwrap();
+        let mut journal = Journal::begin(output.path(), order(), None, None).unwrap();
+        let (before, after) = ("before".to_owned(), Some("after".to_owned()));
+        journal.note(Changed { path: path.to_owned(), rows: Some(1), before, after }).unwrap();
+        let place = output.path().join(path);
+        fs_err::create_dir_all(place.parent().unwrap()).unwrap();
+        fs_err::write(&place, text).unwrap();
+        let done = recover(output.path(), None, &Output::new(true, LogFormat::Json));
+        (output, done)
+    }
+
+    #[test]
+    fn what_no_proof_depends_on_may_be_written_anew_meanwhile() {
+        for (text, then) in [("rows{file=\"ab12cd34\"} 1\n", "rows{file=\"erased\"} 1\n"), ("rows 1\n", "rows 1\n")] {
+            let (output, done) = overwritten("metrics.prom", text);
+            done.unwrap();
+            assert_eq!(fs_err::read_to_string(output.path().join("metrics.prom")).unwrap(), then);
+            assert!(under_way(output.path()).unwrap().is_empty());
+            let receipt = fs_err::read_to_string(output.path().join(receipt_path(1))).unwrap();
+            let receipt: Receipt = serde_json::from_str(&receipt).unwrap();
+            assert_eq!(receipt.files[0].after, Some(hashes::text(then)));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_finished_names_the_pipeline_that_ordered_it() {
+        let (output, done) = overwritten("runs/a/audit.json", "{}");
+        let error = format!("{:#}", done.unwrap_err());
+        assert!(error.contains("audit.json was changed while it was being erased from"), "{error}");
+        assert!(error.contains("the pipeline nightly ordered"), "{error}");
+        assert_eq!(under_way(output.path()).unwrap(), [1]);
+    }
+
+    #[test]
+    fn an_order_that_was_not_given_is_not_under_way() {
+        let (file, never) = (tempfile::NamedTempFile::new().unwrap(), AtomicBool::new(false));
+        let log = Output::new(true, LogFormat::Json);
+        // Nothing can be made below a file.
+        let error = begin(file.path(), order(), None, &never, &log).unwrap_err();
+        assert!(!format!("{error:#}").contains("under way"), "{error:#}");
+        let output = tempfile::tempdir().unwrap();
+        fs_err::write(output.path().join("more.txt"), "id=ab12cd34").unwrap();
+        let error = begin(output.path(), order(), None, &AtomicBool::new(true), &log).unwrap_err();
+        assert!(error.is::<Interrupted>() && format!("{error:#}").contains("under way"), "{error:#}");
+        recover(output.path(), None, &log).unwrap();
+        assert_eq!(fs_err::read_to_string(output.path().join("more.txt")).unwrap(), "id=erased");
+    }
 }

@@ -1,16 +1,19 @@
 //! The journal of an erasure under way: the order, with all that is needed to carry it out, and a line for each file before it is replaced.
-//! With a key every line has a keyed hash, so that nobody else can order an erasure. It holds the ids, and goes when the erasure ends.
+//! With a key every line has a keyed hash, so that nobody else can order an erasure. It holds the ids, and goes when the erasure ends;
+//! where tables are encrypted, it is sealed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::{Changed, FOLDER, Receipt};
 use crate::runs::ledger::Key;
+use crate::storage::encryption::{self, FileKey};
 use crate::storage::hashes::Hash;
-use crate::storage::{disk, durable, read};
+use crate::storage::{disk, durable, read, sealed};
 
 /// The journal, in an erasure's folder.
 pub const JOURNAL: &str = "journal.ndjson";
@@ -40,8 +43,24 @@ pub struct Order {
 /// A line as it is written.
 #[derive(Serialize, Deserialize)]
 struct Line {
+    /// What it says, sealed where a key is named.
     said: String,
     mac: Option<Hash>,
+    /// The id of the key that opens it; nothing when it is plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// Of the first: the pipeline that gave the order, for whoever cannot open it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+}
+
+impl Line {
+    /// What it says, and the key that opened it.
+    fn opened(self, number: u64, line: u64) -> Result<(String, Option<Arc<FileKey>>)> {
+        let Some(id) = self.key else { return Ok((self.said, None)) };
+        let key = encryption::key(&id)?;
+        Ok((sealed::open(&key, &beside(number, line), &self.said)?, Some(key)))
+    }
 }
 
 /// An erasure under way.
@@ -50,12 +69,18 @@ pub struct Journal {
     /// The erasure's folder.
     pub folder: PathBuf,
     key: Option<Key>,
+    sealing: Option<Arc<FileKey>>,
     number: u64,
     /// What is to be done.
     pub order: Order,
     /// The files that are, or were about to be, replaced, by path.
     pub steps: BTreeMap<String, Changed>,
     lines: u64,
+}
+
+/// What a sealed line is authenticated with: its place.
+fn beside(number: u64, line: u64) -> String {
+    format!("erasure {number} {line}")
 }
 
 fn mac(key: Option<&Key>, number: u64, line: u64, said: &str) -> Option<Hash> {
@@ -98,28 +123,22 @@ pub fn under_way(output: &Path) -> Result<Vec<u64>> {
     Ok(found)
 }
 
-/// Refuses a folder in which an erasure is under way: its tables do not fit each other until it is finished.
-///
-/// # Errors
-/// When one is.
-pub fn none_under_way(output: &Path) -> Result<()> {
-    let open = under_way(output)?;
-    ensure!(
-        open.is_empty(),
-        "an erasure is under way in {}; the next command that writes there finishes it (`sesame clean PIPELINE`, say)",
-        output.display()
-    );
-    Ok(())
+/// The pipeline that ordered an erasure, as far as its journal can be read.
+#[must_use]
+pub fn ordered_by(output: &Path, number: u64) -> Option<String> {
+    let text = read::text(&folder(output, number).join(JOURNAL)).ok()?;
+    serde_json::from_str::<Line>(text.lines().next()?).ok()?.by
 }
 
 impl Journal {
-    /// Gives the order: from now on the erasure is carried out, by whoever comes next if need be.
+    /// Gives the order: from now on the erasure is carried out, by whoever comes next if need be. It is sealed with a key of files, if
+    /// there is one.
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn begin(output: &Path, order: Order, key: Option<Key>) -> Result<Self> {
-        let number = order.receipt.erasure;
-        let mut journal = Self { folder: folder(output, number), key, number, order, steps: BTreeMap::new(), lines: 0 };
+    pub fn begin(output: &Path, order: Order, key: Option<Key>, sealing: Option<Arc<FileKey>>) -> Result<Self> {
+        let (number, steps) = (order.receipt.erasure, BTreeMap::new());
+        let mut journal = Self { folder: folder(output, number), key, sealing, number, order, steps, lines: 0 };
         durable::create_folders(&journal.folder)?;
         let line = journal.line(serde_json::to_string(&journal.order)?)?;
         durable::replace(&journal.path(), line.as_bytes())?;
@@ -138,16 +157,18 @@ impl Journal {
             let text = read::text(&path)?;
             // A crash may have cut off the last line: what it was to say had not been done.
             let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-            let (mut order, mut steps, mut lines) = (None, BTreeMap::new(), 0);
+            let (mut order, mut steps, mut lines, mut sealing) = (None, BTreeMap::new(), 0, None);
             for text in whole.lines() {
                 let line: Line = serde_json::from_str(text).with_context(|| format!("line {} is none", lines + 1))?;
                 if key.is_some() && line.mac != mac(key, number, lines, &line.said) {
                     bail!("line {} was not written with the ledger's key, or changed since", lines + 1);
                 }
+                let (said, with) = line.opened(number, lines).with_context(|| format!("line {}", lines + 1))?;
                 if lines == 0 {
-                    order = Some(serde_json::from_str(&line.said)?);
+                    order = Some(serde_json::from_str(&said)?);
+                    sealing = with;
                 } else {
-                    let step: Changed = serde_json::from_str(&line.said)?;
+                    let step: Changed = serde_json::from_str(&said)?;
                     steps.insert(step.path.clone(), step);
                 }
                 lines += 1;
@@ -156,8 +177,8 @@ impl Journal {
                 durable::replace(&path, whole.as_bytes())?;
             }
             let order: Order = order.context("it is empty")?;
-            ensure!(order.receipt.erasure == number, "it is that of another erasure");
-            Ok(Self { folder: folder.clone(), key: key.cloned(), number, order, steps, lines })
+            anyhow::ensure!(order.receipt.erasure == number, "it is that of another erasure");
+            Ok(Self { folder: folder.clone(), key: key.cloned(), sealing, number, order, steps, lines })
         };
         read().with_context(|| format!("the journal {} does not hold", path.display()))
     }
@@ -167,8 +188,14 @@ impl Journal {
     }
 
     fn line(&self, said: String) -> Result<String> {
+        let said = match &self.sealing {
+            Some(key) => sealed::seal(key, &beside(self.number, self.lines), &said)?,
+            None => said,
+        };
         let mac = mac(self.key.as_ref(), self.number, self.lines, &said);
-        Ok(serde_json::to_string(&Line { said, mac })? + "\n")
+        let key = self.sealing.as_ref().map(|key| key.id().to_owned());
+        let by = (self.lines == 0).then(|| self.order.receipt.pipeline.clone());
+        Ok(serde_json::to_string(&Line { said, mac, key, by })? + "\n")
     }
 
     /// Notes, durably, that a file is about to be replaced.
@@ -208,14 +235,14 @@ mod tests {
     }
 
     fn changed(path: &str) -> Changed {
-        Changed { path: path.to_owned(), rows: 1, before: "1".to_owned(), after: Some("2".to_owned()) }
+        Changed { path: path.to_owned(), rows: Some(1), before: "1".to_owned(), after: Some("2".to_owned()) }
     }
 
     #[test]
     fn a_journal_comes_back_and_a_line_that_was_cut_off_is_none() {
         for key in [None, Some(Key::of([7; 32]))] {
             let output = tempfile::tempdir().unwrap();
-            let mut journal = Journal::begin(output.path(), order(), key.clone()).unwrap();
+            let mut journal = Journal::begin(output.path(), order(), key.clone(), None).unwrap();
             journal.note(changed("a")).unwrap();
             assert_eq!(under_way(output.path()).unwrap(), [3]);
             let path = output.path().join("erasures/3/journal.ndjson");
@@ -235,7 +262,7 @@ mod tests {
     fn nobody_without_the_key_can_order_an_erasure_or_tell_what_was_done() {
         let key = Some(Key::of([7; 32]));
         let output = tempfile::tempdir().unwrap();
-        let mut journal = Journal::begin(output.path(), order(), key.clone()).unwrap();
+        let mut journal = Journal::begin(output.path(), order(), key.clone(), None).unwrap();
         journal.note(changed("a")).unwrap();
         let path = output.path().join("erasures/3/journal.ndjson");
         let text = std::fs::read_to_string(&path).unwrap();
@@ -248,7 +275,37 @@ mod tests {
             assert!(error.contains("was not written with the ledger's key"), "{error}");
         }
         let planted = tempfile::tempdir().unwrap();
-        Journal::begin(planted.path(), order(), None).unwrap();
+        Journal::begin(planted.path(), order(), None, None).unwrap();
         assert!(Journal::open(planted.path(), 3, key.as_ref()).is_err());
+    }
+
+    #[test]
+    fn where_files_are_encrypted_the_journal_holds_no_id_that_is_not_sealed() {
+        let keys = tempfile::tempdir().unwrap();
+        std::fs::write(keys.path().join("k"), "000102030405060708090a0b0c0d0e0f").unwrap();
+        let at = BTreeMap::from([("unit-journal".to_owned(), "file:k".to_owned())]);
+        encryption::name(None, &at, keys.path(), encryption::By::User);
+        let output = tempfile::tempdir().unwrap();
+        let sealing = Some(encryption::key("unit-journal").unwrap());
+        let mut journal = Journal::begin(output.path(), order(), Some(Key::of([7; 32])), sealing).unwrap();
+        journal.note(changed("of a-1")).unwrap();
+        let path = output.path().join("erasures/3/journal.ndjson");
+        let told = || std::fs::read_to_string(&path).unwrap();
+        assert!(!told().contains("a-1") && told().contains("unit-journal"), "{}", told());
+        let mut again = Journal::open(output.path(), 3, Some(&Key::of([7; 32]))).unwrap();
+        assert_eq!((&again.order, again.steps.len()), (&order(), 1));
+        // What is noted later is sealed as well.
+        again.note(changed("of a-1 too")).unwrap();
+        assert!(!told().contains("a-1"), "{}", told());
+        assert_eq!(Journal::open(output.path(), 3, Some(&Key::of([7; 32]))).unwrap().steps.len(), 2);
+        assert_eq!(ordered_by(output.path(), 3).as_deref(), Some("p"));
+        // Neither without the key, nor with lines in another order.
+        let missing = told().replace("unit-journal", "unit-journal-gone");
+        let swapped: String = told().lines().rev().map(|line| line.to_owned() + "\n").collect();
+        for text in [missing, swapped] {
+            std::fs::write(&path, text).unwrap();
+            let error = Journal::open(output.path(), 3, None).unwrap_err();
+            assert!(error.is::<encryption::KeyError>(), "{error:#}");
+        }
     }
 }

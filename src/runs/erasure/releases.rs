@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use arrow::array::Array;
 use serde::Serialize;
 
-use super::search::{PSEUDONYM, files};
+use super::files::files;
+use super::search::PSEUDONYM;
+use crate::exit;
 use crate::storage::durable::{create_folders, replace};
 use crate::storage::encryption::KeyError;
 use crate::tables::columns::texts;
@@ -50,6 +53,8 @@ pub struct Given {
     pub forget: BTreeMap<String, BTreeSet<Forget>>,
     /// Partners and names of keys that are not at hand, so that nobody can tell what was given under them.
     pub unknown: BTreeSet<String>,
+    /// Subjects of whom partners were given something, by their ids.
+    pub met: BTreeSet<String>,
 }
 
 /// A notice to a partner.
@@ -64,56 +69,85 @@ struct Notice<'a> {
 /// Finds what partners were given of some subjects.
 ///
 /// # Errors
-/// When a table of a release is damaged.
-pub fn given(output: &Path, ids: &BTreeSet<String>, names: &dyn PartnerNames) -> Result<Given> {
-    let mut given = Given::default();
-    let mut all: BTreeMap<(String, Under), BTreeSet<String>> = BTreeMap::new();
+/// When a table of a release is damaged, or the work is interrupted.
+pub fn given(output: &Path, ids: &BTreeSet<String>, names: &dyn PartnerNames, stop: &AtomicBool) -> Result<Given> {
+    let mut looked = Looked { ids, names, by_partner: BTreeMap::new(), given: Given::default() };
     for name in files(output)?.iter().filter(|name| name.starts_with(RELEASES) && name.ends_with(".parquet")) {
-        let path = output.join(name);
-        match without::outline(&path) {
-            Ok((columns, _)) if columns.iter().any(|column| column == PSEUDONYM) => {}
-            Ok(_) => continue,
+        match looked.at(&output.join(name), name, stop) {
             Err(error) if error.is::<KeyError>() => {
-                given.unknown.insert(format!("{}, {error:#}", partner_of(name).unwrap_or_default()));
-                continue;
+                let partner = partner_of(name).unwrap_or_default();
+                looked.given.unknown.insert(format!("{partner}, the key that {name} is encrypted with"));
             }
-            Err(error) => return Err(error),
+            done => done?,
         }
-        let partner = without::fact(&path, "sesame.partner")?.or_else(|| partner_of(name));
+    }
+    Ok(looked.given)
+}
+
+/// The subjects by their pseudonyms; nothing where the key is not at hand.
+type Names = Option<BTreeMap<String, String>>;
+
+/// The look through all releases. Only the pseudonyms of those who are looked for are held, however many subjects were given.
+struct Looked<'a> {
+    ids: &'a BTreeSet<String>,
+    names: &'a dyn PartnerNames,
+    by_partner: BTreeMap<String, Vec<(Under, Names)>>,
+    given: Given,
+}
+
+impl Looked<'_> {
+    /// Looks at one table.
+    fn at(&mut self, path: &Path, name: &str, stop: &AtomicBool) -> Result<()> {
+        if !without::outline(path)?.0.iter().any(|column| column == PSEUDONYM) {
+            return Ok(());
+        }
+        let partner = without::fact(path, "sesame.partner")?.or_else(|| partner_of(name));
         let partner = partner.with_context(|| format!("{name} does not say which partner it is for"))?;
-        let key_id = without::fact(&path, "sesame.key_id")?.unwrap_or_default();
-        let of_file = Under { key_id, key_period: without::fact(&path, "sesame.key_period")? };
-        for batch in read::batches(&path, None)? {
+        let key_id = without::fact(path, "sesame.key_id")?.unwrap_or_default();
+        let period = without::fact(path, "sesame.key_period")?;
+        for batch in read::batches(path, None)? {
+            exit::check(stop)?;
             let batch = batch.with_context(|| format!("{name} is damaged"))?;
             // A list of those who have withdrawn tells row by row how each pseudonym was made.
             let column = |column: &str| batch.column_by_name(column).map(|_| texts(&batch, column)).transpose();
             let (keys, periods) = (column(KEY_ID)?, column(KEY_PERIOD)?);
             for (row, pseudonym) in texts(&batch, PSEUDONYM)?.iter().enumerate() {
                 let Some(pseudonym) = pseudonym else { continue };
-                let under = match &keys {
-                    Some(keys) => Under {
-                        key_id: keys.value(row).to_owned(),
-                        key_period: periods.as_ref().filter(|p| p.is_valid(row)).map(|p| p.value(row).to_owned()),
-                    },
-                    None => of_file.clone(),
-                };
-                all.entry((partner.clone(), under)).or_default().insert(pseudonym.to_owned());
+                match &keys {
+                    Some(keys) => {
+                        let period = periods.as_ref().filter(|p| p.is_valid(row)).map(|p| p.value(row));
+                        self.row(&partner, keys.value(row), period, pseudonym);
+                    }
+                    None => self.row(&partner, &key_id, period.as_deref(), pseudonym),
+                }
             }
         }
+        Ok(())
     }
-    for ((partner, under), pseudonyms) in all {
-        for id in ids {
-            let Some(name) = names.name(&partner, &under.key_id, under.key_period.as_deref(), id) else {
-                given.unknown.insert(format!("{partner}, key {}", under.key_id));
-                break;
-            };
-            if pseudonyms.contains(&name) {
-                let forget = Forget { pseudonym: name, under: under.clone() };
-                given.forget.entry(partner.clone()).or_default().insert(forget);
+
+    /// Looks at one pseudonym.
+    fn row(&mut self, partner: &str, key_id: &str, period: Option<&str>, pseudonym: &str) {
+        if !self.by_partner.contains_key(partner) {
+            self.by_partner.insert(partner.to_owned(), Vec::new());
+        }
+        let Some(made) = self.by_partner.get_mut(partner) else { return };
+        let is = |(under, _): &(Under, Names)| under.key_id == key_id && under.key_period.as_deref() == period;
+        let at = made.iter().position(is).unwrap_or_else(|| {
+            let name = |id: &String| Some((self.names.name(partner, key_id, period, id)?, id.clone()));
+            let names: Names = self.ids.iter().map(name).collect();
+            if names.is_none() {
+                self.given.unknown.insert(format!("{partner}, key {key_id}"));
             }
+            made.push((Under { key_id: key_id.to_owned(), key_period: period.map(ToOwned::to_owned) }, names));
+            made.len() - 1
+        });
+        let Some((under, Some(names))) = made.get(at) else { return };
+        if let Some(id) = names.get(pseudonym) {
+            let forget = Forget { pseudonym: pseudonym.to_owned(), under: under.clone() };
+            self.given.forget.entry(partner.to_owned()).or_default().insert(forget);
+            self.given.met.insert(id.clone());
         }
     }
-    Ok(given)
 }
 
 /// The partner that a path names, as in `releases/partner=P/as_of=D/release.parquet`.
@@ -148,11 +182,12 @@ mod tests {
     use arrow::datatypes::{DataType, Field, Schema};
     use parquet::file::metadata::KeyValue;
 
+    use crate::storage::encryption::FileKey;
     use crate::tables::parquet_file::{ParquetFile, properties};
 
-    struct Names;
+    struct Known;
 
-    impl PartnerNames for Names {
+    impl PartnerNames for Known {
         fn name(&self, partner: &str, key_id: &str, period: Option<&str>, subject: &str) -> Option<String> {
             (key_id != "lost").then(|| format!("{partner} {key_id} {} {subject}", period.unwrap_or("-")))
         }
@@ -190,10 +225,11 @@ mod tests {
         let lost = [("sesame.partner", "shop"), ("sesame.key_id", "lost")];
         write(&place("shop", "release.parquet"), &[(PSEUDONYM, &[Some("?")])], &lost);
         let ids = BTreeSet::from(["a", "b", "c"].map(str::to_owned));
-        let found = given(output.path(), &ids, &Names).unwrap();
+        let found = given(output.path(), &ids, &Known, &AtomicBool::new(false)).unwrap();
         let names: Vec<&str> = found.forget["bank"].iter().map(|f| f.pseudonym.as_str()).collect();
         assert_eq!((names, found.forget.len()), (vec!["bank k Q4 a", "bank old - b"], 1));
         assert_eq!(found.unknown, BTreeSet::from(["shop, key lost".to_owned()]));
+        assert_eq!(found.met, BTreeSet::from(["a", "b"].map(str::to_owned)));
         let notices = tempfile::tempdir().unwrap();
         notify(notices.path(), 2, "now", &found).unwrap();
         let text = std::fs::read_to_string(notices.path().join("bank/erasure-2.json")).unwrap();
@@ -204,5 +240,30 @@ mod tests {
             (&"k".into(), &serde_json::Value::Null)
         );
         assert!(!notices.path().join("shop").exists());
+    }
+
+    #[test]
+    fn a_table_whose_key_of_files_is_gone_is_told_and_the_others_are_searched() {
+        let output = tempfile::tempdir().unwrap();
+        std::fs::write(output.path().join("k"), "000102030405060708090a0b0c0d0e0f").unwrap();
+        let key = FileKey::read("key", "unit-key-that-is-gone", "file:k", |path| output.path().join(path)).unwrap();
+        let place =
+            |partner: &str| output.path().join(format!("releases/partner={partner}/as_of=2025-10-31/release.parquet"));
+        write(
+            &place("bank"),
+            &[(PSEUDONYM, &[Some("bank k - a")])],
+            &[("sesame.partner", "bank"), ("sesame.key_id", "k")],
+        );
+        std::fs::create_dir_all(place("shop").parent().unwrap()).unwrap();
+        let schema = Arc::new(Schema::new(vec![Field::new(PSEUDONYM, DataType::Utf8, true)]));
+        let properties = properties().unwrap().build();
+        let mut file = ParquetFile::create_for(&place("shop"), schema, properties, Some(&key), false).unwrap();
+        file.write(vec![Arc::new(StringArray::from(vec!["shop k - a"]))]).unwrap();
+        file.finish().unwrap();
+        let ids = BTreeSet::from(["a".to_owned()]);
+        let found = given(output.path(), &ids, &Known, &AtomicBool::new(false)).unwrap();
+        assert_eq!(found.forget.keys().collect::<Vec<_>>(), ["bank"]);
+        let unknown = "shop, the key that releases/partner=shop/as_of=2025-10-31/release.parquet is encrypted with";
+        assert_eq!(found.unknown, BTreeSet::from([unknown.to_owned()]));
     }
 }

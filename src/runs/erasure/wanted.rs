@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::cast;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::compute::{cast, filter};
 use arrow::datatypes::{DataType, Int64Type};
 
 use crate::storage::read;
@@ -52,7 +52,7 @@ impl Asked {
             let text = read::text(path).context("a file of ids is Parquet, or UTF-8 text with one id a line")?;
             let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
             for (n, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.is_empty()) {
-                let id = canonical(line, form).with_context(|| format!("{}:{n}", path.display()))?;
+                let id = of_a_line(line, form).with_context(|| format!("{}:{n}", path.display()))?;
                 asked.ids.insert(id);
             }
         }
@@ -68,11 +68,18 @@ fn is_parquet(path: &Path) -> Result<bool> {
     Ok([b"PAR1", b"PARE"].iter().any(|kind| begin == *kind))
 }
 
+/// The id that a line holds. Blanks around a text would make it another id, which hardly anybody means.
+fn of_a_line(line: &str, form: IdForm) -> Result<String> {
+    let meant = form != IdForm::Text || line.trim() == line;
+    ensure!(meant, "blanks around an id; take them away, or give ids that have them as Parquet");
+    canonical(line, form)
+}
+
 /// An id as people write it, in the one way that the form has.
 ///
 /// # Errors
 /// When it is none of that form.
-pub fn canonical(id: &str, form: IdForm) -> Result<String> {
+fn canonical(id: &str, form: IdForm) -> Result<String> {
     Ok(match form {
         IdForm::Text => id.to_owned(),
         IdForm::Integer => {
@@ -87,8 +94,8 @@ pub fn canonical(id: &str, form: IdForm) -> Result<String> {
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let even = digits && text.len().is_multiple_of(2) && !text.is_empty();
+    // What reads digits would take a sign as well.
+    let even = text.len().is_multiple_of(2) && !text.is_empty() && text.bytes().all(|c| c.is_ascii_hexdigit());
     let byte = |at: usize| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
     if even { (0..text.len()).step_by(2).map(byte).collect() } else { None }
 }
@@ -113,6 +120,18 @@ pub fn texts(array: &ArrayRef) -> Result<Vec<Option<String>>> {
             plain.as_string::<i32>().iter().map(|id| id.map(ToOwned::to_owned)).collect()
         }
     })
+}
+
+/// The ids of some rows of a column, as people write them.
+///
+/// # Errors
+/// When the column holds no ids.
+pub fn met(array: &ArrayRef, rows: &[bool]) -> Result<BTreeSet<String>> {
+    if !rows.contains(&true) {
+        return Ok(BTreeSet::new());
+    }
+    let found = filter(array, &BooleanArray::from(rows.to_vec()))?;
+    Ok(texts(&found)?.into_iter().flatten().collect())
 }
 
 /// Ids that are looked for.
@@ -183,7 +202,11 @@ mod tests {
         assert!(ids("\n\n", IdForm::Text).unwrap_err().to_string().contains("names nobody"));
         let error = format!("{:#}", ids("1\nx", IdForm::Integer).unwrap_err());
         assert!(error.contains(":2") && error.contains("integers"), "{error}");
-        assert!(ids("0f0", IdForm::Binary).is_err());
+        assert!(ids("0f0", IdForm::Binary).is_err() && ids("+f+f", IdForm::Binary).is_err());
+        for blank in [" a", "b\na ", "a\t"] {
+            let error = format!("{:#}", ids(blank, IdForm::Text).unwrap_err());
+            assert!(error.contains("blanks around an id"), "{error}");
+        }
     }
 
     #[test]
@@ -194,6 +217,14 @@ mod tests {
         let numbers: ArrayRef = Arc::new(Int32Array::from(vec![7, 70]));
         assert_eq!(wanted.rows(&numbers).unwrap(), [true, false]);
         let bytes = FixedSizeBinaryArray::try_from_iter([[0_u8, 255], [255, 0]].iter()).unwrap();
-        assert_eq!(wanted.rows(&(Arc::new(bytes) as ArrayRef)).unwrap(), [true, false]);
+        let bytes: ArrayRef = Arc::new(bytes);
+        assert_eq!(wanted.rows(&bytes).unwrap(), [true, false]);
+        // They are told as they were asked for.
+        for (array, id) in [(&text, "a"), (&numbers, "7"), (&bytes, "00ff")] {
+            let mut rows = wanted.rows(array).unwrap();
+            rows.truncate(2);
+            rows.resize(array.len(), false);
+            assert_eq!(met(array, &rows).unwrap(), BTreeSet::from([id.to_owned()]));
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::disclosure::{cells, small};
 /// How many subjects; what is hidden is null, because it is small or would tell a small count.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Subjects of the run.
+    /// Subjects of the run; null also when those who are not told are few.
     pub subjects: Option<u64>,
     /// Told to the partner.
     pub released: Option<u64>,
@@ -45,8 +45,7 @@ impl Reasons {
         let both = |at: usize| together[at].and(others[at - 1]);
         let part = |count: u64| (!small(count, min_cell)).then_some(count);
         Counts {
-            // Nor may all of them tell how few are not in the table.
-            subjects: part(subjects).filter(|all| !small(all - self.released, min_cell)),
+            subjects: part(subjects).filter(|_| !small(subjects - self.released, min_cell)),
             released: together[0],
             no_score: both(1),
             no_consent: both(2),
@@ -74,6 +73,9 @@ mod tests {
         assert_eq!(counts([30, 50, 40, 3], 0), [Some(123), None, Some(50), None, None, Some(0)]);
         assert_eq!(counts([300, 50, 40, 3], 2), [Some(393), Some(300), Some(50), None, None, None]);
         assert_eq!(counts([4, 0, 0, 0], 0)[..2], [None, None]);
-        assert_eq!(counts([997, 0, 0, 3], 0)[0], None, "who counts the rows would know that three have withdrawn");
+        // With the number of rows, that of all subjects would tell how few were left out.
+        assert_eq!(counts([997, 0, 0, 3], 0), [None, None, None, None, None, Some(0)]);
+        assert_eq!(counts([990, 0, 0, 10], 0)[0], Some(1_000));
+        assert_eq!(counts([1_000, 0, 0, 0], 0)[0], Some(1_000));
     }
 }

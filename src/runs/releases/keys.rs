@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::pipeline::partners::{Partner, Partners};
-use crate::storage::pseudonym::Pseudonyms;
+use crate::storage::key_text::{holds, shown};
+use crate::storage::pseudonym::{Name, Pseudonyms, written};
 use crate::storage::secret::Secret;
 
 /// The keys of a partner, by name.
@@ -35,8 +36,14 @@ impl Keys {
         let declared = declared.chain(partner.earlier_keys.iter().map(|k| (&k.id, &k.key)));
         let (mut names, mut missing) = (BTreeMap::new(), Vec::new());
         for (id, source) in declared {
-            let what = format!("{}: the key `{id}` of the partner {}", partners.path.display(), partner.id);
+            let what = format!("{}: the key `{}` of the partner {}", partners.path.display(), shown(id), partner.id);
             match Secret::read(&what, source, |path| partners.resolve(path)) {
+                // What a key is called stands in every release.
+                Ok(secret) if holds(id, secret.bytes()) => missing.push(anyhow!(
+                    "{}: the name of a key of the partner {} holds the key itself; call it otherwise, and make a new key",
+                    partners.path.display(),
+                    partner.id
+                )),
                 Ok(secret) => drop(names.insert(id.clone(), Pseudonyms::of(&secret))),
                 Err(error) => missing.push(error),
             }
@@ -72,19 +79,25 @@ impl Keys {
     /// The pseudonym of a subject, as people write its id, under a key and in a period; nothing without the key.
     #[must_use]
     pub fn name(&self, key_id: &str, key_period: Option<&str>, subject: &str) -> Option<String> {
+        self.bytes(key_id, key_period, subject).map(|name| written(&name))
+    }
+
+    /// The bytes of [`Keys::name`].
+    #[must_use]
+    pub fn bytes(&self, key_id: &str, key_period: Option<&str>, subject: &str) -> Option<Name> {
         let names = self.names.get(key_id)?;
         // Neither an id nor a period holds a blank.
         let domain = match key_period {
             Some(period) => format!("release {} {period}", self.partner),
             None => format!("release {}", self.partner),
         };
-        Some(names.name(&domain, subject.as_bytes()))
+        Some(names.bytes(&domain, subject.as_bytes()))
     }
 
     /// The pseudonym of a subject in a release that is made now; nothing without the key.
     #[must_use]
-    pub fn now(&self, subject: &str) -> Option<String> {
-        self.name(&self.key_id, self.key_period.as_deref(), subject)
+    pub fn now(&self, subject: &str) -> Option<Name> {
+        self.bytes(&self.key_id, self.key_period.as_deref(), subject)
     }
 }
 
@@ -105,7 +118,7 @@ mod tests {
             let text = format!("[[partner]]\nid='{id}'\ntitle='t'\nkey='file:{key}'\nkey_id='k'\n{more}");
             let source = Source { path: folder.path().join("partners.toml"), text };
             let partners = Partners::parse(&source).unwrap();
-            Keys::read(&partners, partners.get(id).unwrap()).unwrap().now("s1").unwrap()
+            written(&Keys::read(&partners, partners.get(id).unwrap()).unwrap().now("s1").unwrap())
         };
         let period = "key_period='2026-Q4'";
         let names = [
@@ -119,5 +132,16 @@ mod tests {
         assert_eq!(names[0], "1f6b75f356fcb3084d9129757f50c299");
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
         assert_eq!(of("a", "one", period), names[0]);
+    }
+
+    #[test]
+    fn a_key_is_not_called_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(folder.path().join("key"), "a-passphrase-of-a").unwrap();
+        let text = "[[partner]]\nid='a'\ntitle='t'\nkey='file:key'\nkey_id='26-a-passphrase-of-a'\nkey_period='x'\n"
+            .to_owned();
+        let partners = Partners::parse(&Source { path: folder.path().join("partners.toml"), text }).unwrap();
+        let told = Keys::read(&partners, partners.get("a").unwrap()).err().unwrap().to_string();
+        assert!(told.contains("holds the key itself") && !told.contains("passphrase"), "{told}");
     }
 }

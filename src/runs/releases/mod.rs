@@ -135,10 +135,10 @@ pub struct Above {
     pub from: i64,
 }
 
-/// A file of consents.
+/// A file of consents. The partner is not told its name, which may hold anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsentFile {
-    /// Its hash; its name could hold an id.
+    /// Its hash.
     pub digest: Digest,
 }
 
@@ -163,16 +163,24 @@ impl Receipt {
     /// Whether another says that the partner has the same of the same run: whatever else was counted, and whenever.
     #[must_use]
     pub fn gives_what(&self, other: &Self) -> bool {
-        let given = |of: &Self| Self {
+        let files = |of: &Self| if of.plain.is_empty() { of.files.clone() } else { of.plain.clone() };
+        self.promises_what(other) && files(self) == files(other)
+    }
+
+    /// Whether another is of the same run, under the same key and with the same columns; the rows may differ.
+    #[must_use]
+    pub fn promises_what(&self, other: &Self) -> bool {
+        let promised = |of: &Self| Self {
             at: String::new(),
             program: String::new(),
             title: String::new(),
             counts: Counts::default(),
             consents: Vec::new(),
-            files: if of.plain.is_empty() { of.files.clone() } else { BTreeMap::new() },
+            files: BTreeMap::new(),
+            plain: BTreeMap::new(),
             ..of.clone()
         };
-        given(self) == given(other)
+        promised(self) == promised(other)
     }
 }
 
@@ -180,6 +188,20 @@ impl Receipt {
 pub fn lines(ledger: &Ledger) -> impl Iterator<Item = (&Line, &Given)> {
     let released = ledger.lines.iter().filter(|line| line.entry.event == Event::Released);
     released.filter_map(|line| Some((line, line.entry.given.as_ref()?)))
+}
+
+/// The lines of the ledger about releases to one place, in order.
+///
+/// # Errors
+/// When a line names no place.
+pub fn of_place<'l>(ledger: &'l Ledger, place: &Place) -> Result<Vec<(&'l Line, &'l Given)>> {
+    let mut found = Vec::new();
+    for (line, given) in lines(ledger) {
+        if self::place(line, given)? == *place {
+            found.push((line, given));
+        }
+    }
+    Ok(found)
 }
 
 /// The place of a release that the ledger tells of.
@@ -210,13 +232,32 @@ impl Held<'_> {
     pub fn in_folder(&self, folder: &Path, line: &Line, given: &Given) -> Result<bool> {
         for (name, hash) in [(RECEIPT, &given.receipt), (RELEASE, &given.release), (WITHDRAWN, &given.withdrawn)] {
             let path = folder.join(name);
-            let below = path.strip_prefix(self.output).unwrap_or(&path).display().to_string();
-            let now = self.erasures.hash_now(&below, hash, line.n);
+            let now = self.erasures.hash_now(&self.below(&path), hash, line.n);
             if !path.is_file() || path.is_symlink() || hashes::file_until(&path, self.stop)? != now {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    fn below(&self, path: &Path) -> String {
+        path.strip_prefix(self.output).unwrap_or(path).display().to_string()
+    }
+
+    /// Which of some releases a folder holds, the last of several that are alike: told by its receipt, and named by the hash that this
+    /// had when the ledger was told, whatever erasures made of it since. Nothing when it is none of them.
+    ///
+    /// # Errors
+    /// When the receipt cannot be read.
+    pub fn which(&self, releases: &[(&Line, &Given)], folder: &Path) -> Result<Option<Hash>> {
+        let path = folder.join(RECEIPT);
+        if !path.is_file() || path.is_symlink() {
+            return Ok(None);
+        }
+        let (hash, below) = (hashes::file_until(&path, self.stop)?, self.below(&path));
+        let mut latest = releases.iter().rev();
+        let found = latest.find(|(line, given)| self.erasures.hash_now(&below, &given.receipt, line.n) == hash);
+        Ok(found.map(|(_, given)| given.receipt.clone()))
     }
 
     /// Where a release is that the ledger tells of: in its place, or kept since another replaced it. Nothing when it is neither.

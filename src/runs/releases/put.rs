@@ -8,13 +8,14 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
-use super::{FOLDER, Held, Place, RECEIPT, STAGED, lines, place};
+use super::{FOLDER, Held, Place, RECEIPT, STAGED, lines, of_place, place};
 use crate::output::Output;
 use crate::runs::erasure::Erasures;
 use crate::runs::ledger::{Entry, Key, Ledger};
 use crate::runs::step::step;
+use crate::storage::disk;
 use crate::storage::durable::{create_folders, no_links, sync_folder};
-use crate::storage::{disk, hashes};
+use crate::storage::hashes::{self, Hash};
 
 /// Makes the empty folder in which a release is made.
 ///
@@ -47,19 +48,23 @@ pub fn discard(staged: &Path) -> Result<()> {
 /// When the ledger or a folder cannot be written. After the line in the ledger, whoever comes next does the rest.
 pub fn give(output: &Path, place: &Place, entry: Entry, key: Option<Key>) -> Result<()> {
     sync_folder(&place.staged(output))?;
+    let ledger = Ledger::open(output, key)?;
+    let (erasures, never) = (Erasures::of(output, &ledger, None)?, AtomicBool::new(false));
+    let held = Held { output, erasures: &erasures, stop: &never };
+    let replaced = held.which(&of_place(&ledger, place)?, &place.folder(output))?;
     // All that can fail for want of space comes before the rename.
-    let addition = Ledger::open(output, key)?.prepare(entry)?;
+    let addition = ledger.prepare(entry)?;
     step("release staged");
     addition.commit()?;
-    put(output, place).with_context(|| {
+    put(output, place, replaced.as_ref()).with_context(|| {
         format!("the ledger tells of {} and it could not be put there; the next command does that", place.name())
     })?;
     step("release concluded");
     Ok(())
 }
 
-/// Puts a release that was made into its place, and what was there aside.
-fn put(output: &Path, place: &Place) -> Result<()> {
+/// Puts a release that was made into its place, and what was there aside: the release that is `replaced`.
+fn put(output: &Path, place: &Place, replaced: Option<&Hash>) -> Result<()> {
     let (staged, folder) = (place.staged(output), place.folder(output));
     let parent = folder.parent().context("a release has a folder above it")?;
     create_folders(parent)?;
@@ -70,7 +75,7 @@ fn put(output: &Path, place: &Place) -> Result<()> {
             Ok(()) => {}
             Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => {
                 // A file system that cannot exchange: for an instant there is no release.
-                set_aside(output, place, &folder)?;
+                set_aside(output, place, &folder, replaced)?;
                 disk::rename(&staged, &folder)?;
             }
             Err(e) => return Err(e).with_context(|| format!("putting {} in its place", folder.display())),
@@ -78,12 +83,16 @@ fn put(output: &Path, place: &Place) -> Result<()> {
     }
     step("release in its place");
     sync_folder(parent)?;
-    if staged.is_dir() { set_aside(output, place, &staged) } else { Ok(()) }
+    if staged.is_dir() { set_aside(output, place, &staged, replaced) } else { Ok(()) }
 }
 
-/// Keeps what was replaced: the partner has it.
-fn set_aside(output: &Path, place: &Place, old: &Path) -> Result<()> {
-    let kept = place.earlier(output, &hashes::file(&old.join(RECEIPT))?);
+/// Keeps what was replaced: the partner has it. It is found by the hash that its receipt had when the ledger was told; what nobody was
+/// told of, by the hash that it has.
+fn set_aside(output: &Path, place: &Place, old: &Path, told: Option<&Hash>) -> Result<()> {
+    let kept = match told {
+        Some(told) => place.earlier(output, told),
+        None => place.earlier(output, &hashes::file(&old.join(RECEIPT))?),
+    };
     let parent = kept.parent().context("what is kept has a folder above it")?;
     no_links(output, parent)?;
     create_folders(parent)?;
@@ -110,33 +119,32 @@ pub fn recover(output: &Path, key: Option<&Key>, log: &Output) -> Result<()> {
     let ledger = Ledger::open(output, key.cloned())?;
     let (erasures, never) = (Erasures::of(output, &ledger, key)?, AtomicBool::new(false));
     let held = Held { output, erasures: &erasures, stop: &never };
+    let mut places = BTreeSet::new();
+    for (line, given) in lines(&ledger) {
+        places.insert(place(line, given)?);
+    }
     for staged in folders_of(&root)? {
-        let mut last = None;
-        let mut known = BTreeSet::new();
-        for (line, given) in lines(&ledger) {
-            let place = place(line, given)?;
-            if place.staged(output) == staged {
-                known.insert(given.receipt.clone());
-                last = Some((place, line, given));
-            }
-        }
-        // What was given last is in its place or goes there; the same once more is nothing that was replaced.
-        if let Some((_, _, given)) = &last {
-            known.remove(&given.receipt);
-        }
-        match last {
-            Some((place, line, given)) if held.in_folder(&place.folder(output), line, given)? => {
-                let receipt = staged.join(RECEIPT);
-                match receipt.is_file() && known.contains(&hashes::file(&receipt)?) {
-                    true => set_aside(output, &place, &staged)?,
-                    false => discard(&staged)?,
-                }
-            }
-            Some((place, line, given)) if held.in_folder(&staged, line, given)? => {
-                put(output, &place)?;
+        let Some(place) = places.iter().find(|place| place.staged(output) == staged) else {
+            discard(&staged)?;
+            continue;
+        };
+        let (told, folder) = (of_place(&ledger, place)?, place.folder(output));
+        let which = held.which(&told, &staged)?;
+        match told.last() {
+            // What was given last is in its place; the same once more is nothing that was replaced.
+            Some((line, given)) if held.in_folder(&folder, line, given)? => match which {
+                Some(earlier) if earlier != given.receipt => set_aside(output, place, &staged, Some(&earlier))?,
+                _ => discard(&staged)?,
+            },
+            Some((line, given)) if held.in_folder(&staged, line, given)? => {
+                put(output, place, held.which(&told, &folder)?.as_ref())?;
                 log.line(&format!("finished the earlier release {}", place.name()));
             }
-            _ => discard(&staged)?,
+            _ => match which {
+                // What the ledger tells of is never removed, whatever became of it.
+                Some(known) => set_aside(output, place, &staged, Some(&known))?,
+                None => discard(&staged)?,
+            },
         }
     }
     Ok(())
