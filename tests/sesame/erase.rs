@@ -350,7 +350,7 @@ fn erasures_killed_at_random_instants_are_finished() {
 }
 
 #[test]
-#[ignore = "takes half an hour: cargo test --release --test sesame -- --ignored two_hundred_erasures"]
+#[ignore = "takes three minutes: cargo test --release --test sesame -- --ignored two_hundred_erasures"]
 fn two_hundred_erasures_killed_at_random_instants_are_finished() {
     random_kills(200, 6);
 }
