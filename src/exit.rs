@@ -1,8 +1,8 @@
 //! How the program ends: the one place where exit codes are decided.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The run was interrupted by a signal; running it again does it over.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,17 @@ pub fn check(stop: &AtomicBool) -> Result<(), Interrupted> {
     if stop.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
 }
 
+/// Set by signals, once some command asked to be told of them.
+static SIGNALLED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Stops a wait that no work at hand watches over, when a signal has asked for it.
+///
+/// # Errors
+/// [`Interrupted`], when it has.
+pub fn asked() -> Result<(), Interrupted> {
+    SIGNALLED.get().map_or(Ok(()), |stop| check(stop))
+}
+
 /// Ctrl-C and SIGTERM ask the work to stop, within a second; a second one ends the process.
 ///
 /// # Errors
@@ -27,6 +38,8 @@ pub fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
+    // The first of several flags does for all: a signal sets each of them.
+    let _ = SIGNALLED.set(Arc::clone(&stop));
     Ok(stop)
 }
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
@@ -55,12 +55,41 @@ pub struct Progress<'a> {
     _ticking: Option<Sender<()>>,
 }
 
+/// What was fetched over a network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests that were made.
+    pub requests: u64,
+    /// Requests that are not answered yet.
+    pub under_way: u64,
+    /// Bytes that came.
+    pub bytes: u64,
+}
+
+/// Asks what was fetched so far.
+type Ask = fn() -> Traffic;
+
 /// How far a stage is.
 struct State {
     name: String,
     unit: &'static str,
     total: u64,
     done: AtomicU64,
+    /// Who is asked what was fetched, and what had been when the stage began; nothing where it reads files.
+    fetched: OnceLock<(Ask, Traffic)>,
+}
+
+impl State {
+    /// What the stage fetched.
+    fn traffic(&self) -> Option<Traffic> {
+        let (ask, before) = self.fetched.get()?;
+        let now = ask();
+        Some(Traffic {
+            requests: now.requests.saturating_sub(before.requests),
+            under_way: now.under_way,
+            bytes: now.bytes.saturating_sub(before.bytes),
+        })
+    }
 }
 
 /// Writes to the log; what cannot be written is lost, see above.
@@ -186,7 +215,8 @@ impl Output {
             bar.set_prefix(unit);
             bar
         });
-        let state = Arc::new(State { name: name.to_owned(), unit, total, done: AtomicU64::new(0) });
+        let state =
+            Arc::new(State { name: name.to_owned(), unit, total, done: AtomicU64::new(0), fetched: OnceLock::new() });
         let ticking = (!self.bars && !self.quiet).then(|| self.tick(Arc::clone(&state)));
         Progress { output: self, state, bar, started: Instant::now(), _ticking: ticking }
     }
@@ -197,12 +227,13 @@ impl Output {
         let (started, json, run) = (Instant::now(), self.json, Arc::clone(&self.run));
         std::thread::spawn(move || {
             while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                let State { name, unit, total, done } = state.as_ref();
+                let State { name, unit, total, done, .. } = state.as_ref();
+                let traffic = state.traffic();
                 let (done, seconds) = (done.load(Ordering::Relaxed), started.elapsed().as_secs_f64());
                 // By the rate so far; nothing is known before the first unit is done.
                 let left = (done > 0).then(|| seconds * (total.saturating_sub(done)) as f64 / done as f64);
                 if json {
-                    let facts = [
+                    let mut facts = vec![
                         ("stage", json!(name)),
                         ("done", json!(done)),
                         ("total", json!(total)),
@@ -210,10 +241,14 @@ impl Output {
                         ("seconds", json!(seconds)),
                         ("seconds_left", json!(left)),
                     ];
+                    facts.extend(traffic.iter().flat_map(fetched));
                     log(&object("INFO", &run, "stage under way", &facts));
                 } else {
                     let left = left.map_or_else(String::new, |s| format!(", about {s:.0} s left"));
-                    log(&format!("{name}: {} of {} {unit}{left}\n", thousands(done), thousands(*total)));
+                    let fetched = traffic.map_or_else(String::new, |t| {
+                        format!(", {} bytes fetched, {} request(s) under way", thousands(t.bytes), t.under_way)
+                    });
+                    log(&format!("{name}: {} of {} {unit}{left}{fetched}\n", thousands(done), thousands(*total)));
                 }
             }
         });
@@ -233,7 +268,15 @@ impl Progress<'_> {
         self.state.done.fetch_add(units, Ordering::Relaxed);
         if let Some(bar) = &self.bar {
             bar.inc(units);
+            if let Some(traffic) = self.state.traffic() {
+                bar.set_prefix(format!("{}, {} MB", self.state.unit, thousands(traffic.bytes / 1_000_000)));
+            }
         }
+    }
+
+    /// Tells as well what the stage fetches over a network from now on.
+    pub fn watch(&self, ask: fn() -> Traffic) {
+        let _ = self.state.fetched.set((ask, ask()));
     }
 
     /// Ends the stage.
@@ -245,8 +288,9 @@ impl Progress<'_> {
         let State { name, unit, .. } = self.state.as_ref();
         let done = self.state.done.load(Ordering::Relaxed);
         if self.output.json {
-            let facts =
-                [("stage", json!(name)), ("done", json!(done)), ("unit", json!(unit)), ("seconds", json!(seconds))];
+            let mut facts =
+                vec![("stage", json!(name)), ("done", json!(done)), ("unit", json!(unit)), ("seconds", json!(seconds))];
+            facts.extend(self.state.traffic().iter().flat_map(fetched));
             self.output.event("stage done", &facts);
         } else {
             self.output.line(&format!("{name:<24} {:>13} {unit:<8} {seconds:>7.1} s", thousands(done)));
@@ -255,6 +299,15 @@ impl Progress<'_> {
             stages.push((name.clone(), seconds));
         }
     }
+}
+
+/// What was fetched, as facts of a log line.
+fn fetched(traffic: &Traffic) -> [Fact<'static>; 3] {
+    [
+        ("fetched_bytes", json!(traffic.bytes)),
+        ("requests", json!(traffic.requests)),
+        ("requests_under_way", json!(traffic.under_way)),
+    ]
 }
 
 /// Text in which nothing acts on a terminal or turns the reading direction: control and formatting characters that ids and

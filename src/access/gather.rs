@@ -17,7 +17,9 @@ use crate::pipeline::{Findings, Model, Pipeline};
 use crate::runs::erasure::Erasures;
 use crate::runs::erasure::undisturbed::Undisturbed;
 use crate::runs::ledger::{Event, Ledger};
-use crate::runs::output_folder::{key_of, output_of};
+use crate::runs::output_folder::{key_of, looked_at};
+use crate::runs::remote;
+use crate::runs::remote::look::Need;
 use crate::tables::ids::{IdForm, canonical};
 use crate::tables::scores::SUBJECT_ID;
 
@@ -36,7 +38,7 @@ pub fn gather(pipeline: &Pipeline, subject: &str, now: Timestamp, stop: &AtomicB
     let subject = &form(&exports).map_or_else(|| subject.to_owned(), |form| canonical(subject, form));
     let model = Model::load(&pipeline.resolve(&pipeline.settings.model))?;
     pipeline.name_keys();
-    let output = output_of(pipeline);
+    let output = looked_at(pipeline, Need::All)?;
     let reading = Undisturbed::begin(&output)?;
     let key = key_of(pipeline)?;
     let ledger = Ledger::open(&output, key.clone())?;
@@ -68,7 +70,7 @@ pub fn gather(pipeline: &Pipeline, subject: &str, now: Timestamp, stop: &AtomicB
     if tables.is_empty() && runs.is_empty() && links.count.is_none() && releases.iter().all(|r| r.unknown.is_some()) {
         bail!(
             "nothing is held about the subject {subject} in the inputs and in {}; ids are written as in the exports",
-            output.display()
+            remote::shown(&output)
         );
     }
     reading.end()?;

@@ -12,7 +12,7 @@ use crate::output::Output;
 use crate::pipeline::Model;
 use crate::runs::erasure::undisturbed::Undisturbed;
 use crate::runs::folder::RunFolder;
-use crate::runs::kept::KeptRun;
+use crate::runs::kept::{KeptRun, arrived};
 use crate::runs::ledger::place::SCORES;
 use crate::runs::ledger::{Event, Ledger, Line};
 use crate::tables::find::SubjectTable;
@@ -64,6 +64,9 @@ fn one(asked: &Asked, line: &Line) -> Result<Option<OfRun>> {
     };
     if !path.is_file() {
         return Ok(None);
+    }
+    if kept {
+        arrived(&run)?;
     }
     // It names the keys of the run's files.
     let model = if kept { model(&run, asked.log) } else { None };

@@ -10,8 +10,10 @@ use crate::output::{Output, thousands};
 use crate::pipeline::Pipeline;
 use crate::runs::folder::{RunFolder, STATE};
 use crate::runs::ledger::Ledger;
-use crate::runs::output_folder::{OutputFolder, key_of, output_of};
+use crate::runs::output_folder::{OutputFolder, key_of, looked_at};
 use crate::runs::publication::removal;
+use crate::runs::remote;
+use crate::runs::remote::look::Need;
 use crate::stages::store::StageStore;
 
 /// Flags of `clean`.
@@ -49,17 +51,22 @@ struct Old {
 /// When the output is locked, the ledger does not hold, or a folder cannot be removed.
 pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     let pipeline = Pipeline::load(&args.pipeline, &args.overrides)?;
-    let folder = output_of(&pipeline);
-    let locked = match args.yes {
-        true => Some(OutputFolder::open(&pipeline, "clean", output)?),
-        false => None,
+    let (folder, locked) = match args.yes {
+        true => {
+            let locked = OutputFolder::open(&pipeline, "clean", output)?;
+            (locked.path.clone(), Some(locked))
+        }
+        false => (looked_at(&pipeline, Need::Small)?, None),
     };
     let key = key_of(&pipeline)?;
     let ledger = Ledger::open(&folder, key.clone())?;
     let old = old(args, &folder, &StageStore::of(&folder, key), &ledger)?;
     let mut bytes = 0;
     for one in &old {
-        let size = size(&one.folder)?;
+        let size = match (&one.run, remote::of(&folder)) {
+            (Some(run), Some(mirror)) => mirror.bytes_below(&format!("runs/{}", run.id)),
+            _ => size(&one.folder)?,
+        };
         bytes += size;
         output.data(&format!("{:<60} {:>15} bytes\n", one.what, thousands(size)))?;
     }
@@ -70,7 +77,7 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     };
     for one in &old {
         match &one.run {
-            Some(run) => removal::remove(run, locked.key.clone())?,
+            Some(run) => removal::remove(run, locked.key.as_ref())?,
             None => fs_err::remove_dir_all(&one.folder)?,
         }
     }

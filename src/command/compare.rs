@@ -37,7 +37,8 @@ pub struct Args {
 /// When a run is not there, they are of different dates, or the outcomes do not fit the contract.
 pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     args.keys.name()?;
-    let open = |name: &str| KeptRun::open(find(name, &args.runs.output)?);
+    let folder = args.runs.folder()?;
+    let open = |name: &str| KeptRun::open(find(name, &folder)?);
     let (a, b) = (open(&args.a)?, open(&args.b)?);
     comparison::of_one_date(&a, &b)?;
     let (one, other) = (ScoredTable::read(&a)?, ScoredTable::read(&b)?);

@@ -42,7 +42,8 @@ const BAR: u64 = 40;
 /// When a run is not there or lacks a part.
 pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     args.keys.name()?;
-    let open = |name: &str| KeptRun::open(find(name, &args.runs.output)?);
+    let folder = args.runs.folder()?;
+    let open = |name: &str| KeptRun::open(find(name, &folder)?);
     let (a, b) = (open(&args.a)?, open(&args.b)?);
     let comparison = compare(&a, &b)?;
     output.data(&match args.format {

@@ -70,6 +70,9 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
             "{name} cannot be searched, and stays as it is: the key that it is encrypted with is not at hand"
         ));
     }
+    for name in &plan.strangers {
+        output.warn(&format!("{name} is none of the output's own, and is not searched"));
+    }
     if plan.ids_not_found > 0 {
         output.warn(&format!("{} of {} id(s) are met nowhere", plan.ids_not_found, plan.ids));
     }

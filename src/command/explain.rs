@@ -54,7 +54,7 @@ pub struct Args {
 /// When the run or the subject is not there, or the run's parts do not fit together.
 pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     args.keys.name()?;
-    let run = KeptRun::open(find(&args.run, &args.runs.output)?)?;
+    let run = KeptRun::open(find(&args.run, &args.runs.folder()?)?)?;
     let explanation = explain(&run, &args.subject)?;
     output.data(&match args.format {
         Format::Text => printable(&text(&explanation, &args.language, text_width())),

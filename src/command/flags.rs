@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::job::load::JobRequest;
 use crate::pipeline::Pipeline;
+use crate::runs::remote::look::{Need, look};
 use crate::session::MachineRequest;
 use crate::session::acceptance::AcceptRequest;
 
@@ -46,9 +47,19 @@ pub struct EngineArgs {
 /// Where runs are kept.
 #[derive(Debug, Clone, Args)]
 pub struct RunsArgs {
-    /// The output folder, for ids and `latest`.
+    /// The output folder, or its URL, for ids and `latest`.
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub output: PathBuf,
+}
+
+impl RunsArgs {
+    /// Where their files are: of a URL its mirror, with the ledger as it is now and what is small of all runs.
+    ///
+    /// # Errors
+    /// When an object store does not answer.
+    pub fn folder(&self) -> Result<PathBuf> {
+        look(&self.output, Need::Small)
+    }
 }
 
 /// Which keys open encrypted files.
@@ -118,6 +129,7 @@ impl PipelineArgs {
             known_by: self.known_by.clone(),
             allow_future: self.allow_future,
             model: self.model.clone(),
+            staged: None,
         }
     }
 }

@@ -10,7 +10,9 @@ use crate::output::Output;
 use crate::pipeline::Pipeline;
 use crate::report::history::History;
 use crate::report::page;
-use crate::runs::output_folder::{HISTORY, is_within, keep_private, output_of};
+use crate::runs::output_folder::{HISTORY, is_within, keep_private, looked_at};
+use crate::runs::remote;
+use crate::runs::remote::look::Need;
 use crate::storage::durable;
 
 /// Flags of `history`.
@@ -36,7 +38,7 @@ pub struct Args {
 pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     let pipeline = Pipeline::load(&args.pipeline, &args.overrides)?;
     let settings = &pipeline.settings;
-    let folder = output_of(&pipeline);
+    let folder = looked_at(&pipeline, Need::Small)?;
     if !folder.is_dir() {
         bail!("there is no folder {}; `sesame run {}` makes it", folder.display(), args.pipeline.display());
     }
@@ -60,6 +62,7 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
         keep_private(settings.output_mode);
     }
     durable::replace(&target, page.as_bytes())?;
-    output.line(&format!("wrote {}", target.display()));
+    remote::push(&target)?;
+    output.line(&format!("wrote {}", remote::shown(&target)));
     Ok(ExitStatus::Success)
 }

@@ -18,7 +18,7 @@ use crate::output::{Output, printable, thousands};
 pub struct Args {
     /// The folder to write to; it must not hold anything yet.
     pub folder: PathBuf,
-    /// Parquet files, or folders of them.
+    /// Parquet files, or folders of them; paths or URLs of an object store.
     #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
     pub from: Vec<PathBuf>,
     /// The pipeline's name; the folder's when not given.

@@ -38,6 +38,12 @@ pub fn page(mut command: Command, output: &Output) -> Result<ExitStatus> {
         page.render_description_section(&mut text)?;
         page.render_synopsis_section(&mut text)?;
         page.render_options_section(&mut text)?;
+        for verb in sub.get_subcommands().filter(|c| c.get_name() != "help") {
+            let page = clap_mangen::Man::new(verb.clone());
+            text.extend_from_slice(format!(".SH COMMAND sesame {} {}\n", sub.get_name(), verb.get_name()).as_bytes());
+            page.render_description_section(&mut text)?;
+            page.render_options_section(&mut text)?;
+        }
     }
     output.data(&String::from_utf8_lossy(&text))?;
     Ok(ExitStatus::Success)

@@ -8,6 +8,7 @@ pub mod clean;
 pub mod compare;
 pub mod dataset;
 pub mod diff;
+mod ended;
 pub mod erase;
 pub mod explain;
 pub mod export;
@@ -26,6 +27,7 @@ pub mod report;
 pub mod run;
 pub mod runs;
 pub mod schema;
+pub mod shard;
 pub mod validate;
 pub mod verify;
 
@@ -67,6 +69,11 @@ pub enum Command {
         after_help = "Examples:\n  sesame plan pipelines/nightly.toml\n  sesame plan pipelines/nightly.toml --sql > features.sql"
     )]
     Plan(plan::Args),
+    /// Have the shards of a run made by several processes: plan, rate each, gather; the table is that of `run`.
+    #[command(after_help = "Examples:\n  sesame shard plan pipelines/nightly.toml --shards 8 --out spec.json\n  \
+        sesame shard rate spec.json --shard 0 --out shards/0\n  sesame shard gather spec.json shards/*\n\n\
+        A shard is the subjects of one hash class with all their rows. `run --shards N` makes one after another in one process.")]
+    Shard(shard::Args),
     /// Score many as-of dates; goes on where it stopped, and one failing date does not stop the others.
     #[command(
         after_help = "Examples:\n  sesame backfill pipelines/backfill.toml --from 2024-11-30 --to 2025-10-31 --every month\n  \
@@ -215,6 +222,7 @@ impl Command {
     pub fn run(&self, output: &Output) -> anyhow::Result<ExitStatus> {
         match self {
             Self::Run(args) => run::run(args, output),
+            Self::Shard(args) => shard::run(args, output),
             Self::Backfill(args) => backfill::run(args, output),
             Self::Runs(args) => runs::run(args, output),
             Self::History(args) => history::run(args, output),

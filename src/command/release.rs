@@ -10,6 +10,7 @@ use crate::exit::ExitStatus;
 use crate::output::{Output, thousands};
 use crate::pipeline::Pipeline;
 use crate::runs::releases::Receipt;
+use crate::runs::remote;
 use crate::session::releasing::{Released, Request};
 
 /// Flags of `release`.
@@ -63,7 +64,7 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     if args.format == Format::Json {
         let told = Told {
             nothing_to_do: released.nothing_to_do,
-            folder: released.folder.display().to_string(),
+            folder: remote::shown(&released.folder),
             receipt: &released.receipt,
         };
         output.data(&(serde_json::to_string_pretty(&told)? + "\n"))?;
@@ -84,7 +85,7 @@ fn text(released: &Released) -> String {
          never agreed    {:>12}\n  consent ended   {:>12}\n  to be forgotten {:>12}  pseudonyms that it was given before",
         receipt.run,
         receipt.partner,
-        released.folder.display(),
+        remote::shown(&released.folder),
         count(counts.subjects),
         count(counts.released),
         columns.join(", "),

@@ -13,6 +13,7 @@ use crate::runs::folder::PAGE;
 use crate::runs::kept::KeptRun;
 use crate::runs::named::find;
 use crate::runs::output_folder::{is_within, keep_private};
+use crate::runs::remote;
 use crate::storage::{durable, read};
 
 /// Flags of `report`.
@@ -33,8 +34,9 @@ pub struct Args {
 /// # Errors
 /// When the run or its audit is not there, or the page would differ from the recorded one.
 pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
-    let run = find(&args.run, &args.runs.output)?;
+    let run = find(&args.run, &args.runs.folder()?)?;
     let path = run.path(AUDIT);
+    remote::bring(&run.path(PAGE))?;
     let built = page::audit(&Audit::read(&path)?).with_context(|| format!("{}", path.display()))?;
     let target = match &args.out {
         Some(out) => std::path::absolute(out)?,
@@ -54,6 +56,7 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
         keep_private(KeptRun::open(run)?.pipeline.settings.output_mode);
     }
     durable::replace(&target, built.as_bytes())?;
-    output.line(&format!("wrote {}", target.display()));
+    remote::push(&target)?;
+    output.line(&format!("wrote {}", remote::shown(&target)));
     Ok(ExitStatus::Success)
 }

@@ -2,14 +2,15 @@
 
 use anyhow::Result;
 
+use super::ended::ended;
 use super::flags::{AcceptArgs, AsOfArgs, EngineArgs, PipelineArgs};
-use crate::exit::{ExitStatus, GateFailed};
+use crate::exit::ExitStatus;
+use crate::ingest::spine::shard::MOST_SHARDS;
 use crate::job::load::load;
 use crate::output::Output;
-use crate::runs::ledger::place::table_path;
-use crate::session::one_date::{Done, Request};
+use crate::session::Making;
+use crate::session::one_date::Request;
 use crate::session::plan;
-use crate::session::publishing::Ended;
 
 /// Flags of `run`.
 #[derive(Debug, Clone, clap::Args)]
@@ -29,6 +30,9 @@ pub struct Args {
     /// Make everything anew instead of reusing what is kept.
     #[arg(long)]
     pub fresh: bool,
+    /// Read the exports once for each of so many shards of the subjects: less memory, more reading, the same bytes.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
+    pub shards: Option<u32>,
     /// Show what would be done and stop.
     #[arg(long)]
     pub plan: bool,
@@ -50,22 +54,10 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
         job,
         machine: args.engine.request(),
         fresh: args.fresh,
+        making: args.shards.map_or(Making::AtOnce, Making::InShards),
+        planned: None,
         accept: args.accept.request(),
         command: format!("run {}", args.pipeline.pipeline.display()),
     };
-    match request.run(output)? {
-        Done::Nothing(..) => Ok(ExitStatus::Success),
-        Done::Made(identity, Ended::Published { run }) => {
-            let table = run.output.join(table_path(identity.label.as_of, &identity.label.model)?);
-            output.event(
-                &format!("published {} (run {})", table.display(), run.id),
-                &[("event", "published".into()), ("run", run.id.into()), ("table", table.display().to_string().into())],
-            );
-            Ok(ExitStatus::Success)
-        }
-        Done::Made(_, Ended::Refused { run, found }) => {
-            let folder = run.folder.display();
-            Err(GateFailed(format!("{found}\nnothing was published; the result is kept in {folder}")).into())
-        }
-    }
+    ended(&request, output)
 }

@@ -34,10 +34,11 @@ const WIDE: usize = 104;
 /// # Errors
 /// When the ledger does not hold, or a folder cannot be read.
 pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
-    if !args.runs.output.is_dir() {
-        bail!("there is no folder {}; --output names the output folder", args.runs.output.display());
+    let folder = args.runs.folder()?;
+    if !folder.is_dir() {
+        bail!("there is no folder {}; --output names the output folder", folder.display());
     }
-    let mut runs = overview(&args.runs.output)?;
+    let mut runs = overview(&folder)?;
     if args.last {
         let last = runs.iter().enumerate().max_by(|(_, a), (_, b)| a.ended.cmp(&b.ended)).map(|(at, _)| at);
         runs = last.map(|at| runs.swap_remove(at)).into_iter().collect();

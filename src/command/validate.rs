@@ -15,7 +15,7 @@ use crate::validate::{outcomes, text, validation};
 pub struct Args {
     /// The run: its folder, its id or the beginning of it, its as-of date, `latest` or `last`.
     pub run: String,
-    /// The outcomes: a file, folder or pattern.
+    /// The outcomes: a file, folder or pattern, or the URL of such.
     #[arg(long, value_name = "FILE")]
     pub outcomes: String,
     /// Where runs are.
@@ -35,7 +35,7 @@ pub struct Args {
 /// When the run is not there, or the outcomes do not fit the contract.
 pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
     args.keys.name()?;
-    let run = KeptRun::open(find(&args.run, &args.runs.output)?)?;
+    let run = KeptRun::open(find(&args.run, &args.runs.folder()?)?)?;
     let table = ScoredTable::read(&run)?;
     let found = outcomes::read(&run, &table, &args.outcomes, output, &*stop_on_signals()?)?;
     let validation = validation::validate(&run, &table, found);

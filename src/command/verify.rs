@@ -12,8 +12,11 @@ use crate::output::Output;
 use crate::runs::folder::RunFolder;
 use crate::runs::folder::manifest::Manifest;
 use crate::runs::kept::key_of;
-use crate::runs::ledger::Key;
+use crate::runs::ledger::{Event, Key, Ledger, Line};
 use crate::runs::named::find;
+use crate::runs::remote;
+use crate::runs::remote::look::{Need, look};
+use crate::runs::remote::mirror::Mirror;
 use crate::runs::verify::{self, Mismatch, Scope};
 use crate::session::replay::replay;
 
@@ -88,8 +91,14 @@ fn checked(args: &Args, say: &verify::Say, output: &Output) -> Result<()> {
     args.keys.name()?;
     let stop = stop_on_signals()?;
     let scope = Scope { inputs: !args.outputs_only, stop: &stop };
-    let run = args.run.as_ref().map(|name| locate(name, &args.output)).transpose()?;
-    let folder = run.as_ref().map_or(args.output.as_path(), |r| r.output.as_path());
+    let output_folder = look(&args.output, if args.all { Need::Proof } else { Need::Releases })?;
+    let run = args.run.as_ref().map(|name| locate(name, &output_folder)).transpose()?;
+    if let Some(run) = &run {
+        // Of an object store: what is there now, and not what came earlier.
+        remote::bring_anew(&run.folder)?;
+        remote::bring_anew(&run.output.join("releases"))?;
+    }
+    let folder = run.as_ref().map_or(output_folder.as_path(), |r| r.output.as_path());
     let key = match &args.ledger_key {
         Some(source) => Some(Key::read(source, |path| Path::new(path).to_owned())?),
         None => {
@@ -100,8 +109,14 @@ fn checked(args: &Args, say: &verify::Say, output: &Output) -> Result<()> {
         }
     };
     let ledger = verify::ledger(folder, key.clone(), say)?;
+    if let Some(mirror) = remote::of(folder) {
+        in_store(&mirror, &ledger, run.as_ref())?;
+    }
     match &run {
         Some(run) => {
+            if let Some(line) = ledger.of_run(&run.id) {
+                remote::bring_anew(&run.output.join(&line.entry.table))?;
+            }
             verify::run(run, &ledger, scope, say)?;
             verify::releases(folder, &ledger, Some(&run.id), &stop, say)?;
         }
@@ -113,6 +128,28 @@ fn checked(args: &Args, say: &verify::Say, output: &Output) -> Result<()> {
             say(&format!("run {}: running it again gives the same bytes", run.id));
         }
         _ => {}
+    }
+    Ok(())
+}
+
+/// Whether an object store has all that its mirror has of a run, or of all that the ledger tells of: what only this machine has proves
+/// nothing.
+fn in_store(mirror: &Mirror, ledger: &Ledger, only: Option<&RunFolder>) -> Result<()> {
+    let ended = |line: &&Line| {
+        let last = ledger.last_of(&line.entry.run).map(|last| last.entry.event);
+        matches!(last, Some(Event::Published | Event::Refused)) && only.is_none_or(|run| run.id == line.entry.run)
+    };
+    // What is put after a line may be here alone yet, as it was left by a crash.
+    let done = |line: &&Line| !remote::is_late(mirror.root(), line.n);
+    let mut folders: Vec<String> =
+        ledger.lines.iter().filter(ended).filter(done).map(|line| format!("runs/{}", line.entry.run)).collect();
+    if only.is_none() {
+        folders.extend(["scores", "releases", "erasures"].map(str::to_owned));
+    }
+    for folder in folders {
+        if let Some(name) = mirror.only_here(&folder)? {
+            return Err(Mismatch(format!("{name} is missing in {}", mirror.url())).into());
+        }
     }
     Ok(())
 }

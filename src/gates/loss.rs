@@ -121,7 +121,7 @@ fn by_folder<'a>(inputs: &[&'a Input]) -> BTreeMap<&'a str, (BTreeSet<&'a str>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::inputs::{Annotations, Digest};
+    use crate::job::inputs::{Annotations, Identity};
 
     fn input(name: &str, rows: u64, columns: &[&str]) -> Input {
         let table = name.split('/').next().unwrap().to_owned();
@@ -129,7 +129,7 @@ mod tests {
         Input {
             name: name.to_owned(),
             uri: name.into(),
-            digest: Digest { blake3: String::new() },
+            digest: Identity::default(),
             annotations: Annotations { table, rows, bytes: 1, checksums: None, columns, ignored_columns: Vec::new() },
         }
     }

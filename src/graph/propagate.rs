@@ -46,7 +46,7 @@ pub struct Priors<'a> {
 }
 
 /// What fits, by the bounds that [`parameters`](crate::graph::parameters) works out; anything else is a defect.
-type Fits<T> = std::result::Result<T, TryFromIntError>;
+pub type Fits<T> = std::result::Result<T, TryFromIntError>;
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,12 +138,42 @@ fn sender_weight(confidence: u16, degree: u32, gate: u64, budget: u64) -> Result
 
 /// μ in millionths, and κμ.
 fn anchor(priors: &Priors, parameters: &Parameters) -> Fits<(u32, u64)> {
-    let counted = || priors.share.par_iter().zip(priors.confidence);
-    let weighted: u128 = counted().map(|(p, c)| u128::from(*p) * u128::from(*c)).sum();
-    let all: u128 = counted().map(|(_, c)| u128::from(*c)).sum();
-    let nearest = |above: u128, below: u128| u64::try_from((2 * above + below) / (2 * below).max(1));
-    let mean = u32::try_from(nearest(weighted, all)?)?;
-    Ok((mean, nearest(weighted * u128::from(parameters.anchor), all)?))
+    let counted = priors.share.par_iter().zip(priors.confidence);
+    counted.map(|(share, confidence)| Weighted::of(*share, *confidence)).sum::<Weighted>().anchor(parameters.anchor)
+}
+
+/// Σ c p and Σ c: what parts of the subjects come to adds up to what all of them do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Weighted {
+    shares: u128,
+    confidences: u128,
+}
+
+impl Weighted {
+    /// One subject's.
+    #[must_use]
+    pub fn of(share: u32, confidence: u16) -> Self {
+        let confidence = u128::from(confidence);
+        Self { shares: u128::from(share) * confidence, confidences: confidence }
+    }
+
+    /// μ in millionths, and κμ.
+    ///
+    /// # Errors
+    /// When a share is above 1.
+    pub fn anchor(self, anchor: u64) -> Fits<(u32, u64)> {
+        let nearest = |above: u128| u64::try_from((2 * above + self.confidences) / (2 * self.confidences).max(1));
+        Ok((u32::try_from(nearest(self.shares)?)?, nearest(self.shares * u128::from(anchor))?))
+    }
+}
+
+impl std::iter::Sum for Weighted {
+    fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
+        parts.fold(Self::default(), |all, part| Self {
+            shares: all.shares + part.shares,
+            confidences: all.confidences + part.confidences,
+        })
+    }
 }
 
 /// A subject's own part in F.
@@ -213,4 +243,29 @@ fn bounds(residuals: &[u32], contraction: f64, parameters: &Parameters) -> Vec<f
         bound = contraction * f64::from(*residual) + rounding;
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_mean_of_parts_is_the_mean_of_all(
+            subjects in proptest::collection::vec((0_u32..=1_000_000, 0_u16..=1_000), 1..100), parts in 1_usize..6,
+        ) {
+            let of = |which: &dyn Fn(usize) -> bool| -> Weighted {
+                let some = subjects.iter().enumerate().filter(|(n, _)| which(*n));
+                some.map(|(_, (share, confidence))| Weighted::of(*share, *confidence)).sum()
+            };
+            let whole = of(&|_| true);
+            prop_assert_eq!((0..parts).map(|part| of(&|n| n % parts == part)).sum::<Weighted>(), whole);
+            let (mean, anchored) = whole.anchor(510).unwrap();
+            let weights: f64 = subjects.iter().map(|(_, c)| f64::from(*c)).sum();
+            let exact = subjects.iter().map(|(p, c)| f64::from(*p) * f64::from(*c)).sum::<f64>() / weights.max(1.0);
+            prop_assert!((f64::from(mean) - exact).abs() <= 0.5 + 1e-6);
+            prop_assert!((anchored as f64 - 510.0 * exact).abs() <= 0.5 + 1e-3);
+        }
+    }
 }

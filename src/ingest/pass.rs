@@ -16,21 +16,24 @@ use super::rows::layout::Layout;
 use super::rows::store::{Buckets, Rows, Store};
 use super::settle::consents::{Consents, NETWORK, SCORE};
 use super::settle::contested::contested_dates;
-use super::settle::disputes::{DisputeCount, Disputed, contested};
+use super::settle::disputes::{Disputed, Matches};
 use super::settle::groups::{GroupColumn, Groups};
 use super::settle::outcomes::{Outcome, Outcomes};
-use super::settle::registers::Register;
 use super::settle::resolve::RelatedRows;
 use super::settle::subjects::Subjects;
+use super::shuffled::Shuffled;
 use super::spine::Spine;
+use super::spine::shard::Shard;
 use super::visibility::erased::without_erased;
 use super::visibility::scan::{Scan, stored};
 use super::visibility::setting::Setting;
+use super::visibility::shard::of_shard;
 use super::visibility::view::{Seen, View};
 use crate::contract::{Contract, DateSet, Snapshot};
 use crate::machine::budget::Budget;
 use crate::machine::resources::Resources;
 use crate::storage::erased::Erased;
+use crate::storage::objects;
 use crate::tables::ids::IdForm;
 
 /// What a pass needs to know.
@@ -49,7 +52,14 @@ pub struct Pass<'a> {
     pub resources: &'a Resources<'a>,
     /// Whose rows are left out because they were erased.
     pub erased: &'a Erased,
+    /// The shard whose subjects alone are read; all of them when none is given.
+    pub shard: Option<Shard>,
+    /// Its rows, where another engine chose them.
+    pub shuffled: Option<&'a Shuffled>,
 }
+
+/// The tables that go whole to every shard.
+const WHOLE: [&str; 2] = ["sources", "disputes"];
 
 /// What the reading of a table is called.
 fn reading(table: &str) -> String {
@@ -82,8 +92,8 @@ pub struct Ingested<'a> {
     pub outcomes: Vec<Vec<Outcome>>,
     /// Protected groups at each date.
     pub groups: Vec<Vec<GroupColumn>>,
-    /// What the disputes came to, by date and table.
-    pub disputes: Vec<BTreeMap<String, DisputeCount>>,
+    /// What records the disputes match, by date and table.
+    pub disputes: Vec<BTreeMap<String, Matches>>,
     /// How each table's record ids are written; integers are their own keys, others are kept beside them.
     record_forms: BTreeMap<String, IdForm>,
 }
@@ -126,9 +136,9 @@ impl Ingested<'_> {
 }
 
 /// What was found so far, by date and table.
-type ByDate = Vec<BTreeMap<String, Findings>>;
+pub(super) type ByDate = Vec<BTreeMap<String, Findings>>;
 
-fn note(findings: &mut ByDate, table: &str, found: Vec<Findings>) {
+pub(super) fn note(findings: &mut ByDate, table: &str, found: Vec<Findings>) {
     for (all, found) in findings.iter_mut().zip(found) {
         all.insert(table.to_owned(), found);
     }
@@ -163,8 +173,8 @@ impl<'a> Pass<'a> {
         let groups = self.groups(&spine, &setting, wanted, &mut findings)?;
         let tables = self.exports.iter().filter(|e| e.table.has_records());
         let record_forms = tables.map(|e| (e.table.name.clone(), e.record_form())).collect();
-        let count = |of: &Disputed| of.iter().map(|(table, contested)| (table.clone(), contested.count())).collect();
-        let disputes = disputed.iter().map(count).collect();
+        let matches = |of: &Disputed| of.iter().map(|(table, of)| (table.clone(), of.matches())).collect();
+        let disputes = disputed.iter().map(matches).collect();
         let checks = self.exports.iter().filter(|e| layouts.contains_key(&e.table.name));
         let checks = checks.map(|e| Ok((e.table.name.clone(), Checks::new(&e.table, &self.contract.limits)?)));
         let checks = checks.collect::<Result<_>>()?;
@@ -209,22 +219,13 @@ impl<'a> Pass<'a> {
         })
     }
 
-    /// The reliability of each source.
-    fn sources(&self, setting: &Setting, findings: &mut ByDate) -> Result<KeyMap<i64>> {
-        let Some(export) = self.export("sources") else { return Ok(KeyMap::default()) };
-        let register = Register::new(self.snapshots.len());
-        let mut found = self.scan(export, setting, None, &|scan, batch| register.read(scan, &batch, None))?;
-        let reliability = register.reliability(&export.table, &mut found)?;
-        note(findings, "sources", found);
-        Ok(reliability)
-    }
-
     /// How subjects are divided, by how many rows the exports have of each at most.
     fn buckets(&self, spine: &Spine) -> Buckets {
         let rows = |e: &Export| {
             e.files.iter().map(|f| f.rows).sum::<u64>() * e.select.as_ref().map_or(1, |select| select.branches())
         };
-        Buckets::new(spine.len(), self.exports.iter().map(rows).max().unwrap_or(0))
+        let most = self.exports.iter().map(rows).max().unwrap_or(0);
+        Buckets::new(spine.len(), most / self.shard.map_or(1, |shard| u64::from(shard.of())))
     }
 
     /// The spine, and the subjects' own rows by bucket.
@@ -247,18 +248,6 @@ impl<'a> Pass<'a> {
         let found = self.scan(export, setting, Some(spine), &|scan, batch| given.read(scan, &batch))?;
         note(findings, "consents", found);
         given.finish()
-    }
-
-    /// The records under dispute at each date.
-    fn disputes(&self, spine: &Spine, setting: &Setting, findings: &mut ByDate) -> Result<Vec<Disputed>> {
-        let dates = self.snapshots.len();
-        let Some(export) = self.export("disputes") else { return Ok((0..dates).map(|_| Disputed::new()).collect()) };
-        let register = Register::new(dates);
-        let some = Some(spine);
-        let mut found = self.scan(export, setting, some, &|scan, batch| register.read(scan, &batch, some))?;
-        let disputed = contested(register, &export.table, &mut found)?;
-        note(findings, "disputes", found);
-        Ok(disputed)
     }
 
     /// Splits one table's records by bucket.
@@ -341,37 +330,49 @@ impl<'a> Pass<'a> {
         Layout::new(&export.table, &self.contract.limits, self.snapshots.first().context("no date")?.calendar.zone())
     }
 
-    fn required(&self, table: &str) -> Result<&'a Export> {
+    pub(super) fn required(&self, table: &str) -> Result<&'a Export> {
         self.export(table).with_context(|| format!("no {table}"))
     }
 
-    fn export(&self, table: &str) -> Option<&'a Export> {
+    pub(super) fn export(&self, table: &str) -> Option<&'a Export> {
         self.exports.iter().find(|e| e.table.name == table)
     }
 
     /// Reads one export and returns what was found in it, by date.
-    fn scan(
+    pub(super) fn scan(
         &self,
         export: &Export,
         setting: &Setting,
         spine: Option<&Spine>,
         work: &(dyn Fn(&Scan, Batch) -> Result<()> + Sync),
     ) -> Result<Vec<Findings>> {
-        let scan = Scan::new(&export.table, setting)?;
-        let rows = export.files.iter().map(|f| f.rows).sum();
+        let shard = self.shard.filter(|_| !WHOLE.contains(&export.table.name.as_str()));
+        // Where another engine divided the rows, all of a subject's have to be here.
+        let strangers = self.shuffled.filter(|_| self.shard.is_some()).map(Shuffled::strangers);
+        let scan = Scan::new(&export.table, setting)?.noting(strangers);
+        let from = self.shuffled.and_then(|rows| rows.export(&export.table.name)).unwrap_or(export);
+        let rows = from.files.iter().map(|f| f.rows).sum();
         let progress = self.resources.log.stage(&reading(&export.table.name), rows, "rows");
         let skipped = |meta: &RowGroupMetaData, file: u32| {
             // Who of the subjects comes later is found in their rows.
-            let skips = export.select.is_none() && export.table.name != "subjects";
+            let skips = export.select.is_none() && export.table.name != "subjects" && self.shuffled.is_none();
             if !skips || !hidden(export, meta, &setting.widest) {
                 return Ok(false);
             }
             let rows = u64::try_from(meta.num_rows())?;
-            scan.findings()?.iter_mut().for_each(|f| f.tally.add(file, Class::NotVisible, rows));
+            if shard.is_none_or(Shard::is_first) {
+                scan.findings()?.iter_mut().for_each(|f| f.tally.add(file, Class::NotVisible, rows));
+            }
             Ok(true)
         };
-        batches::read(export, &skipped, &progress, self.resources.stop, &|batch| {
-            work(&scan, without_erased(&scan, batch, spine)?)
+        objects::bound(self.resources.memory);
+        batches::read(from, &skipped, &progress, self.resources.stop, &|batch| {
+            let one = |batch: Batch| work(&scan, without_erased(&scan, batch, spine)?);
+            match (self.shuffled, shard) {
+                (Some(rows), _) => rows.placed(&export.table.name, &batch)?.into_iter().try_for_each(one),
+                (None, Some(shard)) => one(of_shard(&scan, batch, shard)?),
+                (None, None) => one(batch),
+            }
         })?;
         progress.finish();
         scan.finish()

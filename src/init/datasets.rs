@@ -7,8 +7,10 @@ use arrow::datatypes::Schema;
 
 use super::facts::{Facts, facts};
 use super::names::words;
+use super::tree::{Disk, Listing, Tree};
 use crate::ingest::read::files::advice;
 use crate::ingest::read::peek::{Peek, peek};
+use crate::storage::objects::{Place, is_url, lists};
 
 /// How many rows are looked at.
 const ROWS: usize = 10_000;
@@ -16,7 +18,7 @@ const ROWS: usize = 10_000;
 /// Files of one kind, and what their first rows tell.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// The file or folder.
+    /// The file or folder, or its URL.
     pub path: PathBuf,
     /// Number of files.
     pub files: usize,
@@ -45,16 +47,20 @@ pub struct Found {
     pub others: Vec<String>,
 }
 
-/// Looks at files and folders.
+/// Looks at files and folders, on a disk or in an object store.
 ///
 /// # Errors
 /// When one does not exist or cannot be read, or nothing is there.
 pub fn find(paths: &[PathBuf]) -> Result<Found> {
     let mut found = Found::default();
     for path in paths {
+        if let Some(url) = path.to_str().filter(|text| is_url(text)) {
+            objects(url, &mut found)?;
+            continue;
+        }
         let path = path_clean::clean(std::path::absolute(path)?);
         match fs_err::metadata(&path)? {
-            of if of.is_dir() => folder(&path, &mut found)?,
+            of if of.is_dir() => folder(&path, &Disk, &mut found)?,
             _ => file(&path, &mut found)?,
         }
     }
@@ -62,6 +68,23 @@ pub fn find(paths: &[PathBuf]) -> Result<Found> {
         bail!("no Parquet file is there; --from takes files and folders of *.parquet");
     }
     Ok(found)
+}
+
+/// Adds what a URL names: an object, or those below it.
+fn objects(url: &str, found: &mut Found) -> Result<()> {
+    let place = Place::parse(url)?;
+    let path = PathBuf::from(place.url());
+    if place.seen()?.is_some_and(|seen| seen.tag.size > 0) {
+        return file(&path, found);
+    }
+    if !lists(url) {
+        bail!("{url} does not exist; of a web server name single files");
+    }
+    let listed = place.list()?;
+    if listed.is_empty() {
+        bail!("{url} does not exist: there is no such object, and none below it");
+    }
+    folder(&path, &Listing::of(&path, &listed), found)
 }
 
 /// Adds one file.
@@ -80,14 +103,14 @@ fn is_parquet(path: &Path) -> bool {
 }
 
 /// Adds what a folder holds: its files as one if they are of one kind, and its folders.
-fn folder(path: &Path, found: &mut Found) -> Result<()> {
-    let mut entries = fs_err::read_dir(path)?.map(|e| Ok(e?.path())).collect::<Result<Vec<_>>>()?;
+fn folder(path: &Path, tree: &dyn Tree, found: &mut Found) -> Result<()> {
+    let mut entries = tree.entries(path)?;
     entries.sort();
     entries.retain(|p| !p.file_name().unwrap_or_default().to_string_lossy().starts_with(['.', '_']));
-    let (folders, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|p| p.is_dir());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|p| tree.is_folder(p));
     let keys: Vec<String> = folders.iter().filter_map(|f| partition(f)).collect();
     if !keys.is_empty() && keys.len() == folders.len() {
-        return partitioned(path, found);
+        return partitioned(path, tree, found);
     }
     let parquet: Vec<&PathBuf> = files.iter().filter(|f| is_parquet(f)).collect();
     let peeked = parquet.iter().map(|f| Ok(((*f).clone(), peek(f, ROWS)?))).collect::<Result<Vec<_>>>()?;
@@ -101,7 +124,7 @@ fn folder(path: &Path, found: &mut Found) -> Result<()> {
         }
     }
     found.others.extend(files.iter().filter(|f| !is_parquet(f)).filter_map(|f| advice(f)));
-    folders.iter().try_for_each(|below| folder(below, found))
+    folders.iter().try_for_each(|below| folder(below, tree, found))
 }
 
 /// The column that a folder's name gives, as in `month=2025-10`.
@@ -110,12 +133,11 @@ fn partition(folder: &Path) -> Option<String> {
 }
 
 /// Adds a folder of partitions as one.
-fn partitioned(path: &Path, found: &mut Found) -> Result<()> {
+fn partitioned(path: &Path, tree: &dyn Tree, found: &mut Found) -> Result<()> {
     let (mut below, mut files, mut keys) = (vec![path.to_owned()], Vec::new(), Vec::new());
     while let Some(folder) = below.pop() {
-        for entry in fs_err::read_dir(&folder)? {
-            let entry = entry?.path();
-            if entry.is_dir() {
+        for entry in tree.entries(&folder)? {
+            if tree.is_folder(&entry) {
                 keys.extend(partition(&entry));
                 below.push(entry);
             } else if is_parquet(&entry) {

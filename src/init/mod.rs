@@ -11,4 +11,5 @@ pub mod conversion;
 pub mod matching;
 mod names;
 pub mod request;
+mod tree;
 pub mod writing;

@@ -89,6 +89,15 @@ impl Dependencies {
         differences(&self.0, &other.0)
     }
 
+    /// The parts that no input is.
+    #[must_use]
+    pub fn beside_inputs(&self) -> Self {
+        let inputs = input_part("");
+        Self(
+            self.0.iter().filter(|(name, _)| !name.starts_with(&inputs)).map(|(n, h)| (n.clone(), h.clone())).collect(),
+        )
+    }
+
     /// Whether a part is one of them.
     #[must_use]
     pub fn names(&self, part: &str) -> bool {

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Job;
+use crate::ingest::read::export::OpenFile;
+use crate::storage::content::State;
 use crate::storage::hashes::Hash;
 
 /// A hash with its kind.
@@ -15,15 +17,48 @@ pub struct Digest {
     pub blake3: Hash,
 }
 
+/// What an input's content is told by: a file by its hash, an object by its tag, as it is not read as a whole, and what another engine
+/// read by its version.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Identity {
+    /// BLAKE3 of a file, hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blake3: Option<Hash>,
+    /// ETag or version of an object and its size; where these do not vouch for its content also when it was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Version of a table, or of a file of one, that another engine read and staged: `version:KIND:ID`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+impl Identity {
+    /// What the content of an input is told by.
+    #[must_use]
+    pub fn of(file: &OpenFile, identity: Hash) -> Self {
+        match &file.state {
+            State::File(_) => Self { blake3: Some(identity), ..Self::default() },
+            State::Object(_) => Self { tag: Some(identity), ..Self::default() },
+            State::Version(_) => Self { version: Some(identity), ..Self::default() },
+        }
+    }
+
+    /// The hash, the tag or the version.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.blake3.as_deref().or(self.tag.as_deref()).or(self.version.as_deref()).unwrap_or_default()
+    }
+}
+
 /// An input file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Input {
     /// The table and the file's name below the input's path.
     pub name: String,
-    /// Where it was.
+    /// Where it was: an absolute path, the URL of an object, or what another engine calls it.
     pub uri: PathBuf,
-    /// Its hash.
-    pub digest: Digest,
+    /// Its hash, its tag or its version.
+    pub digest: Identity,
     /// What is in it.
     pub annotations: Annotations,
 }
@@ -55,8 +90,8 @@ pub fn inputs(job: &Job, hashes: &[Vec<Hash>]) -> Vec<Input> {
         for (file, hash) in export.files.iter().zip(files) {
             inputs.push(Input {
                 name: format!("{}/{}", export.table.name, file.file.label),
-                uri: std::path::absolute(&file.file.path).unwrap_or_else(|_| file.file.path.clone()),
-                digest: Digest { blake3: hash.clone() },
+                uri: file.place(),
+                digest: Identity::of(file, hash.clone()),
                 annotations: Annotations {
                     table: export.table.name.clone(),
                     rows: file.rows,

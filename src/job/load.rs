@@ -1,5 +1,6 @@
 //! Checking a job: configuration, model and inputs; all findings are reported at once.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,9 +12,11 @@ use jiff::civil::Date;
 use super::{Job, present};
 use crate::contract::{Calendar, Contract, Snapshot, Zone, parse_day};
 use crate::features::{Plan, compile};
+use crate::ingest::read::export::Export;
 use crate::ingest::read::open::open;
+use crate::ingest::staged::Staged;
 use crate::output::Output;
-use crate::pipeline::{Findings, Model, Pipeline, model_check};
+use crate::pipeline::{Finding, Findings, Model, Pipeline, model_check};
 use crate::scorecard::Scorecard;
 use crate::scorecard::policy::{PolicyRule, rules as policy_rules};
 use crate::scorecard::rules::Rules;
@@ -30,6 +33,8 @@ pub struct JobRequest {
     pub allow_future: bool,
     /// The model file, instead of the pipeline's.
     pub model: Option<PathBuf>,
+    /// The tables, where another engine staged them; they are not opened then.
+    pub staged: Option<Staged>,
 }
 
 /// Checks a pipeline for the as-of date that is asked for.
@@ -60,11 +65,32 @@ pub fn not_in_the_future(as_of: Date, zone: &Zone, allowed: bool, log: &Output) 
     Ok(())
 }
 
+/// How exports are opened: those that fit, and what is wrong with the others.
+pub type Open<'a> = dyn Fn(&Pipeline, &Contract) -> Result<(Vec<Export>, Vec<Finding>)> + 'a;
+
 /// Checks a pipeline for several as-of dates; the exports are opened once.
 ///
 /// # Errors
 /// All findings about configuration, model and inputs at once.
 pub fn load_dates(pipeline: &Pipeline, request: &JobRequest, dates: &[Date]) -> Result<Vec<Job>> {
+    let Some(staged) = &request.staged else { return load_opened(pipeline, request, dates, &open) };
+    let rows = RefCell::new(None);
+    let open_staged = |pipeline: &Pipeline, contract: &Contract| -> Result<(Vec<Export>, Vec<Finding>)> {
+        let (shuffled, exports, findings) = staged.open(pipeline, contract)?;
+        *rows.borrow_mut() = Some(Arc::new(shuffled));
+        Ok((exports, findings))
+    };
+    let mut jobs = load_opened(pipeline, request, dates, &open_staged)?;
+    let rows = rows.take();
+    jobs.iter_mut().for_each(|job| job.staged.clone_from(&rows));
+    Ok(jobs)
+}
+
+/// The same, of exports that are opened in another way.
+///
+/// # Errors
+/// As [`load_dates`].
+pub fn load_opened(pipeline: &Pipeline, request: &JobRequest, dates: &[Date], open: &Open) -> Result<Vec<Job>> {
     let contract = Contract::load()?;
     let snapshots = dates
         .iter()
@@ -107,6 +133,7 @@ pub fn load_dates(pipeline: &Pipeline, request: &JobRequest, dates: &[Date]) -> 
         rules,
         policies,
         erased: Arc::default(),
+        staged: None,
     });
     Ok(jobs.collect())
 }

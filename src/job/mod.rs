@@ -13,6 +13,7 @@ use crate::contract::{Contract, Snapshot};
 use crate::features::Plan;
 use crate::ingest::pass::Pass;
 use crate::ingest::read::export::Export;
+use crate::ingest::shuffled::Shuffled;
 use crate::machine::budget::Budget;
 use crate::machine::resources::Resources;
 use crate::pipeline::{Model, Pipeline};
@@ -44,6 +45,8 @@ pub struct Job {
     pub policies: Vec<PolicyRule>,
     /// Whose rows are left out because they were erased: the session says so, which knows the output folder.
     pub erased: Arc<Erased>,
+    /// The rows of its tables that are not divided into shards, where another engine staged them.
+    pub staged: Option<Arc<Shuffled>>,
 }
 
 impl Job {
@@ -64,6 +67,8 @@ impl Job {
             budget,
             resources,
             erased: &self.erased,
+            shard: None,
+            shuffled: self.staged.as_deref(),
         }
     }
 

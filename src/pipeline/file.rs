@@ -12,6 +12,7 @@ use crate::contract::{Contract, parse_day};
 use crate::expression::did_you_mean;
 use crate::machine::threads::MOST_THREADS;
 use crate::storage::encryption::{self, By};
+use crate::storage::objects::is_url;
 use crate::storage::secret::SecretSource;
 
 /// A pipeline file with its overrides applied.
@@ -101,6 +102,13 @@ impl Pipeline {
         }
         if self.settings.output.as_os_str().is_empty() {
             find("output", "`output = \"\"` would be the folder of the pipeline file; name one of its own".into());
+        }
+        if let Some(url) = self.settings.output.to_str().filter(|text| is_url(text)) {
+            if url.contains(['?', '@', '#']) {
+                find("output", "`output` holds what may be a key; name keys in the environment of the store".into());
+            } else if url.starts_with("http") {
+                find("output", format!("`output = \"{url}\"` can only be read; write s3://, az:// or gs://"));
+            }
         }
         for (key, path) in [("", self.path.clone()), ("output", self.resolve(&self.settings.output))] {
             if std::path::absolute(&path).unwrap_or(path.clone()).to_str().is_none() {
@@ -216,6 +224,15 @@ mod tests {
     fn an_output_has_a_name() {
         assert!(findings(&["output=''"]).contains("name one of its own"));
         assert!(!findings(&["output='o'"]).contains("name one of its own"));
+    }
+
+    #[test]
+    fn an_output_that_holds_a_key_is_not_shown() {
+        for output in ["https://me:s3cr3t@h/x", "s3://s3cr3t@b/x", "https://h/x?sig=s3cr3t"] {
+            let all = findings(&[&format!("output='{output}'")]);
+            assert!(all.contains("may be a key") && !all.contains("s3cr3t"), "{all}");
+        }
+        assert!(findings(&["output='https://h/x'"]).contains("can only be read"));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct Settings {
     pub time_zone: Zone,
     /// The currency of every amount, ISO 4217; rows in another are quarantined.
     pub currency: String,
-    /// The folder results go to, relative to the pipeline file.
+    /// The folder results go to, relative to the pipeline file, or the URL of a place in an object store.
     pub output: PathBuf,
     /// Who may read what is written: the user that runs the program, or its group as well.
     #[serde(default)]
@@ -77,7 +77,7 @@ pub enum OutputMode {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "toml::Value")]
 pub struct Input {
-    /// A file, folder or pattern.
+    /// A file, folder or pattern, or the URL of such.
     pub path: String,
     /// Row-wise SQL.
     pub select: Option<String>,
@@ -88,11 +88,11 @@ pub struct Input {
 #[schemars(untagged, deny_unknown_fields)]
 #[allow(dead_code, reason = "only its schema is wanted")]
 enum InputShape {
-    /// A file, folder or pattern.
+    /// A file, folder or pattern, or the URL of such.
     Path(String),
     /// The same with row-wise SQL over the table `export` that yields the contract's columns.
     Selected {
-        /// A file, folder or pattern.
+        /// A file, folder or pattern, or the URL of such.
         path: String,
         /// Row-wise SQL.
         select: Option<String>,

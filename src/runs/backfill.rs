@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use jiff::{Span, ToSpan};
 use serde::{Deserialize, Serialize};
 
+use super::remote;
 use crate::storage::hashes::Hash;
 use crate::storage::key::Key;
 use crate::storage::{durable, read};
@@ -190,7 +191,8 @@ impl Backfill {
         durable::create_folders(path.parent().unwrap_or(output))?;
         let said = self.said()?;
         let kept = Kept { backfill: self.clone(), mac: key.map(|key| key.mac(&said)) };
-        durable::replace(&path, (serde_json::to_string_pretty(&kept)? + "\n").as_bytes())
+        durable::replace(&path, (serde_json::to_string_pretty(&kept)? + "\n").as_bytes())?;
+        remote::push(&path)
     }
 
     fn said(&self) -> Result<String> {

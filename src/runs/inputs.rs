@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ingest::read::export::{Export, OpenFile};
 use crate::output::Output;
+use crate::storage::content::State;
 use crate::storage::file_state::FileState;
-use crate::storage::hashes::{self, Hash};
+use crate::storage::hashes::Hash;
 use crate::storage::key::Key;
 use crate::storage::{durable, read};
 
@@ -72,31 +73,40 @@ impl Memory {
     }
 
     fn of_file(&self, file: &OpenFile) -> Option<&Hash> {
+        let State::File(state) = &file.state else { return None };
         let known = self.files.get(&absolute(&file.file.path))?;
-        (file.state == known.state).then_some(&known.hash)
+        (*state == known.state).then_some(&known.hash)
     }
 
-    /// The content hash of every file, export by export: of what was opened when the export was checked.
+    /// The content hash of every file, export by export: of what was opened when the export was checked. Of an object its tag stands
+    /// for it, of what another engine read its version.
     ///
     /// # Errors
     /// When a file cannot be read or was changed since, or the work is interrupted.
     pub fn hashes(&mut self, exports: &[Export], output: &Output, stop: &AtomicBool) -> Result<Vec<Vec<Hash>>> {
         let files = || exports.iter().flat_map(|e| &e.files);
-        let unknown: Vec<&OpenFile> = files().filter(|f| self.of_file(f).is_none()).collect();
+        warn_of_weak(files(), output);
+        let on_disk = |file: &OpenFile| match &file.state {
+            State::File(state) => Some(*state),
+            State::Object(_) | State::Version(_) => None,
+        };
+        let unknown: Vec<(&OpenFile, FileState)> =
+            files().filter(|f| self.of_file(f).is_none()).filter_map(|f| Some((f, on_disk(f)?))).collect();
         if !unknown.is_empty() {
-            let progress = output.stage("hash inputs", unknown.iter().map(|f| f.bytes()).sum(), "bytes");
-            let found = unknown.par_iter().map(|file| {
-                let open = file.reopen()?;
-                let same = open.try_clone()?;
-                let hash = hashes::opened(open, stop).with_context(|| format!("{}", file.file.path.display()))?;
-                file.state.holds(&same, &file.file.path)?;
+            let progress = output.stage("hash inputs", unknown.iter().map(|(f, _)| f.bytes()).sum(), "bytes");
+            let found = unknown.par_iter().map(|(file, state)| {
+                let hash = file.state.identity(&file.file.path, stop)?;
                 progress.add(file.bytes());
-                Ok((absolute(&file.file.path), Remembered { state: file.state, hash }))
+                Ok((absolute(&file.file.path), Remembered { state: *state, hash }))
             });
             self.files.extend(found.collect::<Result<Vec<_>>>()?);
             progress.finish();
         }
-        let of = |file: &OpenFile| self.of_file(file).cloned().context("a file that was not hashed");
+        let of = |file: &OpenFile| match &file.state {
+            State::File(_) => self.of_file(file).cloned().context("a file that was not hashed"),
+            State::Object(found) => found.identity(),
+            State::Version(version) => Ok(version.identity()),
+        };
         let hashes = exports.iter().map(|e| e.files.iter().map(of).collect()).collect::<Result<_>>()?;
         let settled = |known: &Remembered| {
             // A time before 1970 is none that could be trusted.
@@ -106,6 +116,22 @@ impl Memory {
         };
         self.files.retain(|_, known| settled(known));
         Ok(hashes)
+    }
+}
+
+/// Warns of objects whose tags do not vouch for their content.
+fn warn_of_weak<'a>(files: impl Iterator<Item = &'a OpenFile>, output: &Output) {
+    let mut weak = files.filter_map(|file| file.state.object()).filter(|found| !found.seen.vouched());
+    if let Some(first) = weak.next() {
+        output.warn(&format!(
+            "{}{} told by size and time of change alone: the server gives no strong ETag and no version, so another content within the \
+same second and of the same size would go unnoticed",
+            first.place.url(),
+            match weak.count() {
+                0 => " is".to_owned(),
+                others => format!(" and {others} more object(s) are"),
+            }
+        ));
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 
 use super::erasure::Erasures;
+use super::erasure::undisturbed::Undisturbed;
 use super::folder::RunFolder;
 use super::folder::configuration::PIPELINE;
 use super::folder::manifest::Manifest;
 use super::ledger::place::SCORES;
 use super::ledger::{Key, Ledger};
-use super::verify::Mismatch;
+use super::remote;
+use super::verify::{self, Mismatch};
 use crate::contract::Contract;
 use crate::features::{Plan, compile};
 use crate::pipeline::{Model, Pipeline};
@@ -62,6 +65,28 @@ fn since_erasures(run: &RunFolder, then: &Hash) -> Result<Hash> {
     Ok(Erasures::of(&run.output, &ledger, None)?.hash_now(&format!("runs/{}/{PIPELINE}", run.id), then, since))
 }
 
+/// Holds files that came from an object store, whenever and for whatever, against the manifest, and that against the ledger; once, if they
+/// are as they were.
+///
+/// # Errors
+/// [`Mismatch`] with the first that is not as it was; when subjects are being erased, of whom files may tell and others not.
+pub fn arrived(run: &RunFolder) -> Result<()> {
+    let files = remote::unheld(&run.folder)?;
+    if files.is_empty() {
+        return Ok(());
+    }
+    let ledger = Ledger::open(&run.output, None)?;
+    let Some(line) = ledger.of_run(&run.id) else { return Ok(()) };
+    let erasures = Erasures::of(&run.output, &ledger, None)?;
+    let came = |name: &str| files.contains(&run.path(name));
+    if let Err(error) = verify::kept(run, line, &erasures, &AtomicBool::new(false), &came) {
+        // While subjects are erased, files are of before and of after: that is no tampering.
+        Undisturbed::begin(&run.output)?;
+        return Err(error);
+    }
+    remote::hold(&run.folder)
+}
+
 fn pipeline(run: &RunFolder, manifest: &Manifest) -> Result<Pipeline> {
     let text = read::text(&run.path(PIPELINE))?;
     Pipeline::of_kept_run(&manifest.parameters().pipeline_file, text)
@@ -73,6 +98,8 @@ impl KeptRun {
     /// # Errors
     /// When its folder lacks a part, or its configuration is not one of this version.
     pub fn open(run: RunFolder) -> Result<Self> {
+        remote::bring(&run.folder)?;
+        arrived(&run)?;
         let manifest = Manifest::read(&run)?;
         let parameters = manifest.parameters();
         let pipeline = pipeline(&run, &manifest)?;

@@ -7,10 +7,13 @@ use rustix::fs::Mode;
 
 use super::erasure::carry_out;
 use super::erasure::journal::under_way;
-use super::ledger::Key;
+use super::ledger::{Key, Ledger};
 use super::lock::Lock;
 use super::publication::recovery::recover;
 use super::releases::put;
+use super::remote::lease::Lease;
+use super::remote::look::{self, Need};
+use super::remote::{attach, begin, bring, of};
 use super::step::step;
 use crate::output::Output;
 use crate::pipeline::Pipeline;
@@ -35,13 +38,25 @@ pub struct OutputFolder {
     pub stages: StageStore,
     /// The ledger's key, if the pipeline names one.
     pub key: Option<Key>,
+    // Before the lock: other machines wait for it, others of this one for the lock.
+    _lease: Option<Lease>,
     _lock: Lock,
 }
 
-/// Where a pipeline publishes.
+/// Where a pipeline publishes: its output folder, or the mirror of its URL.
 #[must_use]
 pub fn output_of(pipeline: &Pipeline) -> PathBuf {
-    pipeline.resolve(&pipeline.settings.output)
+    let output = &pipeline.settings.output;
+    if look::url_of(output).is_some() { look::place(output) } else { pipeline.resolve(output) }
+}
+
+/// The same, with what is needed there brought from where the URL leads.
+///
+/// # Errors
+/// When the store does not answer.
+pub fn looked_at(pipeline: &Pipeline, need: Need) -> Result<PathBuf> {
+    let output = &pipeline.settings.output;
+    if look::url_of(output).is_some() { look::look(output, need) } else { Ok(output_of(pipeline)) }
 }
 
 /// The key of a pipeline's ledger, if it names one.
@@ -90,7 +105,14 @@ impl OutputFolder {
         let key = key_of(pipeline)?;
         pipeline.name_keys();
         keep_private(pipeline.settings.output_mode);
+        if let Some(url) = look::url_of(&pipeline.settings.output) {
+            attach(url)?;
+        }
         let lock = Lock::take(&path, command)?;
+        let lease = match look::url_of(&pipeline.settings.output) {
+            Some(url) => begin::begin(url, command, key.as_ref(), log)?.1,
+            None => None,
+        };
         step("locked");
         for folder in FOLDERS {
             no_links(&path, &path.join(folder))?;
@@ -101,13 +123,21 @@ impl OutputFolder {
             }
         }
         recover(&path, key.as_ref(), log).context("nothing was run")?;
+        if !under_way(&path)?.is_empty() {
+            // Whoever finishes an erasure looks at every file.
+            bring(&path)?;
+        }
         if !under_way(&path)?.is_empty() && Partners::place(pipeline).exists() {
             Partners::load(pipeline)?.name_keys();
         }
         carry_out::recover(&path, key.as_ref(), log).context("nothing was run")?;
+        if let Some(mirror) = of(&path) {
+            // What was finished just now is known as well.
+            begin::count_erased(&mirror, &Ledger::open(&path, key.clone())?);
+        }
         put::recover(&path, key.as_ref(), log).context("nothing was run")?;
         let stages = StageStore::of(&path, key.clone());
         stages.sweep()?;
-        Ok(Self { path, stages, key, _lock: lock })
+        Ok(Self { path, stages, key, _lease: lease, _lock: lock })
     }
 }

@@ -10,10 +10,13 @@ use super::erasure::journal::under_way;
 use super::erasure::{Erasures, receipt_path};
 use super::folder::manifest::{MANIFEST, Manifest, Subject};
 use super::folder::{LINEAGE, RunFolder, STATE, State};
+use super::in_place::{self, LATE, Table};
 use super::ledger::place::SCORES;
 use super::ledger::{Event, Key, Ledger, Line};
+use super::origin::{self, Now};
 use super::output_folder::FOLDERS;
 use super::releases::proof;
+use super::remote;
 use crate::job::dependencies::BUILD;
 use crate::stages::store::StageStore;
 use crate::storage::durable::{is_under_way, no_links};
@@ -79,14 +82,19 @@ pub fn run(run: &RunFolder, ledger: &Ledger, scope: Scope, say: &Say) -> Result<
             run.id
         ));
     }
-    told(run, line, &erasures)?;
+    let late = remote::is_late(&run.output, line.n);
+    if late && run.state().is_none_or(|state| !state.is_final()) {
+        say(&format!("run {}: {LATE}", run.id));
+    } else {
+        told(run, line, &erasures)?;
+    }
     let known: BTreeSet<&str> =
         manifest.subject.iter().map(|f| f.name.as_str()).chain([MANIFEST, STATE, LINEAGE]).collect();
     for name in files_below(&run.folder)?.iter().filter(|name| !known.contains(name.as_str())) {
         extra(&format!("runs/{}/{name}", run.id), say)?;
     }
     let inputs = inputs(run, &manifest, scope)?;
-    table(&run.output, ledger, line, &erasures, scope)?;
+    table(&run.output, ledger, line, &erasures, scope, say)?;
     let program = match manifest.build() == Some(BUILD) {
         true => "made by this program",
         false => "made by another build of the program",
@@ -127,6 +135,7 @@ pub fn kept(
     let manifest = Manifest::read(run)?;
     for file in manifest.subject.iter().filter(|file| wanted(&file.name)) {
         let path = run.path(&file.name);
+        remote::bring(&path)?;
         if !path.is_file() || path.is_symlink() {
             return mismatch(format!("run {}: {} is missing", run.id, file.name));
         }
@@ -222,45 +231,41 @@ fn inputs(run: &RunFolder, manifest: &Manifest, scope: Scope) -> Result<String> 
     if !scope.inputs {
         return Ok("inputs not looked at".to_owned());
     }
-    let (mut same, mut gone) = (0, 0);
+    let (mut same, mut gone, mut by_version) = (0, 0, 0);
     for input in manifest.inputs() {
-        let path = &input.uri;
-        if !path.exists() {
-            gone += 1;
-        } else if hashes::file_until(path, scope.stop)? == input.digest.blake3 {
-            same += 1;
-        } else {
-            return mismatch(format!(
-                "run {}: the input {} is not what it was; --outputs-only leaves inputs out",
-                run.id,
-                path.display()
-            ));
+        match origin::now(input, scope.stop)? {
+            Now::Gone => gone += 1,
+            Now::Same => same += 1,
+            Now::ByVersion => by_version += 1,
+            Now::Other(what) => {
+                let path = input.uri.display();
+                return mismatch(format!("run {}: the input {path} {what}; --outputs-only leaves inputs out", run.id));
+            }
         }
     }
-    Ok(match gone {
+    let looked = match gone {
         0 => format!("{same} input files as they were"),
         gone => format!("{same} input files as they were and {gone} no longer there"),
+    };
+    Ok(match (by_version, same + gone) {
+        (0, _) => looked,
+        (n, 0) => format!("{n} input files by version, not looked at"),
+        (n, _) => format!("{looked}, {n} by version, not looked at"),
     })
 }
 
 /// The table that a run published, unless another replaced it.
-fn table(output: &Path, ledger: &Ledger, line: &Line, erasures: &Erasures, scope: Scope) -> Result<()> {
-    let current = ledger.current(&line.entry.table);
-    if line.entry.event != Event::Published || current.is_none_or(|c| c.n != line.n) {
-        return Ok(());
+fn table(output: &Path, ledger: &Ledger, line: &Line, erasures: &Erasures, scope: Scope, say: &Say) -> Result<()> {
+    let (run, table) = (&line.entry.run, &line.entry.table);
+    match in_place::table(output, ledger, line, erasures, scope.stop)? {
+        Table::Right => Ok(()),
+        Table::Late => {
+            say(&format!("run {run}: {LATE}"));
+            Ok(())
+        }
+        Table::Missing => mismatch(format!("run {run}: its table {table} is missing")),
+        Table::Changed => mismatch(format!("run {run}: its table {table} was changed after it was published")),
     }
-    let path = output.join(&line.entry.table);
-    if !path.exists() {
-        return mismatch(format!("run {}: its table {} is missing", line.entry.run, line.entry.table));
-    }
-    let now = erasures.hash_now(&line.entry.table, &line.entry.scores, line.n);
-    if path.is_symlink() || hashes::file_until(&path, scope.stop)? != now {
-        return mismatch(format!(
-            "run {}: its table {} was changed after it was published",
-            line.entry.run, line.entry.table
-        ));
-    }
-    Ok(())
 }
 
 /// Checks every run that the ledger tells of, and that nothing is there which it does not tell of.
@@ -281,7 +286,7 @@ pub fn all(output: &Path, ledger: &Ledger, scope: Scope, say: &Say) -> Result<()
         match (last.entry.event, folder.folder.exists()) {
             (Event::Removed, there) => {
                 if let Some(line) = ledger.of_run(id) {
-                    table(output, ledger, line, &erasures, scope)?;
+                    table(output, ledger, line, &erasures, scope, say)?;
                 }
                 let how = if there { "is being" } else { "was" };
                 say(&format!("run {id}: {how} removed by `sesame clean`, as the ledger says"));
@@ -302,6 +307,11 @@ pub fn all(output: &Path, ledger: &Ledger, scope: Scope, say: &Say) -> Result<()
         untold(run, say)?;
     }
     receipts(output, &erasures, say)?;
+    if let Some(mirror) = remote::of(output) {
+        for name in mirror.strangers().iter().filter(|name| name.starts_with("runs/")) {
+            extra(name, say)?;
+        }
+    }
     nothing_else(output, ledger, say)?;
     releases(output, ledger, None, scope.stop, say)
 }
@@ -374,9 +384,13 @@ fn nothing_else(output: &Path, ledger: &Ledger, say: &Say) -> Result<()> {
 /// When one is gone or was changed.
 pub fn replayable(run: &RunFolder, manifest: &Manifest, stop: &AtomicBool) -> Result<()> {
     for input in manifest.inputs() {
-        let path = &input.uri;
-        if !path.exists() {
-            bail!("run {} cannot be replayed: its input {} is no longer there", run.id, path.display());
+        if origin::is_by_version(input) {
+            let path = input.uri.display();
+            bail!("run {} cannot be replayed: its input {path} is read by another engine alone", run.id);
+        }
+        if origin::is_gone(input)? {
+            let path = input.uri.display();
+            bail!("run {} cannot be replayed: its input {path} is no longer there", run.id);
         }
     }
     inputs(run, manifest, Scope { inputs: true, stop }).map(|_| ())

@@ -38,6 +38,22 @@ pub struct Told {
 }
 
 impl Told {
+    /// Nothing yet, of so many reason codes.
+    #[must_use]
+    pub fn new(codes: usize) -> Self {
+        Self { reasons: vec![0; codes], ..Self::default() }
+    }
+
+    /// Adds what other rows say.
+    pub fn merge(&mut self, other: &Self) {
+        let add = |mine: &mut Vec<u64>, theirs: &[u64]| {
+            mine.resize(mine.len().max(theirs.len()), 0);
+            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
+        };
+        add(&mut self.reasons, &other.reasons);
+        self.categories.iter_mut().zip(&other.categories).for_each(|(mine, theirs)| add(mine, theirs));
+    }
+
     fn add(&mut self, explained: &Explained) -> Result<()> {
         let given = explained.reasons.iter().flatten().chain(&explained.of_friends);
         given.for_each(|code| self.reasons[*code] += 1);
@@ -74,16 +90,18 @@ pub fn write(
     written: &dyn Fn(u64) -> Result<()>,
 ) -> Result<(Told, Option<Hash>)> {
     let mut file = ScoresFile::create(path, subjects, label, finished.model.card.calibration.is_some())?;
-    let mut told = Told { reasons: vec![0; finished.card.reasons.len()], ..Told::default() };
+    let mut told = Told::new(finished.card.reasons.len());
     for from in (0..subjects.len()).step_by(GROUP_ROWS) {
         let group = from..(from + GROUP_ROWS).min(subjects.len());
         let explained: Vec<Explained> =
             group.clone().into_par_iter().map(|s| finished.explain(s)).collect::<Result<_>>().context(OFF)?;
+        let mut of_group = Told::new(finished.card.reasons.len());
         for (explained, s) in explained.iter().zip(group.clone()) {
             if finished.is_scored(s) {
-                told.add(explained)?;
+                of_group.add(explained)?;
             }
         }
+        told.merge(&of_group);
         file.write(from, finished.rows(group.clone(), &explained).context(OFF)?)?;
         written(group.len() as u64)?;
     }
@@ -192,5 +210,34 @@ impl<'a> Finished<'a> {
             with_disputed: score(&rows.with_disputed),
             pd: self.probabilities(&rows.score[of]),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_parts_tell_adds_up_to_what_all_tell(
+            rows in proptest::collection::vec((proptest::array::uniform5(0_i16..300), 0_usize..6, any::<bool>()), 0..150),
+            parts in 1_usize..5,
+        ) {
+            let told = |of: &dyn Fn(usize) -> bool| {
+                let mut told = Told::new(6);
+                for (_, (points, code, friends)) in rows.iter().enumerate().filter(|(n, _)| of(*n)) {
+                    let of_friends = friends.then_some(5 - *code);
+                    let explained = Explained { points: *points, reasons: [Some(*code), None, None, None], of_friends };
+                    told.add(&explained).unwrap();
+                }
+                told
+            };
+            let mut merged = Told::new(6);
+            for part in 0..parts {
+                merged.merge(&told(&|n| n % parts == part));
+            }
+            prop_assert_eq!(merged, told(&|_| true));
+        }
     }
 }

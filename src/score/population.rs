@@ -3,12 +3,13 @@
 
 use rayon::prelude::*;
 
+use super::census::Census;
 use super::friends::Friends;
 use super::points::Fits;
 use super::rated::{Contested, Rated};
 use super::reasons::{Baselines, Shortfalls};
 use super::rows::{NONE, ScoredRows};
-use crate::pipeline::model::{Baseline, Model};
+use crate::pipeline::model::Model;
 use crate::scorecard::card::Scorecard;
 use crate::scorecard::policy::Caps;
 
@@ -35,7 +36,6 @@ impl Population {
     /// When a score is none of the scale, which the checks of the model exclude.
     pub fn new(rated: Rated, friends: Option<&Friends>, card: &Scorecard, caps: &Caps, model: &Model) -> Fits<Self> {
         let Rated { mut rows, contested, scored, .. } = rated;
-        let width = card.features.len();
         score_all(&mut rows, card, caps, friends, &scored)?;
         for Contested { subject, mut bins, held } in contested {
             let s = subject as usize;
@@ -48,22 +48,11 @@ impl Population {
             let score = card.score(usize::from(rows.segment[s]), &bins)?;
             rows.with_disputed[s] = held.and_then(|h| caps.capped(score, h)).unwrap_or(score);
         }
-        let baselines = baselines(card, model, &rows);
+        let census = Census::of(card, model, &rows)?;
+        let lower = census.lower();
+        let scored: u64 = census.scores.iter().sum();
+        let Census { bins, baselines, .. } = census;
         let shortfalls = Shortfalls::new(card, model.card.reasons.baseline, &baselines);
-        let top = rows.score.iter().copied().filter(|score| *score != NONE).max().map_or(Ok(0), place)?;
-        let mut lower = vec![0_u64; top + 2];
-        let mut scored = 0;
-        let mut bins: Vec<Vec<u64>> = card.features.iter().map(|f| vec![0; f.shares.len()]).collect();
-        for (s, score) in rows.score.iter().enumerate().filter(|(_, score)| **score != NONE) {
-            lower[place(*score)? + 1] += 1;
-            scored += 1;
-            for (counts, bin) in bins.iter_mut().zip(&rows.bins[s * width..]) {
-                counts[usize::from(*bin)] += 1;
-            }
-        }
-        for n in 1..lower.len() {
-            lower[n] += lower[n - 1];
-        }
         Ok(Self { rows, baselines, shortfalls, lower, scored, bins })
     }
 
@@ -126,32 +115,4 @@ fn score_all(
 
 fn place(score: i16) -> Fits<usize> {
     usize::try_from(score)
-}
-
-/// Mean shares over each segment's scored subjects, or those near the cut-off.
-fn baselines(card: &Scorecard, model: &Model, rows: &ScoredRows) -> Baselines {
-    let width = card.features.len();
-    let reasons = &model.card.reasons;
-    let near = |score: i16| match (reasons.baseline, reasons.cutoff, reasons.cutoff_within) {
-        (Baseline::NearCutoff, Some(cutoff), Some(within)) => (i64::from(score) - cutoff).abs() <= within,
-        _ => true,
-    };
-    (0..rows.score.len())
-        .into_par_iter()
-        .fold(
-            || Baselines::new(card),
-            |mut seen, s| {
-                if rows.score[s] != NONE && near(rows.score[s]) {
-                    seen.add(card, usize::from(rows.segment[s]), &rows.bins[s * width..(s + 1) * width]);
-                }
-                seen
-            },
-        )
-        .reduce(
-            || Baselines::new(card),
-            |mut a, b| {
-                a.merge(&b);
-                a
-            },
-        )
 }

@@ -14,6 +14,8 @@ use crate::runs::lock::Lock;
 use crate::runs::monitoring::lineage::{self, Described, Transition};
 use crate::runs::monitoring::metrics::{self, Outcome};
 use crate::runs::output_folder::{keep_private, output_of};
+use crate::runs::remote;
+use crate::runs::remote::look::url_of;
 use crate::storage::durable;
 
 /// What is known of an attempt.
@@ -43,6 +45,10 @@ impl Attempt<'_> {
 
     fn record(&self, error: &anyhow::Error) -> Result<()> {
         let output = output_of(self.pipeline);
+        if url_of(&self.pipeline.settings.output).is_some() && remote::of(&output).is_none() {
+            // There is no mirror to write it to.
+            return Ok(());
+        }
         keep_private(self.pipeline.settings.output_mode);
         let _lock = Lock::take(&output, "a failed run")?;
         durable::no_links(&output, &output.join("runs"))?;
@@ -62,6 +68,9 @@ impl Attempt<'_> {
             Described { run: &run.id, output: &output_folder, program: PROGRAM, pipeline, label: None, inputs: &[] };
         lineage::emit(&run, &of, &Transition::Start, &lineage::now())?;
         lineage::emit(&run, &of, &Transition::of(error), &lineage::now())?;
+        if let Some(mirror) = remote::of(&output) {
+            remote::publish::push_record(&run, &mirror)?;
+        }
         let exit = ExitStatus::of(error).code();
         metrics::write(
             &output,

@@ -23,7 +23,9 @@ use crate::runs::backfill::{Backfill, Every, Fate, Only};
 use crate::runs::ledger::Ledger;
 use crate::runs::ledger::place::table_path;
 use crate::runs::monitoring::metrics::{self, Outcome};
-use crate::runs::output_folder::{key_of, output_of};
+use crate::runs::output_folder::{key_of, looked_at, output_of};
+use crate::runs::remote;
+use crate::runs::remote::look::Need;
 use crate::stages::key::Kind;
 use crate::stages::store::Stage;
 use crate::stages::subjects;
@@ -90,7 +92,7 @@ impl Request<'_> {
         // The model names the backfill, so it is read before the dates are known.
         let first = load_dates(self.pipeline, &self.job, &[self.range.0])?.pop().context("no date")?;
         let (name, model) = (&self.pipeline.settings.name, first.model.label());
-        let (folder, key) = (output_of(self.pipeline), key_of(self.pipeline)?);
+        let (folder, key) = (looked_at(self.pipeline, Need::Small)?, key_of(self.pipeline)?);
         let backfill = Backfill::open(&folder, name, &model, self.range, self.job.known_by.as_deref(), key.as_ref())?;
         let request = JobRequest { known_by: backfill.known_by.clone(), ..self.job.clone() };
         let dates: Vec<_> = backfill.slots.iter().map(|s| s.as_of).collect();
@@ -173,6 +175,7 @@ fn choose(
         let held = backfill.slots.iter().find(|s| s.as_of == as_of).map(|s| s.fate.clone());
         let identity = identify(&job, hashes);
         let table = table_path(identity.label.as_of, &identity.label.model)?;
+        remote::bring(&session.folder.path.join(&table))?;
         let there = ledger.current(&table).filter(|_| session.folder.path.join(&table).exists());
         match (only, held) {
             (Only::Failed, Some(Fate::Failed { .. })) | (Only::All, _) => {}

@@ -16,6 +16,7 @@ use super::training_set::{OfDate, Written, dictionary};
 use super::{MachineRequest, Session};
 use crate::exit::stop_on_signals;
 use crate::fit::groups::Column;
+use crate::ingest::read::listing::from_here;
 use crate::ingest::settle::groups::GroupColumn;
 use crate::job::Job;
 use crate::job::load::{JobRequest, load_dates, not_in_the_future};
@@ -136,7 +137,7 @@ impl Request<'_> {
         let mut pipeline = self.pipeline.clone();
         if let Some(path) = &self.outcomes {
             // What the user names is relative to where the user is, not to the pipeline file.
-            let path = std::path::absolute(path)?.to_string_lossy().into_owned();
+            let path = from_here(path)?;
             pipeline.settings.inputs.insert("outcomes".to_owned(), Input { path, select: None });
         }
         ensure!(

@@ -25,8 +25,10 @@ use crate::runs::erasure::{Carrier, Erasures, Notified, Receipt, carry_out, next
 use crate::runs::folder::configuration::plain;
 use crate::runs::ledger::{Key, Ledger};
 use crate::runs::monitoring::lineage::now;
-use crate::runs::output_folder::{OutputFolder, key_of, output_of};
+use crate::runs::output_folder::{OutputFolder, key_of, looked_at, output_of};
 use crate::runs::releases::keys::Keys;
+use crate::runs::remote;
+use crate::runs::remote::look::Need;
 use crate::stages::store::StageStore;
 use crate::storage::encryption::KeyError;
 use crate::storage::erased::Erased;
@@ -89,6 +91,9 @@ pub struct Plan {
     pub releases_not_searched: BTreeSet<String>,
     /// Files that cannot be opened, for want of the key they are encrypted with.
     pub files_not_searched: BTreeSet<String>,
+    /// Objects below an output in an object store that are none of its own, and are not searched.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub strangers: BTreeSet<String>,
     /// Lines of the ledger that hold an id and stay.
     pub ledger_lines: u64,
     /// Whether later runs leave them out.
@@ -115,14 +120,17 @@ impl Request<'_> {
         self.outside("--ids", self.ids)?;
         if !self.yes {
             let key = key_of(self.pipeline)?;
-            let (plan, ..) = self.planned(&output_of(self.pipeline), key.as_ref(), &stop, log)?;
+            let (mut plan, ..) = self.planned(&looked_at(self.pipeline, Need::All)?, key.as_ref(), &stop, log)?;
+            plan.strangers = strangers(&output_of(self.pipeline));
             return Ok(Done { plan, receipt: None });
         }
         if let Some(notices) = self.notices {
             self.outside("--notices", notices)?;
         }
         let folder = OutputFolder::open(self.pipeline, "erase", log)?;
-        let (plan, order, given) = self.planned(&folder.path, folder.key.as_ref(), &stop, log)?;
+        remote::bring(&folder.path)?;
+        let (mut plan, order, given) = self.planned(&folder.path, folder.key.as_ref(), &stop, log)?;
+        plan.strangers = strangers(&folder.path);
         self.allowed(&plan)?;
         room::check(&folder.path, plan.files.keys())?;
         if !given.forget.is_empty() {
@@ -153,6 +161,12 @@ impl Request<'_> {
             "keys are not at hand, so that nobody can tell whether these subjects are in what stays as it is: {}; name the keys, or give \
              --leave-unsearched",
             closed.join("; ")
+        );
+        ensure!(
+            self.leave_unsearched || plan.strangers.is_empty(),
+            "below the output there are objects that are none of its own, and they are not searched: {}; put them elsewhere, or give \
+             --leave-unsearched",
+            plan.strangers.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ")
         );
         let unknown: Vec<&str> = plan.not_found.iter().map(String::as_str).collect();
         ensure!(
@@ -221,6 +235,7 @@ impl Request<'_> {
             releases: given.forget.iter().map(|(partner, forget)| (partner.clone(), forget.len() as u64)).collect(),
             releases_not_searched: given.unknown.clone(),
             files_not_searched: survey.unsearched,
+            strangers: BTreeSet::new(),
             ledger_lines: of_ledger.lines,
             guard: order.receipt.guard.clone(),
         };
@@ -262,6 +277,11 @@ impl Request<'_> {
         crate::pipeline::Findings(findings).or(())?;
         Ok(exports)
     }
+}
+
+/// What lies below an output in an object store and is not looked through.
+fn strangers(output: &Path) -> BTreeSet<String> {
+    remote::of(output).map(|mirror| mirror.strangers().into_iter().collect()).unwrap_or_default()
 }
 
 /// How ids are written: as the tables of the output folder write them, or else as the export of subjects does.

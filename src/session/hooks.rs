@@ -17,6 +17,7 @@ use crate::output::{Output, printable};
 use crate::pipeline::Pipeline;
 use crate::pipeline::partners::{Partner, Partners};
 use crate::runs::output_folder::output_of;
+use crate::runs::remote;
 use crate::storage::secret::SecretSource;
 
 /// How long a command may take.
@@ -98,12 +99,12 @@ impl Ending<'_> {
         let variables = [
             ("SESAME_PIPELINE", Some(settings.name.clone())),
             ("SESAME_PIPELINE_FILE", Some(path(&pipeline.path))),
-            ("SESAME_OUTPUT", Some(path(&output_of(pipeline)))),
+            ("SESAME_OUTPUT", Some(remote::shown(&output_of(pipeline)))),
             ("SESAME_RESULT", Some(self.result.to_owned())),
             ("SESAME_EXIT_CODE", Some(self.exit.code().to_string())),
             ("SESAME_AS_OF", self.as_of.map(|day| day.to_string())),
             ("SESAME_RUN", self.run.map(ToOwned::to_owned)),
-            ("SESAME_TABLE", self.table.as_deref().map(path)),
+            ("SESAME_TABLE", self.table.as_deref().map(remote::shown)),
             ("SESAME_MESSAGE", self.message.as_ref().map(|text| text.chars().take(MOST).collect())),
         ];
         for (name, value) in variables {

@@ -12,6 +12,7 @@ use crate::runs::folder::RunFolder;
 use crate::runs::folder::manifest::{MANIFEST, Manifest};
 use crate::runs::ledger::place::{SCORES, table_path};
 use crate::runs::ledger::{Key, Ledger};
+use crate::runs::remote;
 use crate::storage::encryption;
 use crate::storage::hashes::{self, Hash};
 use crate::tables::scores::Label;
@@ -69,6 +70,7 @@ pub fn published(identity: &Identity, output: &Path, key: Option<Key>, stop: &At
     }
     let manifest = Manifest::read(&run)?;
     let path = output.join(&table);
+    remote::bring(&path)?;
     let now = Erasures::of(output, &ledger, None)?.hash_now(&table, &line.entry.scores, line.n);
     let as_published = path.exists() && hashes::file_until(&path, stop)? == now;
     // A plain table is not what is asked for once a key to write with is named; one under an older key is.

@@ -5,8 +5,9 @@
 //! and earlier runs; [`result`] sums it up and seals the folder; [`publishing`] publishes or refuses, and tells how it ended.
 //!
 //! [`one_date`] does that for one as-of date, [`backfill`] for many, [`replay`] once more for a run that is kept. [`attempt`] tells of runs
-//! that ended before they began, [`releasing`] gives scores to a partner, [`erasing`] takes subjects out, whom `guard` keeps out of what
-//! comes later, [`plan`] says what a run would do, [`acceptance`] which gates are overridden.
+//! that ended before they began, [`shards`] has the stages of one made by several processes, [`releasing`] gives scores to a partner,
+//! [`erasing`] takes subjects out, whom `guard` keeps out of what comes later, [`plan`] says what a run would do, [`acceptance`] which
+//! gates are overridden.
 
 pub mod acceptance;
 mod attempt;
@@ -30,6 +31,7 @@ pub mod publishing;
 pub mod replay;
 pub mod run;
 mod scoring;
+pub mod shards;
 mod result;
 mod split;
 pub mod training_set;
@@ -47,6 +49,7 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::settings::bytes;
 use crate::runs::ledger::Key;
 use crate::runs::output_folder::OutputFolder;
+use crate::stages::shards::Part;
 
 /// How much of the machine is asked for; what is not said, the pipeline says.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +62,18 @@ pub struct MachineRequest {
     pub scratch: Option<PathBuf>,
 }
 
+/// How stages that are missing are made; the bytes are the same.
+#[derive(Debug, Clone, Default)]
+pub enum Making {
+    /// In one pass over the exports.
+    #[default]
+    AtOnce,
+    /// One shard of the subjects after another, so many of them.
+    InShards(u32),
+    /// By others: the parts of all shards.
+    Of(Vec<Part>),
+}
+
 /// An output folder under lock, and the machine.
 pub struct Session<'a> {
     /// The output folder.
@@ -67,6 +82,16 @@ pub struct Session<'a> {
     pub resources: Resources<'a>,
     /// Whether every stage is made anew.
     pub fresh: bool,
+    /// How they are made.
+    pub making: Making,
+}
+
+/// Sets the number of threads; the memory for rows, and where they are spilled if anything says.
+fn machine(pipeline: &Pipeline, asked: &MachineRequest) -> Result<(u64, Option<PathBuf>)> {
+    let engine = &pipeline.settings.engine;
+    use_threads(asked.threads.or(engine.threads))?;
+    let memory = asked.memory.as_deref().or(engine.memory.as_deref()).map_or(Ok(USUAL_MEMORY), bytes)?;
+    Ok((memory, asked.scratch.clone().or_else(|| engine.scratch.as_ref().map(|s| pipeline.resolve(s)))))
 }
 
 impl<'a> Session<'a> {
@@ -82,19 +107,23 @@ impl<'a> Session<'a> {
         stop: &'a AtomicBool,
         log: &'a Output,
     ) -> Result<Self> {
-        let engine = &pipeline.settings.engine;
-        use_threads(machine.threads.or(engine.threads))?;
-        let memory = machine.memory.as_deref().or(engine.memory.as_deref()).map_or(Ok(USUAL_MEMORY), bytes)?;
-        let scratch = machine.scratch.clone().or_else(|| engine.scratch.as_ref().map(|s| pipeline.resolve(s)));
+        let (memory, scratch) = self::machine(pipeline, machine)?;
         let folder = OutputFolder::open(pipeline, command, log)?;
         let scratch = scratch.unwrap_or_else(|| folder.path.join("stages"));
-        Ok(Self { folder, resources: Resources { memory, scratch, stop, log }, fresh: false })
+        Ok(Self { folder, resources: Resources { memory, scratch, stop, log }, fresh: false, making: Making::AtOnce })
     }
 
     /// The same, with every stage made anew.
     #[must_use]
     pub const fn fresh(mut self, fresh: bool) -> Self {
         self.fresh = fresh;
+        self
+    }
+
+    /// The same, with stages made in another way.
+    #[must_use]
+    pub fn making(mut self, making: Making) -> Self {
+        self.making = making;
         self
     }
 

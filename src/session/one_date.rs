@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use jiff::civil::Date;
 
 use super::acceptance::AcceptRequest;
 use super::attempt::Attempt;
@@ -12,9 +13,10 @@ use super::identity::{Identity, Standing, identify, published};
 use super::prepare::{hashes, stages};
 use super::publishing::Ended;
 use super::run::Run;
-use super::{MachineRequest, Session};
+use super::{MachineRequest, Making, Session};
 use crate::exit::{ExitStatus, stop_on_signals};
 use crate::job::Job;
+use crate::job::dependencies::Dependencies;
 use crate::job::load::{JobRequest, load};
 use crate::output::Output;
 use crate::pipeline::Pipeline;
@@ -34,6 +36,10 @@ pub struct Request<'a> {
     pub machine: MachineRequest,
     /// Whether everything is made anew.
     pub fresh: bool,
+    /// How stages that are missing are made.
+    pub making: Making,
+    /// What the result must depend on, where it was planned.
+    pub planned: Option<Dependencies>,
     /// Gates to override.
     pub accept: AcceptRequest,
     /// The command, for who finds the folder locked.
@@ -68,6 +74,12 @@ impl Done {
     }
 }
 
+/// Tells monitoring, and the command that the pipeline has for it, of a run that failed before there was one.
+pub fn failed(pipeline: &Pipeline, as_of: Option<Date>, started: Instant, error: &anyhow::Error, log: &Output) {
+    Attempt { pipeline, as_of, started }.failed(error, log);
+    Ending::of(error, as_of).tell(pipeline, log);
+}
+
 impl Request<'_> {
     /// Scores the date and publishes the table.
     ///
@@ -78,14 +90,10 @@ impl Request<'_> {
         let mut told = false;
         let done = self.done(started, &mut told, log);
         let as_of = || self.pipeline.as_of(self.job.as_of.as_deref()).ok();
-        if let Err(error) = &done
-            && !told
-        {
-            Attempt { pipeline: self.pipeline, as_of: as_of(), started }.failed(error, log);
-        }
         match &done {
             Ok(done) => done.ending()?.tell(self.pipeline, log),
-            Err(error) => Ending::of(error, as_of()).tell(self.pipeline, log),
+            Err(error) if told => Ending::of(error, as_of()).tell(self.pipeline, log),
+            Err(error) => failed(self.pipeline, as_of(), started, error, log),
         }
         done
     }
@@ -96,8 +104,9 @@ impl Request<'_> {
         let accept = self.accept.checked()?;
         let stop = stop_on_signals()?;
         let session = Session::open(self.pipeline, &self.command, &self.machine, &stop, log)?.fresh(self.fresh);
+        let session = session.making(self.making.clone());
         leave_out_erased(std::slice::from_mut(&mut job), &session.folder.path, session.folder.key.as_ref())?;
-        let (identity, hashes, stages) = match ready(&job, &session, started)? {
+        let (identity, hashes, stages) = match ready(&job, self.planned.as_ref(), &session, started)? {
             Ready::Published(identity, run) => return Ok(Done::Nothing(identity, run)),
             Ready::ToMake(identity, hashes, stages) => (identity, hashes, stages),
         };
@@ -125,10 +134,18 @@ enum Ready {
 }
 
 /// Hashes the inputs and finds or makes the stages, unless the table is published already, which is told.
-fn ready(job: &Job, session: &Session, started: Instant) -> Result<Ready> {
+fn ready(job: &Job, planned: Option<&Dependencies>, session: &Session, started: Instant) -> Result<Ready> {
     let log = session.resources.log;
     let hashes = hashes(job, session)?;
     let identity = identify(job, &hashes);
+    if let Some(planned) = planned {
+        let differ = planned.differences(&identity.dependencies);
+        ensure!(
+            differ.is_empty(),
+            "the shards were planned for something else: {} changed; plan them again",
+            differ.join(", ")
+        );
+    }
     log.name_run(&identity.id);
     let unset = job.pipeline.settings.gates().unset();
     if !job.pipeline.settings.names_gates() {

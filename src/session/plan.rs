@@ -16,7 +16,9 @@ use crate::output::{Output, thousands};
 use crate::runs::backfill::{Backfill, Fate};
 use crate::runs::folder::RunFolder;
 use crate::runs::inputs::Memory;
-use crate::runs::output_folder::{key_of, output_of};
+use crate::runs::output_folder::{key_of, looked_at, output_of};
+use crate::runs::remote;
+use crate::runs::remote::look::Need;
 use crate::scorecard::card::Origin;
 use crate::stages::key::{Key, Kind, keys};
 use crate::stages::make::MEASURE;
@@ -28,7 +30,7 @@ use crate::storage::hashes::Hash;
 /// # Errors
 /// When a file cannot be read.
 pub fn text(job: &Job, log: &Output) -> Result<String> {
-    let folder = output_of(&job.pipeline);
+    let folder = looked_at(&job.pipeline, Need::Small)?;
     let key = key_of(&job.pipeline)?;
     let mut job = job.clone();
     leave_out_erased(std::slice::from_mut(&mut job), &folder, key.as_ref())?;
@@ -50,7 +52,7 @@ pub fn text(job: &Job, log: &Output) -> Result<String> {
             snapshot.known_by
         ),
         format!("model     {}", job.model.label()),
-        format!("output    {}", folder.display()),
+        format!("output    {}", remote::shown(&folder)),
         format!("run       {}", identity.id),
         format!("table     {standing}"),
         String::new(),
@@ -136,7 +138,8 @@ pub fn of_backfill(backfill: &Backfill, jobs: &[Job], log: &Output) -> Result<St
     let key = key_of(&first.pipeline)?;
     let hashes = Memory::of(&folder, key.as_ref()).hashes(&first.exports, log, &AtomicBool::new(false))?;
     let store = StageStore::of(&folder, key);
-    let mut lines = vec![format!("backfill  {} with {}, into {}", backfill.pipeline, backfill.model, folder.display())];
+    let mut lines =
+        vec![format!("backfill  {} with {}, into {}", backfill.pipeline, backfill.model, remote::shown(&folder))];
     for (slot, job) in backfill.slots.iter().zip(jobs) {
         let (stages, missing) = stages(job, &hashes, &store)?;
         let state = match &slot.fate {

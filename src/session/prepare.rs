@@ -3,11 +3,12 @@
 
 use anyhow::{Context, Result};
 
-use super::Session;
+use super::{Making, Session};
 use crate::job::Job;
 use crate::runs::inputs::Memory;
 use crate::stages::key::keys;
 use crate::stages::make::{Lacking, make};
+use crate::stages::shards::{make_in_shards, put_together};
 use crate::stages::store::{Missing, Stage};
 use crate::storage::hashes::Hash;
 
@@ -23,7 +24,7 @@ pub(super) fn hashes(job: &Job, session: &Session) -> Result<Vec<Vec<Hash>>> {
     Ok(hashes)
 }
 
-/// The stages of every job, in order; those that are missing are made, all dates in one pass over the exports.
+/// The stages of every job, in order; those that are missing are made, all dates in one pass over the exports, or as the session says.
 ///
 /// # Errors
 /// When inputs are corrupt, the disk is full, or the work is interrupted.
@@ -60,7 +61,19 @@ pub(super) fn stages(jobs: &[&Job], hashes: &[Vec<Hash>], session: &Session) -> 
         wanted.push(keys);
         found.push(kept);
     }
-    make(&lacking, store, &session.resources)?;
+    match &session.making {
+        Making::AtOnce => make(&lacking, store, &session.resources)?,
+        Making::InShards(shards) => {
+            for lacking in &lacking {
+                make_in_shards(lacking, &keys(lacking.job, hashes)?, *shards, store, &session.resources)?;
+            }
+        }
+        Making::Of(parts) => {
+            for lacking in &lacking {
+                put_together(lacking, parts.clone(), store, &session.resources)?;
+            }
+        }
+    }
     for (keys, found) in wanted.iter().zip(&mut found) {
         for key in keys.iter().filter(|k| !found.iter().any(|s| s.label.key == **k)).collect::<Vec<_>>() {
             let stage = store.find(key);

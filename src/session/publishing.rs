@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::result::make_result;
 use super::run::Run;
+use super::scoring::{Scored, score};
 use crate::exit::ExitStatus;
 use crate::gates::verdicts::Verdict;
 use crate::job::inputs::{Input, inputs};
@@ -15,6 +16,9 @@ use crate::runs::monitoring::lineage::{self, Described, Transition};
 use crate::runs::monitoring::metrics::{self, Outcome};
 use crate::runs::publication::conclude;
 use crate::runs::publication::recovery::note_failure;
+use crate::runs::remote::mirror::Mirror;
+use crate::runs::remote::store::TRIES;
+use crate::runs::remote::{self, lines, publish};
 use crate::runs::step::step;
 
 /// How a run ended.
@@ -60,6 +64,13 @@ impl Run<'_> {
         if let Err(error) = &result {
             note_failure(&folder, error);
         }
+        if let Err(error) = &result
+            && ExitStatus::of(error) != ExitStatus::Locked
+            && let Some(mirror) = remote::of(&folder.output)
+            && let Err(error) = publish::push_record(&folder, &mirror)
+        {
+            self.session.resources.log.warn(&format!("how the run ended could not be told elsewhere: {error:#}"));
+        }
         if let Err(error) = self.tell(&folder, &described, &result) {
             // The table is published, or the reason why not is on its way: this is not worth another ending.
             self.session.resources.log.warn(&format!("the run's metrics or lineage could not be written: {error:#}"));
@@ -68,8 +79,36 @@ impl Run<'_> {
     }
 
     fn make_and_conclude(&self, folder: &RunFolder, inputs: &[Input], begun: &Begun) -> Result<Ended> {
+        let scored = score(self, folder)?;
+        let Some(mirror) = remote::of(&folder.output) else {
+            return self.judge_and_conclude(folder, inputs, begun, &scored, None);
+        };
+        for _ in 0..TRIES {
+            match self.judge_and_conclude(folder, inputs, begun, &scored, Some(mirror.as_ref())) {
+                // Another process published meanwhile: the gates are asked again, against what is published now.
+                Err(error) if lines::is_lost(&error) => {
+                    self.session.resources.log.line(&format!("{error:#}"));
+                    publish::caught_up(folder, self.session.folder.key.as_ref(), &mirror)?;
+                    self.session.resources.check()?;
+                }
+                ended => return ended,
+            }
+        }
+        Err(publish::again_and_again(&mirror))
+    }
+
+    /// Asks the gates, and publishes what they let pass; into an object store only if no other process has published meanwhile.
+    fn judge_and_conclude(
+        &self,
+        folder: &RunFolder,
+        inputs: &[Input],
+        begun: &Begun,
+        scored: &Scored,
+        mirror: Option<&Mirror>,
+    ) -> Result<Ended> {
         let (job, label) = (self.job, &self.identity.label);
-        let made = make_result(self, folder, inputs)?;
+        let seen = Ledger::open(&folder.output, self.session.key())?.lines.len();
+        let made = make_result(self, folder, inputs, scored)?;
         step("staged");
         let failed: Vec<&Verdict> = made.verdicts.iter().filter(|v| !v.passed && v.accepted.is_none()).collect();
         let event = if failed.is_empty() { Event::Published } else { Event::Refused };
@@ -101,7 +140,10 @@ impl Run<'_> {
             accepted: accepted.collect(),
         };
         self.session.resources.check()?;
-        conclude(folder, entry, self.session.key())?;
+        match mirror {
+            Some(mirror) => publish::conclude(folder, entry, seen, self.session.folder.key.as_ref(), mirror)?,
+            None => conclude(folder, entry, self.session.key())?,
+        }
         let run = folder.clone();
         Ok(if failed.is_empty() { Ended::Published { run } } else { Ended::Refused { run, found } })
     }

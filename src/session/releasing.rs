@@ -12,11 +12,11 @@ use super::identity::PROGRAM;
 use super::release_rows::Source;
 use super::withdrawn::withdrawn;
 use crate::contract::{Contract, parse_day};
-use crate::exit::{GateFailed, stop_on_signals};
+use crate::exit::{GateFailed, Locked, stop_on_signals};
 use crate::ingest::read::export::Export;
 use crate::ingest::read::open::open;
 use crate::ingest::settle::release::{Asked, releasable};
-use crate::job::inputs::Digest;
+use crate::job::inputs::{Digest, Identity};
 use crate::output::Output;
 use crate::pipeline::partners::Partners;
 use crate::pipeline::{Findings, Pipeline};
@@ -29,7 +29,10 @@ use crate::runs::monitoring::lineage::now;
 use crate::runs::named::find;
 use crate::runs::output_folder::OutputFolder;
 use crate::runs::releases::keys::Keys;
-use crate::runs::releases::{self, Above, ConsentFile, Held, Place, RECEIPT, RELEASE, Receipt, WITHDRAWN, put};
+use crate::runs::releases::{self, Above, ConsentFile, Held, Place, RECEIPT, RELEASE, Receipt, WITHDRAWN, put, upload};
+use crate::runs::remote;
+use crate::runs::remote::lines::is_lost;
+use crate::runs::remote::store::TRIES;
 use crate::runs::verify::{self, Mismatch, Scope};
 use crate::storage::durable;
 use crate::storage::encryption::{FileKey, KeyError};
@@ -69,6 +72,17 @@ impl Request<'_> {
     /// [`GateFailed`] when the run may not be released; all findings about pipeline and partners at once; when another process holds
     /// the lock, a key is missing, or a file cannot be read or written.
     pub fn run(&self, log: &Output) -> Result<Released> {
+        for _ in 0..TRIES {
+            match self.once(log) {
+                // Another process added a line to the ledger of an object store: all of it is asked again.
+                Err(error) if is_lost(&error) => log.line(&format!("{error:#}")),
+                done => return done,
+            }
+        }
+        Err(Locked("others published meanwhile again and again; nothing was released".to_owned()).into())
+    }
+
+    fn once(&self, log: &Output) -> Result<Released> {
         let contract = Contract::load()?;
         Findings(self.pipeline.findings(&contract)).or(())?;
         let partners = Partners::load(self.pipeline)?;
@@ -80,6 +94,7 @@ impl Request<'_> {
         let at = self.instant(now)?;
         let stop = stop_on_signals()?;
         let folder = OutputFolder::open(self.pipeline, &self.command, log)?;
+        remote::bring(&folder.path.join(releases::FOLDER))?;
         let ledger = Ledger::open(&folder.path, folder.key.clone())?;
         let (run, line) = self.published(&folder, &ledger, &stop)?;
         let export = consents(self.pipeline, &contract)?;
@@ -99,7 +114,7 @@ impl Request<'_> {
         let hashes = memory.hashes(&exports, log, &stop)?;
         memory.save(&folder.path, folder.key.as_ref())?;
         let files = exports[0].files.iter().zip(hashes.into_iter().flatten());
-        let files = files.map(|(_, blake3)| ConsentFile { digest: Digest { blake3 } }).collect();
+        let files = files.map(|(f, hash)| ConsentFile { digest: Identity::of(f, hash) }).collect();
         making.release(self.pipeline, &folder, &ledger, files, log)
     }
 
@@ -275,7 +290,11 @@ impl Making<'_> {
         }
         durable::replace(&staged.join(RECEIPT), receipt.text()?.as_bytes())?;
         crate::exit::check(stop)?;
-        put::give(output, &place, self.entry(&receipt, &place)?, folder.key.clone())?;
+        let given = self.entry(&receipt, &place)?;
+        match remote::of(output) {
+            Some(mirror) => upload::give(&mirror, &place, given, folder.key.as_ref(), ledger.lines.len())?,
+            None => put::give(output, &place, given, folder.key.clone())?,
+        }
         Ok(Released { nothing_to_do: false, folder: target, receipt })
     }
 

@@ -62,6 +62,7 @@ pub fn replay(
         known_by: Some(parameters.known_by.clone()),
         allow_future: true,
         model: Some(run.path(&parameters.model_file)),
+        staged: None,
     };
     let mut job = load_dates(&pipeline, &request, &[parameters.as_of])?.pop().context("no date")?;
     if kept.manifest.dependencies().names(ERASED) {

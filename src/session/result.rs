@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::judging::{Judged, judge};
 use super::run::Run;
-use super::scoring::{Scored, score};
+use super::scoring::Scored;
 use crate::audit::distributions::{DISTRIBUTIONS, Distributions};
 use crate::audit::text::{events, text};
 use crate::audit::{AUDIT, Audit, Facts, audit};
@@ -43,18 +43,17 @@ pub(super) struct Made {
     pub size: TableSize,
 }
 
-/// Makes everything of a run but its publication.
+/// Makes everything of a run that is scored but its publication; again when what it is compared with has changed.
 ///
 /// # Errors
 /// When a stage is damaged, the disk is full, or the run is interrupted.
-pub(super) fn make_result(run: &Run, folder: &RunFolder, inputs: &[Input]) -> Result<Made> {
-    let scored = score(run, folder)?;
-    let judged = judge(run, folder, inputs, &scored)?;
-    sum_up(run, folder, inputs, &scored, &judged)?;
+pub(super) fn make_result(run: &Run, folder: &RunFolder, inputs: &[Input], scored: &Scored) -> Result<Made> {
+    let judged = judge(run, folder, inputs, scored)?;
+    sum_up(run, folder, inputs, scored, &judged)?;
     let (manifest, scores) = seal(run, folder, inputs, scored.plain.as_ref())?;
     let rows = scored.population.rows.score.len() as u64;
     let size = TableSize { rows, bytes: fs_err::metadata(folder.path(SCORES))?.len() };
-    Ok(Made { verdicts: judged.verdicts, manifest, scores, plain: scored.plain, size })
+    Ok(Made { verdicts: judged.verdicts, manifest, scores, plain: scored.plain.clone(), size })
 }
 
 /// Writes the audit and its page, and says what they say.

@@ -1,9 +1,12 @@
 //! Scoring: from stages to everyone's score, written to the run's folder.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use rayon::prelude::*;
 
+use super::Making;
 use super::run::Run;
 use crate::ingest::check::conservation::Class;
 use crate::ingest::check::findings::Findings;
@@ -17,13 +20,16 @@ use crate::runs::ledger::place::SCORES;
 use crate::runs::step::step;
 use crate::score::finished::{self, Finished, Told};
 use crate::score::friends::{self, Friends};
+use crate::score::kept;
 use crate::score::population::Population;
 use crate::score::rated::{Rated, rate};
 use crate::score::rows::NONE;
 use crate::scorecard::policy::Caps;
 use crate::stages::opened::StageData;
+use crate::stages::shards::{Part, RatedIn, numbers};
 use crate::stages::store::Stage;
 use crate::storage::hashes::Hash;
+use crate::tables::ids::SubjectIds;
 use crate::tables::{quarantine, relationships};
 
 /// What a figure outside the range that a checked model keeps is.
@@ -62,14 +68,35 @@ pub(super) struct Everyone {
 /// # Errors
 /// When a stage is damaged, or the work is interrupted.
 pub(super) fn everyone(job: &Job, stages: &[Stage], resources: &Resources) -> Result<Everyone> {
+    everyone_of(job, stages, &[], resources)
+}
+
+/// Scores everyone, of whom parts may have been rated elsewhere.
+fn everyone_of(job: &Job, stages: &[Stage], parts: &[Part], resources: &Resources) -> Result<Everyone> {
     let mut data = StageData::open(job, stages)?;
     let mut findings = std::mem::take(&mut data.findings);
     let caps = Caps::new(&job.policies)?;
-    let rated = rate(job, &data, &caps, resources)?;
+    let rated = match rated_elsewhere(job, &data.subjects.ids, parts)? {
+        Some(rated) => rated,
+        None => rate(job, &data, &caps, resources)?,
+    };
+    let (subjects, of) = (rated.rows.status.len(), data.subjects.ids.len());
+    ensure!(subjects == of, "defect: {subjects} of {of} subjects are rated");
     let friends = find_friends(job, &data, &rated, &mut findings, resources)?;
     let population = Population::new(rated, friends.as_ref(), &job.card, &caps, &job.model).context(OFF)?;
     conserved(job, &findings)?;
     Ok(Everyone { data, findings, friends, population })
+}
+
+/// Everyone as shards rated them, if they did.
+fn rated_elsewhere(job: &Job, subjects: &SubjectIds, parts: &[Part]) -> Result<Option<Rated>> {
+    let folders: Option<Vec<&RatedIn>> = parts.iter().map(|part| part.rated.as_ref()).collect();
+    let Some(folders) = folders.filter(|folders| !folders.is_empty()) else { return Ok(None) };
+    folders.par_iter().try_for_each(|rated| rated.unchanged())?;
+    let folders = folders.into_iter().map(|rated| rated.folder.clone());
+    let shards: Vec<(PathBuf, Vec<u32>)> = folders.zip(numbers(job, parts)?).collect();
+    let scored = job.model.card.status.iter().map(|status| status.get_ref().scored).collect();
+    kept::read(&shards, subjects, scored, job.card.features.len()).map(Some)
 }
 
 /// Scores everyone and writes the tables.
@@ -78,7 +105,11 @@ pub(super) fn everyone(job: &Job, stages: &[Stage], resources: &Resources) -> Re
 /// When a stage is damaged, the disk is full, or the run is interrupted.
 pub(super) fn score(run: &Run, folder: &RunFolder) -> Result<Scored> {
     let (job, resources) = (run.job, &run.session.resources);
-    let Everyone { data, findings, friends, population } = everyone(job, run.stages, resources)?;
+    let parts: &[Part] = match &run.session.making {
+        Making::Of(parts) => parts.as_slice(),
+        Making::AtOnce | Making::InShards(_) => &[],
+    };
+    let Everyone { data, findings, friends, population } = everyone_of(job, run.stages, parts, resources)?;
     for export in job.exports.iter() {
         if let Some(found) = findings.get(&export.table.name).filter(|f| !f.quarantined.is_empty()) {
             write_quarantine(folder, export, &found.quarantined)?;

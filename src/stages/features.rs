@@ -8,6 +8,7 @@ use anyhow::Result;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, UInt32Array};
 use arrow::datatypes::{DataType, Field, UInt32Type};
 
+use super::merged::{Order, files, of_some, one_each};
 use super::store::{NewStage, Stage};
 use crate::features::compute::FeatureRows;
 use crate::measure::bucket::WithDisputed;
@@ -17,6 +18,8 @@ use crate::tables::features::{fields, values};
 
 const FEATURES: &str = "features.parquet";
 const WITH_DISPUTED: &str = "with_disputed.parquet";
+/// The column of `with_disputed.parquet` that says whose features they are.
+const SUBJECT: &str = "subject";
 
 /// Writes the stage bucket by bucket.
 pub struct Writer {
@@ -34,7 +37,7 @@ impl Writer {
     /// When a file cannot be made.
     pub fn create(stage: &NewStage, features: &[(usize, &str)]) -> Result<Self> {
         let fields = fields(features.iter().map(|(_, name)| *name));
-        let mut with = vec![Field::new("subject", DataType::UInt32, false)];
+        let mut with = vec![Field::new(SUBJECT, DataType::UInt32, false)];
         with.extend(fields.iter().cloned());
         Ok(Self {
             features: BlockWriter::create(&stage.path(FEATURES), fields)?,
@@ -80,6 +83,15 @@ impl Writer {
     }
 }
 
+/// Puts the stages of shards together.
+///
+/// # Errors
+/// When one is damaged, or the disk is full.
+pub(super) fn merge(shards: &[&Stage], order: &Order, to: &NewStage) -> Result<()> {
+    one_each(&files(shards, FEATURES), order, &to.path(FEATURES))?;
+    of_some(&files(shards, WITH_DISPUTED), order, (None, SUBJECT), &to.path(WITH_DISPUTED))
+}
+
 /// The stage, opened.
 #[derive(Debug)]
 pub struct Features {
@@ -98,7 +110,7 @@ impl Features {
     /// When it is damaged.
     pub fn open(stage: &Stage, positions: Vec<(usize, String)>) -> Result<Self> {
         let with_disputed = Blocks::open(&stage.path(WITH_DISPUTED))?.all()?;
-        let subjects = column(&with_disputed, "subject", &DataType::UInt32)?.as_primitive::<UInt32Type>();
+        let subjects = column(&with_disputed, SUBJECT, &DataType::UInt32)?.as_primitive::<UInt32Type>();
         let places = subjects.values().iter().copied().zip(0..).collect();
         Ok(Self { blocks: Blocks::open(&stage.path(FEATURES))?, positions, with_disputed, places })
     }

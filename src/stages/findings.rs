@@ -108,7 +108,7 @@ pub fn read(folder: &Path, tallies: &Tallies) -> Result<BTreeMap<String, Finding
                 tally.add(file, *class, *rows);
             }
         }
-        all.insert(table.clone(), Findings { tally, quarantined: Vec::new(), newest: *newest });
+        all.insert(table.clone(), Findings { tally, newest: *newest, ..Findings::default() });
     }
     let blocks = Blocks::open(&folder.join(QUARANTINE))?;
     for at in 0..blocks.len() {

@@ -1,13 +1,16 @@
 //! The stage of protected groups: one row per subject.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Field};
 
+use super::beside::Beside;
+use super::merged::{Order, files, one_each};
 use super::store::{NewStage, Stage};
-use crate::ingest::settle::groups::GroupColumn;
+use crate::ingest::settle::groups::{GroupColumn, few_enough};
 use crate::tables::blocks::{BLOCK_ROWS, BlockWriter, Blocks};
 
 const GROUPS: &str = "groups.parquet";
@@ -31,6 +34,19 @@ pub(super) fn write(stage: &NewStage, columns: &[GroupColumn]) -> Result<()> {
     file.finish()
 }
 
+/// Puts the stages of shards together.
+///
+/// # Errors
+/// When one is damaged, a column has more values than groups can have, or the disk is full.
+pub(super) fn merge(shards: &[&Stage], order: &Order, beside: &[&Beside], to: &NewStage) -> Result<()> {
+    let mut words: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (column, of) in beside.iter().flat_map(|shard| &shard.words) {
+        words.entry(column).or_default().extend(of.iter().map(String::as_str));
+    }
+    words.iter().try_for_each(|(column, words)| few_enough(column, words.len()))?;
+    one_each(&files(shards, GROUPS), order, &to.path(GROUPS))
+}
+
 /// Reads the stage.
 ///
 /// # Errors
@@ -40,13 +56,8 @@ pub(super) fn read(stage: &Stage) -> Result<Vec<GroupColumn>> {
     let schema = all.schema();
     let columns = schema.fields().iter().zip(all.columns()).map(|(field, column)| {
         let words = column.as_string_opt::<i32>().context("groups are words")?;
-        let groups: Vec<String> = words
-            .iter()
-            .flatten()
-            .collect::<std::collections::BTreeSet<&str>>()
-            .into_iter()
-            .map(ToOwned::to_owned)
-            .collect();
+        let groups: Vec<String> =
+            words.iter().flatten().collect::<BTreeSet<&str>>().into_iter().map(ToOwned::to_owned).collect();
         let code = |word: Option<&str>| word.and_then(|w| groups.binary_search_by(|g| g.as_str().cmp(w)).ok());
         let of = words.iter().map(|w| code(w).and_then(|c| u8::try_from(c).ok())).collect();
         Ok(GroupColumn { name: field.name().clone(), groups, of })

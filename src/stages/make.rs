@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
+use super::beside::{Beside, Counted};
 use super::key::{Key, Kind};
 use super::store::{NewStage, StageStore};
 use super::{features, groups, outcomes, records, subjects, ties};
@@ -13,6 +14,10 @@ use crate::features::{Plan, compile};
 use crate::ingest::check::findings::Findings;
 use crate::ingest::links::ties::Joinable;
 use crate::ingest::pass::{Ingested, Pass};
+use crate::ingest::read::export::Export;
+use crate::ingest::settle::disputes::Matches;
+use crate::ingest::shuffled::Shuffled;
+use crate::ingest::spine::shard::Shard;
 use crate::job::Job;
 use crate::machine::resources::Resources;
 use crate::measure::bucket::{Measured, Measurer, bucket, tables};
@@ -27,6 +32,15 @@ pub struct Lacking<'a> {
     pub job: &'a Job,
     /// Their keys.
     pub keys: Vec<Key>,
+}
+
+/// A shard, and its rows where another engine chose them.
+#[derive(Clone, Copy)]
+pub struct Chosen<'a> {
+    /// The shard.
+    pub shard: Shard,
+    /// Its rows; where there are none, they are chosen from the exports.
+    pub rows: Option<&'a Shuffled>,
 }
 
 /// The stages of one date under way.
@@ -46,7 +60,20 @@ struct Date<'a> {
 /// # Errors
 /// When a file turns out corrupt, versions of a subject contradict each other, the disk is full, or the run is interrupted.
 pub fn make(lacking: &[Lacking], store: &StageStore, resources: &Resources) -> Result<()> {
-    let Some(first) = lacking.first().map(|l| l.job) else { return Ok(()) };
+    make_of(lacking, None, store, resources).map(drop)
+}
+
+/// Makes stages of one shard's subjects alone, or of everyone's; what is beside them is that of the first job.
+///
+/// # Errors
+/// As [`make`].
+pub(super) fn make_of(
+    lacking: &[Lacking],
+    of: Option<Chosen>,
+    store: &StageStore,
+    resources: &Resources,
+) -> Result<Beside> {
+    let Some(first) = lacking.first().map(|l| l.job) else { return Ok(Beside::default()) };
     let wanted = |kind: &Kind| lacking.iter().flat_map(|l| &l.keys).any(|k| k.kind == *kind);
     let mut read: BTreeSet<String> = BTreeSet::new();
     let mut categories = BTreeSet::new();
@@ -73,9 +100,11 @@ pub fn make(lacking: &[Lacking], store: &StageStore, resources: &Resources) -> R
     read.extend(plans.iter().flat_map(|p| &p.tables).map(|t| t.table.clone()));
     let snapshots: Vec<Snapshot> = lacking.iter().map(|l| l.job.snapshot.clone()).collect();
     let budget = resources.budget();
-    let pass = first.pass(&snapshots, &budget, resources);
+    let (shard, shuffled) = (of.map(|of| of.shard), of.and_then(|of| of.rows));
+    let pass = Pass { shard, shuffled, ..first.pass(&snapshots, &budget, resources) };
     let mut ingested = pass.run(&read)?;
     let mut findings = std::mem::take(&mut ingested.findings);
+    let broken = findings.first().into_iter().flatten().map(|(table, found)| (table.clone(), found.broken)).collect();
     let in_buckets = |kind: &Kind| matches!(kind, Kind::Subjects | Kind::Records(_) | Kind::Features(_));
     let mut dates = Vec::with_capacity(lacking.len());
     for (n, (lacking, plan)) in lacking.iter().zip(&plans).enumerate() {
@@ -96,7 +125,17 @@ pub fn make(lacking: &[Lacking], store: &StageStore, resources: &Resources) -> R
         };
         keep_ties(lacking, &pass, export, joinable, store)?;
     }
-    Ok(())
+    let disputes = std::mem::take(&mut ingested.disputes).into_iter().next().unwrap_or_default();
+    let words = ingested.groups.first().into_iter().flatten();
+    Ok(Beside {
+        later: ingested.spine.nobody_sees(),
+        strangers: match shuffled {
+            Some(rows) => rows.strangers().ids(&ingested.spine.ids)?,
+            None => SubjectIds::default(),
+        },
+        words: words.map(|column| (column.name.clone(), column.groups.iter().cloned().collect())).collect(),
+        counted: Counted { disputes, broken, came: shuffled.map(Shuffled::came).transpose()?.unwrap_or_default() },
+    })
 }
 
 /// Measures every bucket at every date; results are written in order.
@@ -215,7 +254,7 @@ impl<'a> Date<'a> {
         }
         for (table, (mut stage, writer)) in self.records {
             writer.finish(&self.ids)?;
-            stage.disputes = ingested.disputes[date].get(&table).copied();
+            stage.disputes = ingested.disputes[date].get(&table).map(Matches::count);
             stage.keep(&of(&[&table]))?;
         }
         for (stage, writer) in self.features {
@@ -242,10 +281,10 @@ impl<'a> Date<'a> {
 }
 
 /// Reads the links once and keeps the ties of every date that lacks them.
-fn keep_ties(
+pub(super) fn keep_ties(
     lacking: &[Lacking],
     pass: &Pass,
-    export: &crate::ingest::read::export::Export,
+    export: &Export,
     joinable: Joinable,
     store: &StageStore,
 ) -> Result<()> {
@@ -262,6 +301,8 @@ fn keep_ties(
         None => Ok(()),
     };
     let (dropped, found) = pass.ties(export, joinable, &keep)?;
+    // Where another engine staged the links.
+    pass.shuffled.map_or(Ok(()), |rows| rows.complete(&export.table.name))?;
     for ((stage, writer), (dropped, found)) in stages.into_iter().zip(dropped.into_iter().zip(found)) {
         if let (Some(mut stage), Some(writer)) = (stage, writer) {
             writer.finish()?;

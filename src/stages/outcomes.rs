@@ -6,6 +6,7 @@ use anyhow::Result;
 use arrow::array::{AsArray, BooleanArray, Int64Array, UInt32Array};
 use arrow::datatypes::{DataType, Field, UInt32Type};
 
+use super::merged::{Order, files, of_some};
 use super::store::{NewStage, Stage};
 use crate::ingest::settle::outcomes::Outcome;
 use crate::tables::blocks::{BLOCK_ROWS, BlockWriter, Blocks};
@@ -32,6 +33,14 @@ pub(super) fn write(stage: &NewStage, outcomes: &[Outcome]) -> Result<()> {
         ])?;
     }
     file.finish()
+}
+
+/// Puts the stages of shards together.
+///
+/// # Errors
+/// When one is damaged, or the disk is full.
+pub(super) fn merge(shards: &[&Stage], order: &Order, to: &NewStage) -> Result<()> {
+    of_some(&files(shards, OUTCOMES), order, (Some("horizon_days"), "subject"), &to.path(OUTCOMES))
 }
 
 /// Reads the stage: outcomes by horizon and subject.

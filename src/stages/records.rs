@@ -3,21 +3,57 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use arrow::array::{Int32Array, UInt8Array};
 use arrow::datatypes::{DataType, Field};
 
+use super::merged::{Order, files, one_each};
 use super::store::{NewStage, Stage};
 use crate::contract::Contract;
 use crate::measure::bucket::RecordCounts;
 use crate::pipeline::Model;
 use crate::tables::blocks::{BlockWriter, Blocks};
 use crate::tables::columns::{codes, ints};
-use crate::tables::evidence::{Evidence, EvidenceFile};
+use crate::tables::evidence::{Evidence, EvidenceFile, EvidenceRows};
 use crate::tables::ids::SubjectIds;
 
 const COUNTS: &str = "counts.parquet";
 const EVIDENCE: &str = "evidence.parquet";
+
+/// The tables and the policy rules that records name by position.
+fn names(contract: &Contract, model: &Model) -> (Vec<String>, Vec<String>) {
+    let tables = contract.tables.iter().map(|t| t.name.clone()).collect();
+    (tables, model.card.policy.iter().map(|p| p.get_ref().code.clone()).collect())
+}
+
+/// Puts the stages of shards together.
+///
+/// # Errors
+/// When one is damaged, or the disk is full.
+pub(super) fn merge(
+    shards: &[&Stage],
+    order: &Order,
+    subjects: &SubjectIds,
+    (contract, model): (&Contract, &Model),
+    to: &NewStage,
+) -> Result<()> {
+    one_each(&files(shards, COUNTS), order, &to.path(COUNTS))?;
+    let (tables, policies) = names(contract, model);
+    let rows = |path: &PathBuf| EvidenceRows::open(path, tables.clone(), policies.clone());
+    let mut evidence = files(shards, EVIDENCE).iter().map(rows).collect::<Result<Vec<_>>>()?;
+    let mut file = EvidenceFile::create(&to.path(EVIDENCE), subjects, tables, policies)?;
+    let mut found = Vec::new();
+    for (number, shard) in (0_u32..).zip(order.shards()) {
+        evidence[shard].take(subjects.ids.get(number as usize), number, &mut found)?;
+        if !found.is_empty() {
+            file.add(subjects, found.drain(..))?;
+        }
+    }
+    for rows in &mut evidence {
+        ensure!(rows.is_done()?, "a shard's evidence is of subjects that it does not have, or in another order");
+    }
+    file.finish(subjects)
+}
 
 /// Writes the stage bucket by bucket.
 pub struct Writer {
@@ -32,8 +68,7 @@ impl Writer {
     /// # Errors
     /// When a file cannot be made.
     pub fn create(stage: &NewStage, contract: &Contract, model: &Model, subjects: &SubjectIds) -> Result<Self> {
-        let tables = contract.tables.iter().map(|t| t.name.clone()).collect();
-        let policies = model.card.policy.iter().map(|p| p.get_ref().code.clone()).collect();
+        let (tables, policies) = names(contract, model);
         let fields = vec![
             Field::new("used", DataType::Int32, false),
             Field::new("disputed", DataType::Int32, false),

@@ -6,6 +6,7 @@ use anyhow::Result;
 use arrow::array::{ArrayRef, AsArray, Int64Array, UInt8Array};
 use arrow::datatypes::{DataType, Field, UInt8Type};
 
+use super::merged::{Order, files, one_each};
 use super::store::{NewStage, Stage};
 use crate::NULL;
 use crate::contract::{ColumnType, Table};
@@ -13,7 +14,7 @@ use crate::ingest::rows::layout::FIRST;
 use crate::ingest::rows::store::BucketRows;
 use crate::tables::blocks::{BlockWriter, Blocks};
 use crate::tables::columns::{column, longs};
-use crate::tables::ids::{self, SubjectIds};
+use crate::tables::ids::{self, IdForm, SubjectIds};
 use crate::tables::scores::SUBJECT_ID;
 
 const IDS: &str = "ids.parquet";
@@ -76,6 +77,27 @@ impl Writer {
         self.ids.finish()?;
         self.own.finish()
     }
+}
+
+/// Puts the stages of shards together.
+///
+/// # Errors
+/// When one is damaged, or the disk is full.
+pub(super) fn merge(shards: &[&Stage], order: &Order, to: &NewStage) -> Result<()> {
+    [IDS, OWN].iter().try_for_each(|name| one_each(&files(shards, name), order, &to.path(name)))
+}
+
+/// How the ids of a stage are written, also of one without subjects.
+///
+/// # Errors
+/// When it is damaged.
+pub(super) fn form(stage: &Stage) -> Result<IdForm> {
+    let blocks = Blocks::open(&stage.path(IDS))?;
+    Ok(match blocks.schema().field_with_name(SUBJECT_ID)?.data_type() {
+        DataType::Int64 => IdForm::Integer,
+        DataType::FixedSizeBinary(_) => IdForm::Binary,
+        _ => IdForm::Text,
+    })
 }
 
 /// Number of subjects of a stage.

@@ -1,5 +1,7 @@
-//! Files: what their entries on disk say, content hashes, writing that survives a crash, keys, encryption at rest.
+//! Files: what their entries on disk say, content hashes, writing that survives a crash, keys, encryption at rest;
+//! object stores, and [`content`], which a table is read from wherever it lies, or its [`version`] where it cannot be.
 
+pub mod content;
 pub mod disk;
 pub mod durable;
 pub mod encryption;
@@ -9,9 +11,12 @@ pub mod hashes;
 pub mod key;
 mod key_material;
 pub mod key_text;
+pub mod object;
+pub mod objects;
 pub mod opening;
 pub mod pseudonym;
 pub mod scratch;
 pub mod sealed;
 pub mod secret;
 pub mod read;
+pub mod version;

@@ -1,7 +1,6 @@
 //! Opening Parquet files, encrypted or not: the one place where a footer is read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +10,7 @@ use parquet::encryption::decrypt::{FileDecryptionProperties, KeyRetriever};
 use parquet::errors::ParquetError;
 use parquet::file::column_crypto_metadata::ColumnCryptoMetaData;
 use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::reader::ChunkReader;
 
 use super::encryption::{self, FileKey, KeyError};
 use super::key_material;
@@ -82,7 +82,7 @@ type Opened = (ArrowReaderMetadata, BTreeMap<String, Arc<FileKey>>);
 ///
 /// # Errors
 /// [`KeyError`] when a key is missing or another one; whatever else is wrong with the file is the library's error.
-pub fn footer(file: &File, options: &ArrowReaderOptions) -> Result<ArrowReaderMetadata> {
+pub fn footer(file: &impl ChunkReader, options: &ArrowReaderOptions) -> Result<ArrowReaderMetadata> {
     Ok(opened(file, options)?.0)
 }
 
@@ -96,7 +96,7 @@ pub fn key_of(path: &Path) -> Result<Option<Arc<FileKey>>> {
 }
 
 /// Opens a file with the keys that it names; where several are named by one id, they are tried in turn.
-fn opened(file: &File, options: &ArrowReaderOptions) -> Result<Opened> {
+fn opened(file: &impl ChunkReader, options: &ArrowReaderOptions) -> Result<Opened> {
     let mut choice = Choice::new();
     let (mut first, mut missing): (Option<anyhow::Error>, Option<KeyError>) = (None, None);
     loop {
@@ -134,7 +134,7 @@ fn advance(choice: &mut Choice) -> bool {
 }
 
 /// Opens a file that names no key. Who holds the keys may try them all: what a key does not open says so.
-fn tried(file: &File, options: &ArrowReaderOptions) -> Result<Opened> {
+fn tried(file: &impl ChunkReader, options: &ArrowReaderOptions) -> Result<Opened> {
     let (ids, mut fault) = (encryption::ids(), None);
     for (id, at) in ids.iter().flat_map(|id| (0..encryption::places(id)).map(move |at| (id, at))) {
         let failed = match encryption::key_at(id, at) {
@@ -160,7 +160,7 @@ fn tried(file: &File, options: &ArrowReaderOptions) -> Result<Opened> {
 }
 
 fn attempt(
-    file: &File,
+    file: &impl ChunkReader,
     options: &ArrowReaderOptions,
     tried: Option<Arc<FileKey>>,
     choice: Choice,
@@ -239,6 +239,8 @@ pub fn openable(chunk: &ColumnChunkMetaData) -> Result<(), KeyError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use arrow::array::{ArrayRef, Int64Array, RecordBatch};
     use parquet::arrow::ArrowWriter;
     use parquet::file::properties::WriterProperties;

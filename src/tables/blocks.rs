@@ -7,7 +7,9 @@ use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use parquet::file::properties::EnabledStatistics;
 
 use super::parquet_file::{ParquetFile, properties};
@@ -116,6 +118,21 @@ impl Blocks {
     #[must_use]
     pub const fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// The columns.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        self.footer.schema()
+    }
+
+    /// All rows one after another, at most so many at a time.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn stream(&self, rows: usize) -> Result<ParquetRecordBatchReader> {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(read::open(&self.path)?, self.footer.clone());
+        builder.with_batch_size(rows).build().with_context(|| self.path.display().to_string())
     }
 
     /// One block.

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Date32Type, Field, Int32Type, Int64Type, Schema};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use serde::Serialize;
 
-use super::columns::{column, texts};
-use super::ids::{self, SubjectIds};
+use super::blocks::Blocks;
+use super::columns::{column, named, texts};
+use super::ids::{self, Ids, SubjectIds};
 use super::parquet_file::{GROUP_ROWS, ParquetFile, properties};
 use super::scores::SUBJECT_ID;
 use crate::contract::day_text;
@@ -114,6 +116,85 @@ impl EvidenceFile {
     pub fn finish(mut self, subjects: &SubjectIds) -> Result<()> {
         self.write(subjects)?;
         self.file.end()?;
+        Ok(())
+    }
+}
+
+/// Rows that are read back at a time.
+const READ_ROWS: usize = 4_096;
+
+/// Reads adverse records back, subject by subject.
+pub struct EvidenceRows {
+    reader: ParquetRecordBatchReader,
+    tables: Vec<String>,
+    policies: Vec<String>,
+    /// Whose records are held.
+    ids: Ids,
+    held: Vec<Evidence>,
+    /// The first of them that was not taken.
+    next: usize,
+}
+
+impl EvidenceRows {
+    /// Opens a file; tables and policy rules are those it was written with.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn open(path: &Path, tables: Vec<String>, policies: Vec<String>) -> Result<Self> {
+        let reader = Blocks::open(path)?.stream(READ_ROWS)?;
+        Ok(Self { reader, tables, policies, ids: Ids::default(), held: Vec::new(), next: 0 })
+    }
+
+    /// Takes the records of the subject that comes next, if it has any, under a number of its own.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn take(&mut self, id: &[u8], number: u32, to: &mut Vec<Evidence>) -> Result<()> {
+        while !self.is_done()? && self.ids.get(self.next) == id {
+            to.push(Evidence { subject: number, ..self.held[self.next].clone() });
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether every record was taken.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn is_done(&mut self) -> Result<bool> {
+        while self.next == self.held.len() {
+            let Some(batch) = self.reader.next().transpose()? else { return Ok(true) };
+            self.read(&batch)?;
+        }
+        Ok(false)
+    }
+
+    fn read(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.ids = Ids::default();
+        ids::push(named(batch, SUBJECT_ID)?, &mut self.ids)?;
+        let (tables, records, policies) = (texts(batch, TABLE)?, texts(batch, RECORD_ID)?, texts(batch, POLICY)?);
+        let days = column(batch, HAPPENED_ON, &DataType::Date32)?.as_primitive::<Date32Type>();
+        let late = column(batch, DAYS_PAST_DUE, &DataType::Int32)?.as_primitive::<Int32Type>();
+        let amounts = column(batch, AMOUNT_MINOR, &DataType::Int64)?.as_primitive::<Int64Type>();
+        let position = |names: &[String], name: &str| -> Result<u8> {
+            let at = names.iter().position(|n| n == name).with_context(|| format!("nothing is called {name}"))?;
+            Ok(u8::try_from(at)?)
+        };
+        let record = |row: usize| {
+            Ok(Evidence {
+                subject: 0,
+                table: position(&self.tables, tables.value(row))?,
+                // Whatever it was, it is written as it stands here.
+                record_text: records.value(row).to_owned(),
+                record_number: 0,
+                day: i64::from(days.value(row)),
+                days_past_due: late.is_valid(row).then(|| i64::from(late.value(row))),
+                amount: amounts.is_valid(row).then(|| amounts.value(row)),
+                policy: policies.is_valid(row).then(|| position(&self.policies, policies.value(row))).transpose()?,
+            })
+        };
+        let held = (0..batch.num_rows()).map(record).collect::<Result<Vec<_>>>()?;
+        (self.held, self.next) = (held, 0);
         Ok(())
     }
 }

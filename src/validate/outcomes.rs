@@ -10,6 +10,7 @@ use super::scored::ScoredTable;
 use crate::contract::{Contract, Snapshot};
 use crate::ingest::check::conservation::Class;
 use crate::ingest::pass::Pass;
+use crate::ingest::read::listing::from_here;
 use crate::ingest::read::open::open;
 use crate::ingest::settle::outcomes::Outcome;
 use crate::machine::resources::{Resources, USUAL_MEMORY};
@@ -49,7 +50,7 @@ pub fn read(run: &KeptRun, table: &ScoredTable, path: &str, log: &Output, stop: 
     let contract = Contract::load()?;
     let mut pipeline = run.pipeline.clone();
     // What the user names is relative to where the user is, not to the pipeline file.
-    let absolute = std::path::absolute(path)?.to_string_lossy().into_owned();
+    let absolute = from_here(path)?;
     pipeline.settings.inputs = BTreeMap::from([("outcomes".to_owned(), Input { path: absolute, select: None })]);
     let (exports, found) = open(&pipeline, &contract)?;
     Findings(found).or(())?;
@@ -69,6 +70,8 @@ pub fn read(run: &KeptRun, table: &ScoredTable, path: &str, log: &Output, stop: 
         resources: &resources,
         // Who was erased is no subject of the run any more.
         erased: &NOBODY,
+        shard: None,
+        shuffled: None,
     };
     let (mut dates, mut found) = pass.outcomes_alone(&table.spine()?)?;
     let (outcomes, found) = (dates.pop().unwrap_or_default(), found.pop().unwrap_or_default());

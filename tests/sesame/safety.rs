@@ -48,6 +48,18 @@ pub const OF_AN_ERASURE: [&str; 7] = [
     "erasure ended",
 ];
 
+/// Steps of what is done in an object store, at which `objects_output.rs` kills.
+pub const OF_OBJECTS: [&str; 8] = [
+    "run claimed",
+    "run uploaded",
+    "line prepared",
+    "line put",
+    "table replaced",
+    "settled",
+    "release uploaded",
+    "release replaced",
+];
+
 #[test]
 fn every_step_of_the_sources_is_one_of_those_at_which_runs_are_killed() {
     let mut found = Vec::new();
@@ -56,7 +68,8 @@ fn every_step_of_the_sources_is_one_of_those_at_which_runs_are_killed() {
         found.extend(text.split("step(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
     }
     found.sort();
-    let mut known: Vec<String> = STEPS.iter().chain(&OTHERS).chain(&OF_AN_ERASURE).map(|s| (*s).to_owned()).collect();
+    let mut known: Vec<String> =
+        STEPS.iter().chain(&OTHERS).chain(&OF_AN_ERASURE).chain(&OF_OBJECTS).map(|s| (*s).to_owned()).collect();
     known.sort();
     assert_eq!(found, known);
 }

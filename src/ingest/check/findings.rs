@@ -12,6 +12,8 @@ pub struct Findings {
     pub quarantined: Vec<Quarantined>,
     /// The day of the newest visible record.
     pub newest: Option<i64>,
+    /// How many of the quarantined rows broke a rule by themselves, when they were read.
+    pub broken: u64,
 }
 
 impl Findings {
@@ -35,5 +37,6 @@ impl Findings {
         self.tally.merge(&other.tally);
         self.quarantined.append(&mut other.quarantined);
         self.newest = self.newest.max(other.newest);
+        self.broken += other.broken;
     }
 }

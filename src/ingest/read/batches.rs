@@ -1,22 +1,22 @@
 //! Decoding: every row group of an export once, in parallel.
 
-use std::fs::File;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::Field;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 use rayon::prelude::*;
 
+use super::ahead::Ahead;
 use super::export::{Export, OpenFile};
-use super::{CORRUPT, GIVEN_UP, pages};
+use super::{CORRUPT, GIVEN_UP, needed, pages};
 use crate::contract::Column;
 use crate::machine::shield::shield;
 use crate::output::Progress;
+use crate::storage::content::Content;
+use crate::storage::objects;
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 65_536;
@@ -90,6 +90,9 @@ pub fn read(
     let tasks: Vec<(usize, usize)> = (0..export.files.len())
         .flat_map(|f| (0..export.files[f].metadata().num_row_groups()).map(move |g| (f, g)))
         .collect();
+    if export.files.iter().any(|file| file.state.object().is_some()) {
+        return read_objects(export, tasks, skip, progress, stop, work);
+    }
     tasks.into_par_iter().try_for_each(|(f, group)| {
         let file = &export.files[f];
         let number = u32::try_from(f)?;
@@ -98,18 +101,53 @@ pub fn read(
             progress.add(u64::try_from(meta.num_rows())?);
             return Ok(());
         }
-        read_group(export, file, number, group, progress, stop, work).with_context(|| {
-            format!("{} (row group {group} of {})", file.file.path.display(), file.metadata().num_row_groups())
-        })
+        file.reopen()
+            .and_then(|handle| read_group(export, file, number, group, handle, progress, stop, work))
+            .with_context(|| place(file, group))
     })
 }
 
-#[allow(clippy::too_many_arguments, reason = "one call, from `read`, which documents them")]
+/// A row group, for messages.
+fn place(file: &OpenFile, group: usize) -> String {
+    format!("{} (row group {group} of {})", file.file.path.display(), file.metadata().num_row_groups())
+}
+
+/// The same for objects, whose row groups are fetched in order, ahead of those who decode them.
+fn read_objects(
+    export: &Export,
+    tasks: Vec<(usize, usize)>,
+    skip: &Skip,
+    progress: &Progress,
+    stop: &AtomicBool,
+    work: &(dyn Fn(Batch) -> Result<()> + Sync),
+) -> Result<()> {
+    progress.watch(objects::traffic);
+    let mut wanted = Vec::with_capacity(tasks.len());
+    for (f, group) in tasks {
+        let meta = export.files[f].metadata().row_group(group);
+        match skip(meta, u32::try_from(f)?)? {
+            true => progress.add(u64::try_from(meta.num_rows())?),
+            false => wanted.push((f, group)),
+        }
+    }
+    let ahead = Ahead::new(export, &wanted)?;
+    // Whoever is free takes the next one in order, whichever number it was given.
+    (0..wanted.len()).into_par_iter().with_max_len(1).try_for_each(|_| {
+        let (f, group, fetched) = ahead.take();
+        let (number, file) = (u32::try_from(f)?, &export.files[f]);
+        let fetched = fetched.with_context(|| place(file, group))?;
+        read_group(export, file, number, group, fetched.content.clone(), progress, stop, work)
+            .with_context(|| place(file, group))
+    })
+}
+
+#[allow(clippy::too_many_arguments, reason = "called from `read` alone, which documents them")]
 fn read_group(
     export: &Export,
     file: &OpenFile,
     number: u32,
     group: usize,
+    handle: Content,
     progress: &Progress,
     stop: &AtomicBool,
     work: &(dyn Fn(Batch) -> Result<()> + Sync),
@@ -117,8 +155,7 @@ fn read_group(
     let groups = file.metadata().row_groups();
     let from: i64 = groups[..group].iter().map(RowGroupMetaData::num_rows).sum();
     let mut first = from;
-    let handle = file.reopen()?;
-    let same = handle.try_clone()?;
+    let same = handle.clone();
     if groups[group].num_rows() == 0 {
         // Writers of no rows leave out the pages that a reader would look for.
         let values: i64 = groups[group].columns().iter().map(|c| c.num_values()).sum();
@@ -162,7 +199,11 @@ pub fn read_first(
     if groups.is_empty() {
         return Ok(());
     }
-    let mut reader = reader(export, file, file.reopen()?, &groups, Some(rows))?;
+    let handle = match file.reopen()? {
+        file @ Content::File(_) => file,
+        object => object.with(&needed::ranges(export, file, &groups)?)?,
+    };
+    let mut reader = reader(export, file, handle, &groups, Some(rows))?;
     let mut first = 0;
     while let Some(batch) = shield(CORRUPT, || Ok(reader.next().transpose()?))? {
         let rows = i64::try_from(batch.num_rows())?;
@@ -176,17 +217,11 @@ pub fn read_first(
 fn reader(
     export: &Export,
     file: &OpenFile,
-    handle: File,
+    handle: Content,
     groups: &[usize],
     rows: Option<usize>,
 ) -> Result<ParquetRecordBatchReader> {
-    let wanted = |field: &Field| export.table.position(field.name()).is_some() || export.extra.contains(field.name());
-    let fields = file.footer.schema().fields().iter().enumerate();
-    let roots: Vec<usize> = match &file.select {
-        Some(select) => select.reads().to_vec(),
-        None => fields.filter(|(_, f)| wanted(f)).map(|(n, _)| n).collect(),
-    };
-    let mask = ProjectionMask::roots(file.metadata().file_metadata().schema_descr(), roots);
+    let mask = needed::columns(export, file);
     for group in groups {
         let columns = file.metadata().row_group(*group).columns().iter().enumerate();
         let mut chunks = columns.filter(|(leaf, _)| mask.leaf_included(*leaf));

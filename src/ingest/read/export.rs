@@ -1,7 +1,7 @@
 //! An input: a table of the contract, and its files.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -10,10 +10,11 @@ use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::files::ExportFile;
+use super::listing::absolute;
 use super::partition::PathValue;
 use super::select::{Bound, Select};
 use crate::contract::Table;
-use crate::storage::file_state::FileState;
+use crate::storage::content::{Content, State};
 
 /// An input whose files were opened and found to fit the contract.
 #[derive(Debug, Clone)]
@@ -45,8 +46,8 @@ pub struct OpenFile {
     pub given: BTreeMap<String, PathValue>,
     /// Whether its pages have checksums; without them a flipped bit may go unnoticed.
     pub checksums: bool,
-    /// Its size, times and place when it was opened.
-    pub state: FileState,
+    /// Its size, times and place when it was opened, or its tag.
+    pub state: State,
     /// Number of rows, as the footer says.
     pub rows: u64,
 }
@@ -68,14 +69,27 @@ impl OpenFile {
     /// Size in bytes.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
-        self.state.bytes
+        self.state.bytes()
+    }
+
+    /// Where it is for whoever looks for it later: an absolute path, the URL of an object, or what another engine calls it.
+    #[must_use]
+    pub fn place(&self) -> PathBuf {
+        match &self.state {
+            // Spark writes file:/exports/…, others file:///exports/….
+            State::Version(_) => match self.file.path.to_str().and_then(|path| path.strip_prefix("file:")) {
+                Some(path) => PathBuf::from(format!("/{}", path.trim_start_matches('/'))),
+                None => self.file.path.clone(),
+            },
+            State::File(_) | State::Object(_) => absolute(&self.file.path),
+        }
     }
 
     /// Opens the file once more, to read what was checked.
     ///
     /// # Errors
     /// When it was changed or replaced since.
-    pub fn reopen(&self) -> Result<File> {
+    pub fn reopen(&self) -> Result<Content> {
         self.state.open(&self.file.path)
     }
 }

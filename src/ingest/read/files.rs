@@ -9,19 +9,22 @@ use anyhow::{Context, Result, bail};
 use percent_encoding::percent_decode_str;
 
 use crate::expression::did_you_mean;
+use crate::storage::object::Found;
 
 /// One Parquet file of an input.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportFile {
-    /// Where it is.
+    /// Where it is: a path, or the URL of an object.
     pub path: PathBuf,
     /// What it is called in reports: the path below the input's folder, or the file's name.
     pub label: String,
     /// Columns that the path gives: `month=2025-11/…`.
     pub partitions: BTreeMap<String, String>,
+    /// The object that it is, as it was found; nothing for a file on a disk.
+    pub object: Option<Found>,
 }
 
-/// The files of an input, in the order of their labels.
+/// The files on a disk of an input, in the order of their labels.
 ///
 /// # Errors
 /// When nothing is there, the pattern is malformed, something is no regular file, or one file is named twice.
@@ -89,7 +92,7 @@ pub fn advice(path: &Path) -> Option<String> {
     ))
 }
 
-fn hint(advice: Option<String>) -> String {
+pub(super) fn hint(advice: Option<String>) -> String {
     advice.map_or_else(String::new, |advice| format!("; {advice}"))
 }
 
@@ -152,7 +155,7 @@ fn walk(folder: &Path, root: &Path, above: &mut Vec<(u64, u64)>, files: &mut Vec
 }
 
 /// Whether a file begins as Parquet files do, whatever it is called.
-pub(super) fn is_parquet(path: &Path) -> Result<bool> {
+fn is_parquet(path: &Path) -> Result<bool> {
     if !fs_err::metadata(path)?.is_file() {
         return Ok(false);
     }
@@ -180,7 +183,14 @@ fn export_file(path: &Path, root: &Path) -> Result<ExportFile> {
     if !fs_err::metadata(path)?.is_file() {
         bail!("{} is no regular file", path.display());
     }
-    let below = path.strip_prefix(root).unwrap_or(path);
+    described(path, path.strip_prefix(root).unwrap_or(path), None)
+}
+
+/// A file or object with what its path says below the input's folder.
+///
+/// # Errors
+/// When the path says two things of a column.
+pub(super) fn described(path: &Path, below: &Path, object: Option<Found>) -> Result<ExportFile> {
     let mut partitions = BTreeMap::new();
     for folder in below.parent().into_iter().flat_map(Path::components) {
         let Some((key, value)) = folder.as_os_str().to_str().and_then(|name| name.split_once('=')) else { continue };
@@ -190,7 +200,7 @@ fn export_file(path: &Path, root: &Path) -> Result<ExportFile> {
         }
     }
     let label = below.to_string_lossy().replace('\\', "/");
-    Ok(ExportFile { path: path.to_owned(), label, partitions })
+    Ok(ExportFile { path: path.to_owned(), label, partitions, object })
 }
 
 /// A partition's value without the percent signs that Hive puts for what a path cannot hold.
@@ -247,6 +257,6 @@ mod tests {
         let error = |input| resolve(input, Path::new("/nowhere")).unwrap_err().to_string();
         assert!(error("x.parquet").contains("/nowhere/x.parquet does not exist"));
         assert!(error("*.parquet").contains("matches nothing"));
-        assert!(error("s3://bucket/x").contains("not supported"));
+        assert!(error("ftp://host/x").contains("not supported"));
     }
 }

@@ -1,7 +1,5 @@
 //! The footer of a Parquet file.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -12,14 +10,16 @@ use parquet::file::metadata::ParquetMetaData;
 
 use super::{CORRUPT, pages};
 use crate::machine::shield::shield;
+use crate::storage::content::Content;
 use crate::storage::encryption::KeyError;
+use crate::storage::objects::Unfetched;
 use crate::storage::opening;
 
 /// Reads a footer and settles in which Arrow types the columns are read.
 ///
 /// # Errors
 /// When it is none, or contradicts itself.
-pub(super) fn read(file: &File) -> Result<ArrowReaderMetadata> {
+pub(super) fn read(file: &Content) -> Result<ArrowReaderMetadata> {
     shield(CORRUPT, || {
         // Before the library makes room for what a footer says it lists. One that is encrypted says what who holds the key wrote.
         if let Some(footer) = raw_footer(file)? {
@@ -38,13 +38,15 @@ pub(super) fn read(file: &File) -> Result<ArrowReaderMetadata> {
     })
     .map_err(|e| match e.downcast::<KeyError>() {
         Ok(key) => key.into(),
+        // It could not be asked for, and nothing is known of what is in it.
+        Err(e) if e.is::<Unfetched>() => e,
         Err(e) => anyhow!("not a readable Parquet file: {e}; was it written completely?"),
     })
 }
 
 /// The bytes of a file's footer, which its last eight bytes tell the length of; nothing when it is encrypted.
-fn raw_footer(file: &File) -> Result<Option<Vec<u8>>> {
-    let bytes = file.metadata()?.len();
+fn raw_footer(file: &Content) -> Result<Option<Vec<u8>>> {
+    let bytes = file.size()?;
     let mut tail = [0; 8];
     file.read_exact_at(&mut tail, bytes.checked_sub(8).context("it is shorter than any")?)?;
     let encrypted = tail[4..] == *b"PARE";

@@ -1,6 +1,7 @@
-//! Reading exports: which [`files`], what their footers and paths say ([`open`], [`partition`], [`id_forms`], [`pages`]), batches of rows
-//! ([`batches`]) through the input's [`select`], columns as integers ([`decode`]).
+//! Reading exports: which [`files`], or which objects of a [`listing`], what their footers and paths say ([`open`], [`partition`], [`id_forms`], [`pages`]), which columns are
+//! [`needed`], batches of rows ([`batches`], of objects fetched [`ahead`]) through the input's [`select`], columns as integers ([`decode`]).
 
+mod ahead;
 pub mod batches;
 mod columns;
 pub mod decode;
@@ -9,6 +10,8 @@ pub mod files;
 mod footer;
 mod id_forms;
 pub mod key_ids;
+pub mod listing;
+mod needed;
 pub mod open;
 mod pages;
 pub mod partition;

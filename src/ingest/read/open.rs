@@ -1,6 +1,6 @@
 //! The structural check: every file's footer and schema against the contract, before any work.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,14 +10,17 @@ use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::columns::check_columns;
 use super::export::{Export, OpenFile};
-use super::files::{ExportFile, advice, is_parquet, resolve};
+use super::files::{ExportFile, advice};
+use super::listing::find;
 use super::partition::{PathValue, path_value};
 use super::select::{Bound, Select};
 use super::{GIVEN_UP, footer, id_forms, key_ids, pages};
 use crate::contract::{Contract, Table};
 use crate::machine::shield::shield;
 use crate::pipeline::{Finding, Pipeline};
+use crate::storage::content::{Content, State};
 use crate::storage::file_state::FileState;
+use crate::storage::object::{Beginning, Found};
 use crate::storage::{opening, read};
 
 /// Opens every input of a pipeline and checks it against the contract.
@@ -43,7 +46,7 @@ pub fn open(pipeline: &Pipeline, contract: &Contract) -> Result<(Vec<Export>, Ve
                 continue;
             }
         };
-        let files = match resolve(&input.path, &base) {
+        let files = match find(&input.path, &base) {
             Ok(files) => files,
             Err(e) => {
                 findings.push(whole(format!("{e:#}")));
@@ -52,8 +55,9 @@ pub fn open(pipeline: &Pipeline, contract: &Contract) -> Result<(Vec<Export>, Ve
         };
         let mut export = Export { table: table.clone(), files: Vec::new(), select, extra: Vec::new() };
         let mut bound = Vec::new();
-        for file in files {
-            match open_file(&file, &export, &mut bound) {
+        let mut beginnings = Beginnings::of(&files);
+        for (number, file) in files.iter().enumerate() {
+            match open_file(file, beginnings.next(number), &export, &mut bound) {
                 Ok((open, found)) => {
                     findings.extend(found.into_iter().map(|message| Finding {
                         file: file.path.clone(),
@@ -88,14 +92,54 @@ fn group_columns(export: &Export) -> Vec<String> {
 /// A `select` laid over schemas that were met.
 type BoundTo = Vec<(SchemaRef, Arc<Bound>)>;
 
-fn open_file(file: &ExportFile, export: &Export, bound: &mut BoundTo) -> Result<(OpenFile, Vec<String>)> {
-    let handle = read::open(&file.path)?;
-    let state = FileState::of(&handle)?;
-    if state.bytes == 0 {
+/// Objects whose beginnings are asked for before they are looked at, at most.
+const ASKED_BEFORE: usize = 32;
+
+/// The beginnings and ends of objects, several on their way at a time.
+struct Beginnings<'a> {
+    files: &'a [ExportFile],
+    asked: VecDeque<Option<Result<Beginning>>>,
+    begun: usize,
+}
+
+impl<'a> Beginnings<'a> {
+    const fn of(files: &'a [ExportFile]) -> Self {
+        Self { files, asked: VecDeque::new(), begun: 0 }
+    }
+
+    /// That of a file, which are asked for one after another; nothing for one on a disk.
+    fn next(&mut self, number: usize) -> Option<Result<Beginning>> {
+        let ahead = self.files.iter().take(number.saturating_add(ASKED_BEFORE)).skip(self.begun);
+        for file in ahead {
+            self.asked.push_back(file.object.as_ref().map(Found::begin));
+            self.begun += 1;
+        }
+        self.asked.pop_front().flatten()
+    }
+}
+
+fn open_file(
+    file: &ExportFile,
+    beginning: Option<Result<Beginning>>,
+    export: &Export,
+    bound: &mut BoundTo,
+) -> Result<(OpenFile, Vec<String>)> {
+    let (handle, state) = match (&file.object, beginning) {
+        (Some(found), Some(beginning)) => {
+            found.identity()?;
+            (Content::Object(beginning?.wait()?), State::Object(found.clone()))
+        }
+        _ => {
+            let handle = read::open(&file.path)?;
+            let state = State::File(FileState::of(&handle)?);
+            (Content::File(Arc::new(handle)), state)
+        }
+    };
+    if state.bytes() == 0 {
         return Err(anyhow!("the file is empty: 0 bytes are no Parquet file; was it written completely?"));
     }
     if let Some(advice) = advice(&file.path)
-        && !is_parquet(&file.path)?
+        && !handle.is_parquet()?
     {
         return Err(anyhow!(advice));
     }
@@ -116,7 +160,7 @@ fn open_file(file: &ExportFile, export: &Export, bound: &mut BoundTo) -> Result<
     found.extend(wrong);
     let found = found.into_iter().map(|m| format!("{}: {m}", export.table.name)).collect();
     let first = footer.metadata().row_groups().iter().filter(|g| g.num_rows() > 0).find_map(|g| g.columns().first());
-    let checksums = first.map_or(Ok(true), |chunk| pages::has_checksums(&handle, state.bytes, chunk))?;
+    let checksums = first.map_or(Ok(true), |chunk| pages::has_checksums(&handle, state.bytes(), chunk))?;
     state.holds(&handle, &file.path)?;
     let rows = u64::try_from(footer.metadata().file_metadata().num_rows())?;
     Ok((OpenFile { file: file.clone(), footer, yields, ignored, select, given, checksums, state, rows }, found))

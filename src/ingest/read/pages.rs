@@ -1,13 +1,13 @@
 //! The headers of a Parquet file's pages, held against what the footer says of them before anything is decoded: a header that lies
 //! could ask for more memory than there is.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
-use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use super::thrift::Reader;
+use crate::storage::content::Content;
 use crate::storage::opening;
 
 /// The largest page that is decoded, in bytes; pages are a megabyte by custom.
@@ -63,7 +63,7 @@ impl Header {
     }
 
     /// The header at a place of a file that ends before another.
-    fn read(file: &File, at: u64, end: u64) -> Result<Self> {
+    fn read(file: &Content, at: u64, end: u64) -> Result<Self> {
         let mut last = None;
         for size in HEADER {
             let size = usize::try_from(end.saturating_sub(at))?.min(size);
@@ -79,7 +79,10 @@ impl Header {
 }
 
 /// Where a column chunk begins and ends in its file.
-fn range(chunk: &ColumnChunkMetaData) -> Result<(u64, u64)> {
+///
+/// # Errors
+/// When its places are none.
+pub(super) fn range(chunk: &ColumnChunkMetaData) -> Result<(u64, u64)> {
     let first = chunk
         .dictionary_page_offset()
         .filter(|at| *at > 0)
@@ -89,11 +92,25 @@ fn range(chunk: &ColumnChunkMetaData) -> Result<(u64, u64)> {
     Ok((from, from.checked_add(length).context("a column beyond the file")?))
 }
 
+/// Where the column chunks of a row group lie that are wanted, by the number of the column, as far as the file reaches.
+///
+/// # Errors
+/// When the places of one are none.
+pub(super) fn ranges(group: &RowGroupMetaData, wanted: &dyn Fn(usize) -> bool, bytes: u64) -> Result<Vec<Range<u64>>> {
+    let columns = group.columns().iter().enumerate().filter(|(leaf, _)| wanted(*leaf));
+    let within = |(_, chunk): (usize, &ColumnChunkMetaData)| {
+        let (from, to) =
+            range(chunk).with_context(|| format!("corrupt data: the column `{}`", chunk.column_path().string()))?;
+        Ok(from.min(bytes)..to.min(bytes))
+    };
+    columns.map(within).collect()
+}
+
 /// Checks the pages of a column chunk: they fill it, hold as many values as it does, and none is too large to decode.
 ///
 /// # Errors
 /// What does not fit.
-pub(super) fn check(file: &File, bytes: u64, chunk: &ColumnChunkMetaData) -> Result<()> {
+pub(super) fn check(file: &Content, bytes: u64, chunk: &ColumnChunkMetaData) -> Result<()> {
     if chunk.crypto_metadata().is_some() {
         return check_encrypted(file, bytes, chunk);
     }
@@ -130,7 +147,7 @@ pub(super) fn check(file: &File, bytes: u64, chunk: &ColumnChunkMetaData) -> Res
 
 /// Checks an encrypted column chunk: there is a key for it, and headers and pages, each with its length before it, fill it. What they
 /// say is what who holds the key wrote.
-fn check_encrypted(file: &File, bytes: u64, chunk: &ColumnChunkMetaData) -> Result<()> {
+fn check_encrypted(file: &Content, bytes: u64, chunk: &ColumnChunkMetaData) -> Result<()> {
     opening::openable(chunk)?;
     let walk = || -> Result<()> {
         let (mut at, end) = range(chunk)?;
@@ -155,7 +172,7 @@ fn check_encrypted(file: &File, bytes: u64, chunk: &ColumnChunkMetaData) -> Resu
 ///
 /// # Errors
 /// When the header cannot be read.
-pub(super) fn has_checksums(file: &File, bytes: u64, chunk: &ColumnChunkMetaData) -> Result<bool> {
+pub(super) fn has_checksums(file: &Content, bytes: u64, chunk: &ColumnChunkMetaData) -> Result<bool> {
     if chunk.crypto_metadata().is_some() {
         return Ok(true);
     }

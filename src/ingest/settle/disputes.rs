@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,15 +15,21 @@ use crate::tables::ids::UNKNOWN;
 /// The records under an open or upheld dispute, by table.
 pub type Disputed = BTreeMap<String, Contested>;
 
+/// Stands for a subject of another shard.
+pub const ELSEWHERE: u32 = UNKNOWN - 1;
+
 /// The contested records of one table.
 #[derive(Debug, Default)]
 pub struct Contested {
-    by_record: HashMap<i64, Vec<Dispute>, foldhash::fast::FixedState>,
+    /// In order of their ids.
+    disputes: Vec<Dispute>,
+    /// The disputes about each record, by position.
+    by_record: HashMap<i64, Vec<usize>, foldhash::fast::FixedState>,
 }
 
 #[derive(Debug)]
 struct Dispute {
-    /// Whose record it is; [`UNKNOWN`] when the dispute does not say.
+    /// Whose record it is; [`UNKNOWN`] when the dispute does not say, [`ELSEWHERE`] when none of this shard's.
     subject: u32,
     /// A subject whose record it matched.
     matched: AtomicU32,
@@ -48,7 +54,8 @@ impl Contested {
     pub fn contains(&self, record: i64, subject: u32, counts: impl FnOnce() -> bool) -> bool {
         let Some(disputes) = self.by_record.get(&record).filter(|_| counts()) else { return false };
         let mut found = false;
-        for dispute in disputes.iter().filter(|d| d.subject == UNKNOWN || d.subject == subject) {
+        let disputes = disputes.iter().filter_map(|at| self.disputes.get(*at));
+        for dispute in disputes.filter(|d| d.subject == UNKNOWN || d.subject == subject) {
             found = true;
             let first = dispute.matched.compare_exchange(UNKNOWN, subject, Ordering::Relaxed, Ordering::Relaxed);
             if first.is_err_and(|other| other != subject) {
@@ -58,24 +65,81 @@ impl Contested {
         found
     }
 
-    /// What the disputes came to, after every record was looked up.
+    /// What records the disputes match, after every record was looked up.
+    #[must_use]
+    pub fn matches(&self) -> Matches {
+        let of = |dispute: &Dispute| match dispute.matched.load(Ordering::Relaxed) {
+            UNKNOWN => Matched::Nobody,
+            _ if dispute.several.load(Ordering::Relaxed) => Matched::Several,
+            _ => Matched::One,
+        };
+        Matches(self.disputes.iter().map(of).collect())
+    }
+}
+
+/// Whose records one dispute matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Matched {
+    /// No visible record.
+    Nobody,
+    /// Records of one subject.
+    One,
+    /// Records of several.
+    Several,
+}
+
+/// Whose records the disputes of one table match, dispute by dispute in order of their ids. A dispute that names no subject is in every
+/// shard, and may match nobody in one and somebody in another: what is counted is disputes, not what shards say of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Matches(Vec<Matched>);
+
+impl Matches {
+    /// Adds what another shard says of the same disputes.
+    ///
+    /// # Errors
+    /// When it says so of other disputes.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        ensure!(
+            self.0.len() == other.0.len(),
+            "the shards read different disputes: {} and {}",
+            self.0.len(),
+            other.0.len()
+        );
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            *mine = match (*mine, *theirs) {
+                (matched, Matched::Nobody) | (Matched::Nobody, matched) => matched,
+                // Subjects of two shards are two.
+                _ => Matched::Several,
+            };
+        }
+        Ok(())
+    }
+
+    /// What the disputes came to.
     #[must_use]
     pub fn count(&self) -> DisputeCount {
-        let all = || self.by_record.values().flatten();
-        let number = |of: &dyn Fn(&Dispute) -> bool| all().filter(|d| of(d)).count() as u64;
+        let number = |which: Matched| self.0.iter().filter(|matched| **matched == which).count() as u64;
         DisputeCount {
-            disputes: all().count() as u64,
-            without_record: number(&|d| d.matched.load(Ordering::Relaxed) == UNKNOWN),
-            of_several_subjects: number(&|d| d.several.load(Ordering::Relaxed)),
+            disputes: self.0.len() as u64,
+            without_record: number(Matched::Nobody),
+            of_several_subjects: number(Matched::Several),
         }
     }
 }
 
-/// The contested records that a register of disputes names at each date.
+/// The contested records that a register of disputes names at each date; `number` is that of an owner in the spine that records are
+/// looked up in.
 ///
 /// # Errors
 /// When the contract's table lacks a column.
-pub fn contested(register: Register, table: &Table, findings: &mut [Findings]) -> Result<Vec<Disputed>> {
+pub fn contested(
+    register: Register,
+    table: &Table,
+    number: &dyn Fn(u32) -> u32,
+    findings: &mut [Findings],
+) -> Result<Vec<Disputed>> {
     let (tables, record, state) = (table.require("table")?, table.require("record_id")?, table.require("state")?);
     let word = |column: usize, code: i64| {
         let values = &table.columns[column].values;
@@ -87,10 +151,51 @@ pub fn contested(register: Register, table: &Table, findings: &mut [Findings]) -
         for row in rows.iter().filter(|row| matches!(word(state, row.values[state]), "open" | "upheld")) {
             let of_table = disputed.entry(word(tables, row.values[tables]).to_owned()).or_default();
             let (matched, several) = (AtomicU32::new(UNKNOWN), AtomicBool::new(false));
-            let dispute = Dispute { subject: row.owner, matched, several };
-            of_table.by_record.entry(row.values[record]).or_default().push(dispute);
+            of_table.by_record.entry(row.values[record]).or_default().push(of_table.disputes.len());
+            of_table.disputes.push(Dispute { subject: number(row.owner), matched, several });
         }
         disputed
     });
     Ok(disputed.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Disputes that name no subject, and the records they match in one place.
+    fn all(disputes: usize, records: &[(i64, u32)]) -> Matches {
+        let new = || Dispute { subject: UNKNOWN, matched: AtomicU32::new(UNKNOWN), several: AtomicBool::new(false) };
+        let mut contested = Contested::default();
+        for record in 0_i64..i64::try_from(disputes).unwrap() {
+            contested.by_record.insert(record, vec![contested.disputes.len()]);
+            contested.disputes.push(new());
+        }
+        for (record, subject) in records {
+            let _ = contested.contains(*record, *subject, || true);
+        }
+        contested.matches()
+    }
+
+    proptest! {
+        #[test]
+        fn what_shards_say_together_is_what_one_would_say(
+            records in proptest::collection::vec((0_i64..12, 0_u32..20), 0..60), shards in 1_u32..6,
+        ) {
+            let whole = all(12, &records);
+            let mut merged = all(12, &[]);
+            for shard in 0..shards {
+                let own: Vec<_> = records.iter().copied().filter(|(_, subject)| subject % shards == shard).collect();
+                merged.merge(&all(12, &own)).unwrap();
+            }
+            prop_assert_eq!(merged.count(), whole.count());
+            prop_assert_eq!(merged, whole);
+        }
+    }
+
+    #[test]
+    fn shards_that_read_other_disputes_are_not_put_together() {
+        assert!(all(3, &[]).merge(&all(4, &[])).is_err());
+    }
 }

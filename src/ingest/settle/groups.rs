@@ -2,13 +2,14 @@
 
 use std::sync::Mutex;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 
 use crate::ingest::check::conservation::Class;
 use crate::ingest::check::findings::Findings;
+use crate::ingest::check::of_rows::OfRows;
 use crate::ingest::check::rule::{Quarantined, Rule};
 use crate::ingest::read::batches::Batch;
 use crate::ingest::read::export::Export;
@@ -17,6 +18,19 @@ use crate::ingest::visibility::scan::Scan;
 
 /// A column with more values than this names no groups.
 const MOST_GROUPS: usize = 50;
+
+/// Refuses a column with more different values than groups can have.
+///
+/// # Errors
+/// When there are too many.
+pub fn few_enough(column: &str, values: usize) -> Result<(), OfRows> {
+    if values <= MOST_GROUPS {
+        return Ok(());
+    }
+    Err(OfRows(format!(
+        "groups: the column `{column}` has more than {MOST_GROUPS} different values, so it names no groups; select coarser ones, or leave it out"
+    )))
+}
 
 /// A column of groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,7 +79,9 @@ impl<'a> Groups<'a> {
     pub fn read(&self, scan: &Scan, batch: &Batch, spine: &Spine) -> Result<()> {
         let mut named = self.export.extra.iter().zip(&batch.extra);
         if let Some((name, column)) = named.find(|(_, c)| c.data_type().is_nested()) {
-            bail!("groups: the column `{name}` is {}, which names no groups; leave it out", column.data_type());
+            let kind = column.data_type();
+            let text = format!("groups: the column `{name}` is {kind}, which names no groups; leave it out");
+            return Err(OfRows(text).into());
         }
         let columns = batch.extra.iter().map(|c| cast(c, &DataType::Utf8)).collect::<Result<Vec<_>, _>>()?;
         scan.each(batch, Some(spine), &mut |date, rows| {
@@ -92,12 +108,7 @@ impl<'a> Groups<'a> {
         if let Some(code) = words.iter().position(|w| w == word) {
             return Ok(u8::try_from(code)?);
         }
-        if words.len() == MOST_GROUPS {
-            bail!(
-                "groups: the column `{}` has more than {MOST_GROUPS} different values, so it names no groups; select coarser ones, or leave it out",
-                self.export.extra[column]
-            );
-        }
+        few_enough(&self.export.extra[column], words.len() + 1)?;
         words.push(word.to_owned());
         Ok(u8::try_from(words.len() - 1)?)
     }

@@ -2,6 +2,8 @@
 
 pub mod lookup;
 pub mod members;
+pub mod shard;
+pub mod strangers;
 
 use rayon::prelude::*;
 
@@ -95,6 +97,13 @@ impl Spine {
     pub fn later(&self, id: &[u8]) -> DateSet {
         let Some(later) = &self.later else { return DateSet::NONE };
         later.1.get(later.0.find(id) as usize).copied().unwrap_or_default()
+    }
+
+    /// The subjects of the export whom no date sees.
+    #[must_use]
+    pub fn nobody_sees(&self) -> SubjectIds {
+        let ids = self.later.as_ref().map_or_else(Ids::default, |later| later.0.ids.clone());
+        SubjectIds { ids, form: self.form }
     }
 
     /// Number of subjects.

@@ -10,6 +10,7 @@ use crate::ingest::check::rule::{Fault, Rule};
 use crate::ingest::read::batches::Batch;
 use crate::ingest::read::decode::{IdColumn, decode, faulty_ids};
 use crate::ingest::spine::Spine;
+use crate::ingest::spine::strangers::Strangers;
 use crate::tables::ids::UNKNOWN;
 
 /// A batch as integers, with what is wrong whatever the date.
@@ -33,6 +34,8 @@ pub(super) struct Decoder<'a> {
     plain_ids: Vec<usize>,
     /// Whose row it is.
     pub owners: Vec<usize>,
+    /// Where ids that are none of the spine's are noted, if they are.
+    pub strangers: Option<&'a Strangers>,
 }
 
 impl<'a> Decoder<'a> {
@@ -42,7 +45,7 @@ impl<'a> Decoder<'a> {
             ["subject_id", "subject_a", "subject_b"].iter().filter_map(|c| table.position(c)).collect();
         let ids = table.columns.iter().enumerate().filter(|(at, c)| c.kind == ColumnType::Id && !owners.contains(at));
         let plain_ids = ids.map(|(at, _)| at).collect();
-        Self { table, setting, plain_ids, owners }
+        Self { table, setting, plain_ids, owners, strangers: None }
     }
 
     /// Decodes a batch; with a spine its owners are looked up.
@@ -89,6 +92,7 @@ impl<'a> Decoder<'a> {
             };
             // An id of the spine has been looked at when the spine was built.
             let all_known = dense.len() == batch.len && !dense.contains(&UNKNOWN);
+            let mut strange: Vec<usize> = Vec::new();
             for row in (0..batch.len).filter(|_| !all_known) {
                 if dense.get(row).is_some_and(|d| *d != UNKNOWN) {
                     continue;
@@ -106,7 +110,13 @@ impl<'a> Decoder<'a> {
                 // At dates that see neither the subject nor that it comes later, the row is nobody's.
                 if spine.is_some() && self.owners.len() == 1 && later != self.setting.every_date {
                     decoded.faults.push(Fault { row, column: *at, rule: Rule::UnknownSubject });
+                    if self.strangers.is_some() {
+                        strange.push(row);
+                    }
                 }
+            }
+            if let (Some(strangers), Some(column)) = (self.strangers.filter(|_| !strange.is_empty()), &column) {
+                strangers.add(strange.iter().filter_map(|row| column.get(*row)).map(<[u8]>::to_vec), column.form())?;
             }
             decoded.owners.push(dense);
             decoded.owner_ids.push(column);

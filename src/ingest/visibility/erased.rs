@@ -42,7 +42,7 @@ pub fn without_erased(scan: &Scan, batch: Batch, spine: Option<&Spine>) -> Resul
 }
 
 /// Some rows of a batch; what it counts of its export stays.
-fn picked(batch: &Batch, wanted: &[bool]) -> Result<Batch> {
+pub(in crate::ingest) fn picked(batch: &Batch, wanted: &[bool]) -> Result<Batch> {
     let rows: Vec<i64> = (0..batch.len).filter(|row| wanted[*row]).map(|row| batch.rows.get(row)).collect();
     let mask = BooleanArray::from(wanted.to_vec());
     let some = |array: &ArrayRef| -> Result<ArrayRef> { Ok(filter(array.as_ref(), &mask)?) };

@@ -8,4 +8,5 @@ mod decoded;
 pub mod erased;
 pub mod scan;
 pub mod setting;
+pub mod shard;
 pub mod view;

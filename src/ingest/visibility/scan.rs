@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::decoded::{Decoded, Decoder, gather};
 use super::setting::{OwnerIds, Owners, Setting};
@@ -11,11 +11,13 @@ use crate::contract::{ColumnType, DateSet, RELIABILITY_ONE, Snapshot, Table};
 use crate::ingest::check::checks::{Checks, Columns, first_faults, quarantined};
 use crate::ingest::check::conservation::Class;
 use crate::ingest::check::findings::Findings;
+use crate::ingest::check::of_rows::OfRows;
 use crate::ingest::check::rule::{Fault, Quarantined, Rule};
 use crate::ingest::read::batches::Batch;
 use crate::ingest::read::decode::KeyMap;
 use crate::ingest::spine::Spine;
 use crate::ingest::spine::members::Standing;
+use crate::ingest::spine::strangers::Strangers;
 use crate::output::thousands;
 use crate::storage::erased::Erased;
 use crate::tables::ids::UNKNOWN;
@@ -75,6 +77,13 @@ impl<'a> Scan<'a> {
             decoder: Decoder::new(table, setting),
             findings: Mutex::new(findings),
         })
+    }
+
+    /// The same, which notes the ids that are none of the spine's.
+    #[must_use]
+    pub const fn noting(mut self, strangers: Option<&'a Strangers>) -> Self {
+        self.decoder.strangers = strangers;
+        self
     }
 
     /// The table's name.
@@ -337,14 +346,15 @@ impl<'a> Scan<'a> {
         all[date].merge(found);
         let (most, quarantined) = (self.setting.limits.quarantined_rows, &all[date].quarantined);
         if let Some(first) = quarantined.first().filter(|_| quarantined.len() > most) {
-            bail!(
+            return Err(OfRows(format!(
                 "more than {} rows of {} break a rule, `{}` in row {} of a file for example: is this the export of {}?",
                 thousands(most as u64),
                 self.table.name,
                 first.rule.name(),
                 first.row,
                 self.table.name
-            );
+            ))
+            .into());
         }
         Ok(())
     }
@@ -363,7 +373,9 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// When a thread failed while it held the findings.
     pub fn finish(self) -> Result<Vec<Findings>> {
-        self.findings.into_inner().ok().context("another thread failed")
+        let mut all = self.findings.into_inner().ok().context("another thread failed")?;
+        all.iter_mut().for_each(|found| found.broken = found.quarantined.len() as u64);
+        Ok(all)
     }
 }
 

@@ -5,16 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Error, Result, bail, ensure};
 
-use super::files::files;
-use super::journal::{Journal, Order, folders, ordered_by, under_way};
+use super::files::{files, is_current};
+use super::journal::{JOURNAL, Journal, Order, folders, ordered_by, under_way};
 use super::search::{Made, Search};
 use super::{Changed, RECEIPT, Receipt, name, receipt_path};
 use crate::exit::{self, Interrupted};
 use crate::output::Output;
 use crate::runs::ledger::{Entry, Event, Key, Ledger};
 use crate::runs::monitoring::lineage::now;
+use crate::runs::remote;
+use crate::runs::remote::lines::is_lost;
+use crate::runs::remote::settle::settle;
+use crate::runs::remote::store::TRIES;
 use crate::runs::step::step;
 use crate::storage::durable::{folder as folder_of, replace, sweep, sync_folder};
 use crate::storage::encryption::{self, KeyError};
@@ -94,12 +98,38 @@ fn of_whom(output: &Path, number: u64) -> String {
 }
 
 fn carry_out(work: Work, journal: &mut Journal) -> Result<Receipt> {
+    for _ in 0..TRIES {
+        match once(work, journal) {
+            // In an object store another process was first with a line: what it published is searched as well, where it will be.
+            Err(error) if is_lost(&error) => {
+                remote::catch_up(work.output)?;
+                if let Some(mirror) = remote::of(work.output)
+                    && settle(&mirror, work.key)?
+                {
+                    remote::catch_up(work.output)?;
+                }
+            }
+            done => return done,
+        }
+    }
+    bail!("others published meanwhile again and again; the next command goes on with the erasure")
+}
+
+fn once(work: Work, journal: &mut Journal) -> Result<Receipt> {
     let (output, number) = (work.output, journal.order.receipt.erasure);
     let ledger = Ledger::open(output, work.key.cloned())?;
     sweep(&journal.folder)?;
     if ledger.last_of(&name(number)).is_some() {
         // All was done but the last.
-        let receipt = serde_json::from_str(&crate::storage::read::text(&journal.folder.join(RECEIPT))?)?;
+        let receipt: Receipt = serde_json::from_str(&crate::storage::read::text(&journal.folder.join(RECEIPT))?)?;
+        let of = &journal.order.receipt;
+        ensure!(
+            receipt.begun == of.begun && receipt.hashes == of.hashes && receipt.ids == of.ids,
+            "the ledger tells of another erasure {number} than the one that was ordered here at {}, whose subjects were not erased: remove \
+             {}, and order it again",
+            of.begun,
+            remote::shown(&journal.folder.join(JOURNAL))
+        );
         journal.end()?;
         return Ok(receipt);
     }
@@ -118,7 +148,8 @@ fn carry_out(work: Work, journal: &mut Journal) -> Result<Receipt> {
     receipt.tell(journal.steps.values().cloned());
     receipt.ended = now();
     let text = serde_json::to_string_pretty(&receipt)? + "\n";
-    replace(&journal.folder.join(RECEIPT), text.as_bytes())?;
+    let place = journal.folder.join(RECEIPT);
+    remote::record(&place, &|| replace(&place, text.as_bytes()))?;
     step("erasure receipt");
     ledger.prepare(entry(&receipt, hashes::text(&text))?)?.commit()?;
     step("erasure noted");
@@ -161,15 +192,16 @@ fn treat(work: Work, path: &str, search: &Search, journal: &mut Journal) -> Resu
             Made::Removed => (None, None),
         },
     };
-    let written = after.is_some();
-    journal.note(Changed { path: path.to_owned(), rows, before, after })?;
+    journal.note(Changed { path: path.to_owned(), rows, before, after: after.clone() })?;
     step("erasure file noted");
-    if written {
+    let object = remote::changing(&place)?;
+    if after.is_some() {
         disk::rename(&next, &place)?;
     } else {
         disk::remove_file(&place)?;
     }
     sync_folder(folder_of(&place))?;
+    remote::changed(&place, object, after.as_ref())?;
     step("erasure file replaced");
     Ok(())
 }
@@ -188,6 +220,15 @@ fn to_replace(work: Work, path: &str, search: &Search, journal: &mut Journal) ->
     let now = now()?;
     if Some(&now) == step.after.as_ref() {
         return Ok(None);
+    }
+    if journal.made(path, &now) {
+        // By another process that carried this order out as well.
+        journal.note(Changed { after: Some(now), ..step })?;
+        return Ok(None);
+    }
+    if now != step.before && is_current(work.output, path, &now)? {
+        // Published since: it is searched as what it is.
+        return Ok((search.count(path)? > 0).then_some(now));
     }
     if now != step.before && is_proven(path) {
         bail!("{path} was changed while it was being erased from; put it back from a copy, or remove it");

@@ -4,9 +4,25 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::FOLDER;
+use super::{Erasures, FOLDER};
+use crate::runs::ledger::Ledger;
 use crate::runs::ledger::place::SCORES;
+use crate::runs::remote;
 use crate::storage::durable::is_under_way;
+use crate::storage::hashes::Hash;
+
+/// Whether a file is the table that the ledger says is in its place: in an object store another process may have put it there.
+///
+/// # Errors
+/// When the ledger does not hold, or a receipt is missing or was changed.
+pub fn is_current(output: &Path, path: &str, now: &Hash) -> Result<bool> {
+    if remote::of(output).is_none() {
+        return Ok(false);
+    }
+    let ledger = Ledger::open(output, None)?;
+    let Some(line) = ledger.current(path) else { return Ok(false) };
+    Ok(Erasures::of(output, &ledger, None)?.tables_now(line).contains(now))
+}
 
 /// The files of an output folder that may hold subjects, in the order in which they are treated: a run's table after all that is told by
 /// its places. Stages go as a whole, the ledger stays; what a crash left is swept by whoever opens the folder.

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Changed, FOLDER, Receipt};
-use crate::runs::ledger::Key;
+use super::{Changed, FOLDER, Receipt, next};
+use crate::exit::Locked;
+use crate::runs::ledger::{Key, Ledger};
+use crate::runs::remote;
 use crate::storage::encryption::{self, FileKey};
 use crate::storage::hashes::Hash;
 use crate::storage::{disk, durable, read, sealed};
@@ -75,6 +77,8 @@ pub struct Journal {
     pub order: Order,
     /// The files that are, or were about to be, replaced, by path.
     pub steps: BTreeMap<String, Changed>,
+    /// All hashes that were noted for what a file is to be: where files are encrypted, each try makes another one.
+    noted: BTreeMap<String, BTreeSet<Hash>>,
     lines: u64,
 }
 
@@ -138,10 +142,29 @@ impl Journal {
     /// When the disk is full.
     pub fn begin(output: &Path, order: Order, key: Option<Key>, sealing: Option<Arc<FileKey>>) -> Result<Self> {
         let (number, steps) = (order.receipt.erasure, BTreeMap::new());
-        let mut journal = Self { folder: folder(output, number), key, sealing, number, order, steps, lines: 0 };
+        let (folder, noted) = (folder(output, number), BTreeMap::new());
+        let mut journal = Self { folder, key, sealing, number, order, steps, noted, lines: 0 };
         durable::create_folders(&journal.folder)?;
         let line = journal.line(serde_json::to_string(&journal.order)?)?;
+        let Some(mirror) = remote::of(output) else {
+            durable::replace(&journal.path(), line.as_bytes())?;
+            journal.lines = 1;
+            return Ok(journal);
+        };
+        // What was planned by a ledger that others have added to is another erasure than this number is.
+        mirror.still_held()?;
+        mirror.bring_ledger()?;
+        let below = format!("{FOLDER}/{number}/{JOURNAL}");
+        let claimed = match next(&Ledger::open(output, journal.key.clone())?) == number {
+            true => mirror.claim(&below, &line)?,
+            false => None,
+        };
+        let Some(tag) = claimed else {
+            let text = format!("another process has begun the erasure {number}; nothing was erased, ask again");
+            return Err(Locked(text).into());
+        };
         durable::replace(&journal.path(), line.as_bytes())?;
+        mirror.claimed(&below, tag)?;
         journal.lines = 1;
         Ok(journal)
     }
@@ -158,6 +181,7 @@ impl Journal {
             // A crash may have cut off the last line: what it was to say had not been done.
             let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
             let (mut order, mut steps, mut lines, mut sealing) = (None, BTreeMap::new(), 0, None);
+            let mut noted: BTreeMap<String, BTreeSet<Hash>> = BTreeMap::new();
             for text in whole.lines() {
                 let line: Line = serde_json::from_str(text).with_context(|| format!("line {} is none", lines + 1))?;
                 if key.is_some() && line.mac != mac(key, number, lines, &line.said) {
@@ -169,6 +193,7 @@ impl Journal {
                     sealing = with;
                 } else {
                     let step: Changed = serde_json::from_str(&said)?;
+                    noted.entry(step.path.clone()).or_default().extend(step.after.clone());
                     steps.insert(step.path.clone(), step);
                 }
                 lines += 1;
@@ -178,7 +203,7 @@ impl Journal {
             }
             let order: Order = order.context("it is empty")?;
             anyhow::ensure!(order.receipt.erasure == number, "it is that of another erasure");
-            Ok(Self { folder: folder.clone(), key: key.cloned(), sealing, number, order, steps, lines })
+            Ok(Self { folder: folder.clone(), key: key.cloned(), sealing, number, order, steps, noted, lines })
         };
         read().with_context(|| format!("the journal {} does not hold", path.display()))
     }
@@ -204,10 +229,20 @@ impl Journal {
     /// When the disk is full.
     pub fn note(&mut self, step: Changed) -> Result<()> {
         let line = self.line(serde_json::to_string(&step)?)?;
-        disk::append(&self.path(), line.as_bytes()).with_context(|| format!("writing {}", self.path().display()))?;
+        let path = self.path();
+        remote::record(&path, &|| {
+            disk::append(&path, line.as_bytes()).with_context(|| format!("writing {}", path.display()))
+        })?;
         self.lines += 1;
+        self.noted.entry(step.path.clone()).or_default().extend(step.after.clone());
         self.steps.insert(step.path.clone(), step);
         Ok(())
+    }
+
+    /// Whether a file is what it was to be, by whichever try.
+    #[must_use]
+    pub fn made(&self, path: &str, now: &Hash) -> bool {
+        self.noted.get(path).is_some_and(|noted| noted.contains(now))
     }
 
     /// Removes the journal, and with it the ids.
@@ -215,6 +250,7 @@ impl Journal {
     /// # Errors
     /// When it cannot be removed.
     pub fn end(&self) -> Result<()> {
+        remote::remove(&self.path())?;
         disk::remove_file(&self.path())?;
         durable::sync_folder(&self.folder)
     }
@@ -251,7 +287,10 @@ mod tests {
             let mut again = Journal::open(output.path(), 3, key.as_ref()).unwrap();
             assert_eq!((&again.order, again.steps.len()), (&order(), 1));
             again.note(changed("b")).unwrap();
+            again.note(Changed { after: Some("3".to_owned()), ..changed("a") }).unwrap();
             let again = Journal::open(output.path(), 3, key.as_ref()).unwrap();
+            let made = |hash: &str| again.made("a", &hash.to_owned());
+            assert!(made("2") && made("3") && !made("1") && !again.made("c", &"2".to_owned()));
             assert_eq!(again.steps.keys().collect::<Vec<_>>(), ["a", "b"]);
             again.end().unwrap();
             assert!(under_way(output.path()).unwrap().is_empty());

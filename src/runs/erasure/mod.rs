@@ -22,7 +22,8 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{Event, Key, Ledger};
+use super::ledger::place::SCORES;
+use super::ledger::{Event, Key, Ledger, Line};
 use crate::job::inputs::Input;
 use crate::storage::erased::Erased;
 use crate::storage::hashes::{self, Hash};
@@ -72,7 +73,7 @@ impl Carrier {
     /// Whether it is an input of a run.
     fn is(&self, input: &Input) -> bool {
         let named = self.name == input.name || (self.name == self.table && self.table == input.annotations.table);
-        named && self.hash == input.digest.blake3
+        named && self.hash == input.digest.text()
     }
 }
 
@@ -218,6 +219,20 @@ impl Erasures {
             if let Some((_, Some(after))) = of {
                 now.clone_from(after);
             }
+        }
+        now
+    }
+
+    /// The hashes that the table of a line may have now in its fixed place: as erasures left it there, or in its run's folder, from which it is
+    /// put there; where they left both alone, what it was.
+    #[must_use]
+    pub fn tables_now(&self, line: &Line) -> Vec<Hash> {
+        let then = &line.entry.scores;
+        let of = |path: &str| self.hash_now(path, then, line.n);
+        let mut now = vec![of(&line.entry.table), of(&format!("runs/{}/{SCORES}", line.entry.run))];
+        now.retain(|hash| hash != then);
+        if now.is_empty() {
+            now.push(then.clone());
         }
         now
     }

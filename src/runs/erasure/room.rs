@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::runs::remote;
+
 /// What a file takes.
 #[derive(Debug, Clone, Copy)]
 struct Taken {
@@ -14,13 +16,17 @@ struct Taken {
     bytes: u64,
 }
 
-/// Refuses an erasure for which the disk has no room.
+/// Refuses an erasure for which the disk has no room, or of files that an object store does not replace.
 ///
 /// # Errors
-/// When there is none.
+/// When there is no room, or a file is too large.
 pub fn check<'a>(output: &Path, files: impl Iterator<Item = &'a String>) -> Result<()> {
-    let mut taken = Vec::new();
+    let (mut taken, mirror) = (Vec::new(), remote::of(output));
     for name in files {
+        if let Some(mirror) = &mirror {
+            // Half way through nobody could do anything but finish it.
+            mirror.fits(&output.join(name))?;
+        }
         let metadata = fs_err::metadata(output.join(name))?;
         taken.push(Taken { content: (metadata.dev(), metadata.ino()), bytes: metadata.len() });
     }

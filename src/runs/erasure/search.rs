@@ -16,7 +16,6 @@ use crate::exit;
 use crate::runs::folder::RunFolder;
 use crate::runs::folder::manifest::{MANIFEST, Manifest};
 use crate::runs::ledger::place::SCORES;
-use crate::storage::hashes::Hash;
 use crate::tables::columns::{longs, named, texts as words};
 use crate::tables::scores::SUBJECT_ID;
 use crate::tables::{read, without};
@@ -270,10 +269,10 @@ impl<'a> Search<'a> {
             return Ok(BTreeMap::new());
         }
         let manifest = Manifest::read(&folder)?;
-        let of = |name: &str, hash: &Hash| self.order.places.get(name).filter(|places| places.hash == *hash);
+        let of = |name: &str, hash: &str| self.order.places.get(name).filter(|places| places.hash == hash);
         let known = manifest.inputs().iter().filter(|input| input.annotations.table == table).filter_map(|input| {
             let label = input.name.split_once('/').map_or(input.name.as_str(), |(_, label)| label);
-            Some((label.to_owned(), of(&input.name, &input.digest.blake3)?))
+            Some((label.to_owned(), of(&input.name, input.digest.text())?))
         });
         Ok(known.collect())
     }

@@ -169,6 +169,10 @@ impl RunFolder {
     pub fn take(&self, file: &Path, name: &str) -> Result<()> {
         let place = self.path(name);
         fs_err::create_dir_all(place.parent().context("a file has a folder")?)?;
+        if fs_err::symlink_metadata(&place).is_ok() {
+            // Made again: copying onto a second name of the file would empty it.
+            disk::remove_file(&place)?;
+        }
         if disk::hard_link(file, &place).is_err() {
             disk::copy(file, &place)?;
         }

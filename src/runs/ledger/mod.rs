@@ -4,6 +4,7 @@
 //! the head carry a keyed BLAKE3 hash, so that whoever does not have the key can change, reorder, remove or cut off
 //! nothing without being found out. Putting back an old ledger together with its old head is not found out.
 
+mod addition;
 mod chain;
 pub mod entry;
 pub mod place;
@@ -13,15 +14,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+pub use self::addition::Addition;
 use self::chain::{hash, head_text, is_run_id, split_mac};
+use self::place::{HEAD, LINES};
 pub use crate::runs::ledger::entry::{Accepted, Entry, Event, Given, Line, TableOf, TableSize};
+use crate::runs::remote;
+use crate::runs::remote::lines::Added;
 use crate::storage::durable::Prepared;
 use crate::storage::hashes::Hash;
 pub use crate::storage::key::Key;
 use crate::storage::read;
 
-const LINES: &str = "ledger.ndjson";
-const HEAD: &str = "ledger.head.json";
 /// What stands before the first line.
 const NOTHING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -46,13 +49,6 @@ pub struct Ledger {
     sealed: bool,
 }
 
-/// A line ready to be added.
-#[derive(Debug)]
-pub struct Addition {
-    lines: Prepared,
-    head: Prepared,
-}
-
 impl Ledger {
     /// Reads and checks the ledger of an output folder; an empty one when there is none.
     ///
@@ -60,6 +56,7 @@ impl Ledger {
     /// The first thing that does not hold, with its line.
     pub fn open(output: &Path, key: Option<Key>) -> Result<Self> {
         let (path, head) = (output.join(LINES), output.join(HEAD));
+        let _reading = remote::reading(output)?;
         let text = if path.exists() { read::text(&path)? } else { String::new() };
         let head: Option<Head> = match head.exists() {
             true => Some(
@@ -195,13 +192,18 @@ impl Ledger {
         }
         let previous = self.text.lines().last().map_or_else(|| NOTHING.to_owned(), hash);
         let n = self.lines.len() as u64 + 1;
-        let mut line = serde_json::to_string(&Line { n, previous, entry })?;
+        let mut line = serde_json::to_string(&Line { n, previous: previous.clone(), entry })?;
         if let Some(key) = &self.key {
             let mac = key.mac(&line);
             line.truncate(line.len() - 1);
             line.push_str(&format!(",\"mac\":\"{mac}\"}}"));
         }
-        self.addition(&format!("{}{line}\n", self.text), n, &hash(&line))
+        let mut addition = self.addition(&format!("{}{line}\n", self.text), n, &hash(&line))?;
+        if let Some(mirror) = remote::of(&self.folder) {
+            let (before, head) = (self.head(n - 1, &previous)?, self.head(n, &hash(&line))?);
+            addition.remote = Some((mirror, Added { n, line, before, head }));
+        }
+        Ok(addition)
     }
 
     /// Writes the head that belongs to the lines, when a crash has left it behind.
@@ -210,28 +212,22 @@ impl Ledger {
     /// When the disk is full.
     pub fn mend(&self) -> Result<()> {
         let last = self.text.lines().last().map_or_else(|| NOTHING.to_owned(), hash);
-        self.addition(&self.text, self.lines.len() as u64, &last)?.commit()
+        let count = self.lines.len() as u64;
+        self.addition(&self.text, count, &last)?.commit()?;
+        remote::of(&self.folder).map_or(Ok(()), |mirror| mirror.head_to(count, &self.head(count, &last)?))
+    }
+
+    fn head(&self, count: u64, last: &str) -> Result<String> {
+        let mac = self.key.as_ref().map(|k| k.mac(&head_text(count, last)));
+        Ok(serde_json::to_string(&Head { count, last: last.to_owned(), mac })? + "\n")
     }
 
     fn addition(&self, text: &str, count: u64, last: &str) -> Result<Addition> {
-        let mac = self.key.as_ref().map(|k| k.mac(&head_text(count, last)));
-        let head = serde_json::to_string(&Head { count, last: last.to_owned(), mac })? + "\n";
         Ok(Addition {
             lines: Prepared::write(&self.folder.join(LINES), text.as_bytes())?,
-            head: Prepared::write(&self.folder.join(HEAD), head.as_bytes())?,
+            head: Prepared::write(&self.folder.join(HEAD), self.head(count, last)?.as_bytes())?,
+            remote: None,
         })
-    }
-}
-
-impl Addition {
-    /// Adds the line.
-    ///
-    /// # Errors
-    /// When a rename fails.
-    pub fn commit(self) -> Result<()> {
-        self.lines.commit()?;
-        crate::runs::step::step("ledger line");
-        self.head.commit()
     }
 }
 

@@ -1,8 +1,12 @@
-//! Where tables are published.
+//! Where tables are published, and where the ledger is.
 
 use anyhow::{Result, ensure};
 use jiff::civil::Date;
 
+/// The lines of the ledger, in an output folder.
+pub const LINES: &str = "ledger.ndjson";
+/// Their number and the hash of the last one.
+pub const HEAD: &str = "ledger.head.json";
 /// The staged table in a run's folder.
 pub const SCORES: &str = "scores.parquet";
 

@@ -70,7 +70,17 @@ pub struct Described<'a> {
 /// How events write a place.
 #[must_use]
 pub fn place(path: &Path) -> String {
-    crate::runs::folder::configuration::plain(path).display().to_string()
+    crate::runs::remote::shown(&crate::runs::folder::configuration::plain(path))
+}
+
+/// How events call an input: a file by its path, an object by its key within its bucket.
+fn dataset(uri: &Path) -> (String, String) {
+    let of_url = || {
+        let (scheme, rest) = uri.to_str()?.split_once("://")?;
+        let (bucket, key) = rest.split_once('/')?;
+        Some((format!("{scheme}://{bucket}"), key.to_owned()))
+    };
+    of_url().unwrap_or_else(|| ("file".to_owned(), place(uri)))
 }
 
 /// Adds an event to the run's file.
@@ -116,16 +126,18 @@ fn event(of: &Described, transition: &Transition, at: &str) -> Result<Value> {
         content["_schemaURL"] = json!(format!("{FACETS}/{version}/{name}.json#/$defs/{name}"));
         content
     };
-    let namespace = format!("file://{}", of.output);
+    // An output in an object store is named by its URL already.
+    let namespace = if of.output.contains("://") { of.output.to_owned() } else { format!("file://{}", of.output) };
     let inputs: Vec<Value> = of
         .inputs
         .iter()
         .map(|file| {
             let of = &file.annotations;
             let statistics = json!({ "rowCount": of.rows, "size": of.bytes, "fileCount": 1 });
+            let (namespace, name) = dataset(&file.uri);
             json!({
-                "namespace": "file",
-                "name": place(&file.uri),
+                "namespace": namespace,
+                "name": name,
                 "inputFacets": { "inputStatistics": facet("InputStatisticsInputDatasetFacet", "1-0-0", statistics) },
             })
         })

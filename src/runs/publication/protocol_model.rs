@@ -130,7 +130,7 @@ fn act(root: &Path, act: Act) -> Result<()> {
             return runs
                 .iter()
                 .filter(|run| removal::is_needless(run, &ledger))
-                .try_for_each(|run| removal::remove(run, key()));
+                .try_for_each(|run| removal::remove(run, key().as_ref()));
         }
     };
     let id = format!("{AS_OF}-m-1-{}", content.replace(' ', "-"));

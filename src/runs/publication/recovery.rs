@@ -8,8 +8,9 @@ use anyhow::{Context, Result, bail};
 use super::{finish, give_up, is_whole, tell};
 use crate::exit;
 use crate::output::Output;
-use crate::runs::folder::{RunFolder, STATE, State};
+use crate::runs::folder::{LINEAGE, RunFolder, STATE, State};
 use crate::runs::ledger::{Event, Key, Ledger, Line};
+use crate::runs::remote;
 use crate::storage::durable::sweep;
 
 /// Records of runs that came to nothing are kept for so many, the newest.
@@ -125,6 +126,9 @@ fn expire(mut records: Vec<RunFolder>) -> Result<()> {
     let changed = |run: &RunFolder| fs_err::metadata(run.path(STATE)).and_then(|m| m.modified()).ok();
     records.sort_by_key(|run| std::cmp::Reverse(changed(run)));
     for run in records.iter().skip(RECORDS) {
+        for name in [STATE, LINEAGE] {
+            remote::remove(&run.path(name))?;
+        }
         run.remove()?;
     }
     Ok(())

@@ -1,12 +1,13 @@
 //! What partners were given: a folder for each partner and as-of date, and those that newer ones replaced.
 //!
 //! `releases/partner=P/as_of=D/` holds what P is to have. What it replaced is kept in `releases/_earlier/`, because P still has it, and a
-//! withdrawal must reach it. [`keys`] make pseudonyms, [`counts`] are what a receipt may tell, [`put`] makes a release, [`proof`] holds all of them against the ledger.
+//! withdrawal must reach it. [`keys`] make pseudonyms, [`counts`] are what a receipt may tell, [`put`] makes a release, [`upload`] gives one into an object store, [`proof`] holds all of them against the ledger.
 
 pub mod counts;
 pub mod keys;
 pub mod proof;
 pub mod put;
+pub mod upload;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use self::counts::Counts;
 use super::erasure::Erasures;
 use super::ledger::entry::Given;
 use super::ledger::{Event, Ledger, Line};
-use crate::job::inputs::Digest;
+use crate::job::inputs::{Digest, Identity};
 use crate::pipeline::partners::{Told, is_plain_name};
 use crate::storage::hashes::{self, Hash};
 use crate::storage::read;
@@ -36,7 +37,9 @@ pub const RECEIPT: &str = "receipt.json";
 
 /// Where releases are made.
 const STAGED: &str = "_staged";
-/// Where replaced ones are kept.
+/// Where replaced ones are kept, by its path in the output folder; in an object store all.
+pub const EARLIER_FOLDER: &str = "releases/_earlier";
+/// The same, in the folder of releases.
 const EARLIER: &str = "_earlier";
 
 /// A partner and an as-of date.
@@ -76,8 +79,14 @@ impl Place {
         output.join(FOLDER).join(STAGED).join(self.below())
     }
 
+    /// Where a release is kept once another replaced it, by its path in the output folder; in an object store from the first.
+    #[must_use]
+    pub fn earlier_name(&self, receipt: &str) -> String {
+        format!("{FOLDER}/{EARLIER}/{}/{receipt}", self.below())
+    }
+
     fn earlier(&self, output: &Path, receipt: &str) -> PathBuf {
-        output.join(FOLDER).join(EARLIER).join(self.below()).join(receipt)
+        output.join(self.earlier_name(receipt))
     }
 }
 
@@ -138,8 +147,8 @@ pub struct Above {
 /// A file of consents. The partner is not told its name, which may hold anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsentFile {
-    /// Its hash.
-    pub digest: Digest,
+    /// Its hash, or its tag.
+    pub digest: Identity,
 }
 
 impl Receipt {
@@ -234,6 +243,32 @@ impl Held<'_> {
             let path = folder.join(name);
             let now = self.erasures.hash_now(&self.below(&path), hash, line.n);
             if !path.is_file() || path.is_symlink() || hashes::file_until(&path, self.stop)? != now {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether every file of a release's folder is of one of some releases: their files are replaced one after another.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the work is interrupted.
+    pub fn are_of(&self, folder: &Path, releases: &[(&Line, &Given)]) -> Result<bool> {
+        for name in [RECEIPT, RELEASE, WITHDRAWN] {
+            let path = folder.join(name);
+            if !path.exists() && !path.is_symlink() {
+                continue;
+            }
+            let (below, now) = (self.below(&path), hashes::file_until(&path, self.stop)?);
+            let is = |(line, given): &(&Line, &Given)| {
+                let then = match name {
+                    RECEIPT => &given.receipt,
+                    RELEASE => &given.release,
+                    _ => &given.withdrawn,
+                };
+                self.erasures.hash_now(&below, then, line.n) == now
+            };
+            if path.is_symlink() || !releases.iter().any(is) {
                 return Ok(false);
             }
         }

@@ -6,9 +6,10 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 
-use super::{FOLDER, Held, Place, RECEIPT, RELEASE, STAGED, WITHDRAWN, lines, place};
+use super::{EARLIER_FOLDER, FOLDER, Held, Place, RECEIPT, RELEASE, STAGED, WITHDRAWN, lines, of_place, place};
 use crate::runs::erasure::Erasures;
 use crate::runs::ledger::Ledger;
+use crate::runs::remote;
 use crate::storage::durable::no_links;
 
 /// What was found.
@@ -55,6 +56,11 @@ pub fn prove(output: &Path, ledger: &Ledger, run: Option<&str>, stop: &AtomicBoo
             false => place.earlier(output, &given.receipt),
         };
         known.extend([RECEIPT, RELEASE, WITHDRAWN].map(|name| folder.join(name)));
+        if remote::of(output).is_some() {
+            // In an object store every release is kept there from the first.
+            let kept = place.earlier(output, &given.receipt);
+            known.extend([RECEIPT, RELEASE, WITHDRAWN].map(|name| kept.join(name)));
+        }
         if run.is_some_and(|run| run != line.entry.run) {
             continue;
         }
@@ -66,6 +72,11 @@ pub fn prove(output: &Path, ledger: &Ledger, run: Option<&str>, stop: &AtomicBoo
         };
         if there {
             proven += 1;
+        } else if remote::is_late(output, line.n)
+            && held.in_folder(&place.earlier(output, &given.receipt), line, given)?
+            && held.are_of(&folder, &of_place(ledger, &place)?)?
+        {
+            said.push(format!("{what} is not in its place yet; the next command that writes there does that"));
         } else if held.in_folder(&place.staged(output), line, given)? {
             said.push(format!("{what} is not in its place yet, or being replaced; the next command does that"));
         } else {
@@ -80,6 +91,13 @@ pub fn prove(output: &Path, ledger: &Ledger, run: Option<&str>, stop: &AtomicBoo
             let name = file.strip_prefix(output).unwrap_or(&file).display().to_string();
             if file.starts_with(output.join(FOLDER).join(STAGED)) {
                 said.push(format!("{name}: left by a crash; the next command removes it"));
+            } else if remote::of(output).is_some()
+                && file.starts_with(output.join(EARLIER_FOLDER))
+                && !known.contains(&file)
+            {
+                said.push(format!(
+                    "{name}: of a release that is being given, or was not; the next command removes it then"
+                ));
             } else if !known.contains(&file) {
                 return Ok(Proof::of(said, format!("{name} is there, and nothing tells of it")));
             }

@@ -12,6 +12,7 @@ use super::{FOLDER, Held, Place, RECEIPT, STAGED, lines, of_place, place};
 use crate::output::Output;
 use crate::runs::erasure::Erasures;
 use crate::runs::ledger::{Entry, Key, Ledger};
+use crate::runs::remote;
 use crate::runs::step::step;
 use crate::storage::disk;
 use crate::storage::durable::{create_folders, no_links, sync_folder};
@@ -115,6 +116,10 @@ pub fn recover(output: &Path, key: Option<&Key>, log: &Output) -> Result<()> {
     no_links(output, &root)?;
     if !root.is_dir() {
         return Ok(());
+    }
+    if remote::of(output).is_some() {
+        // An object store has all that a line tells of.
+        return folders_of(&root)?.iter().try_for_each(|staged| discard(staged));
     }
     let ledger = Ledger::open(output, key.cloned())?;
     let (erasures, never) = (Erasures::of(output, &ledger, key)?, AtomicBool::new(false));

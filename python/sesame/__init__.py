@@ -1,0 +1,1 @@
+"""What the wheel of sesame holds beside the program: a driver for Spark."""

@@ -1,0 +1,287 @@
+//! Rows of shards put together: the files that one pass over everyone would have written, byte for byte.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, interleave};
+use arrow::datatypes::{DataType, Field, UInt32Type};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+
+use super::store::Stage;
+use crate::tables::blocks::{BLOCK_ROWS, BlockWriter, Blocks};
+use crate::tables::columns::{column, longs};
+use crate::tables::ids::Ids;
+
+/// Rows of shards' files that are read at a time, of all of them together; and of one at least and at most.
+const READ_ROWS: usize = 65_536;
+const LEAST_ROWS: usize = 128;
+const MOST_ROWS: usize = 4_096;
+
+/// Where the subjects of shards stand among everyone, who are in order of id.
+#[derive(Debug)]
+pub(super) struct Order {
+    /// The shard of each subject.
+    shards: Vec<u16>,
+    /// The number among everyone of each shard's subjects.
+    numbers: Vec<Vec<u32>>,
+}
+
+impl Order {
+    /// The order of everyone, and their ids.
+    ///
+    /// # Errors
+    /// When a subject is in two shards, those of one are not in order, or there are too many.
+    pub(super) fn of(shards: &[&Ids]) -> Result<(Self, Ids)> {
+        let subjects: usize = shards.iter().map(|ids| ids.len()).sum();
+        let mut order = Self {
+            shards: Vec::with_capacity(subjects),
+            numbers: shards.iter().map(|ids| Vec::with_capacity(ids.len())).collect(),
+        };
+        let mut all = Ids::default();
+        let mut next: BinaryHeap<Reverse<(&[u8], usize)>> = shards
+            .iter()
+            .enumerate()
+            .filter(|(_, ids)| !ids.is_empty())
+            .map(|(shard, ids)| Reverse((ids.get(0), shard)))
+            .collect();
+        while let Some(Reverse((id, shard))) = next.pop() {
+            if let Some(last) = all.len().checked_sub(1) {
+                let before = order.shards.last().copied().unwrap_or_default();
+                ensure!(all.get(last) < id, "one subject is in the shards {before} and {shard}, or twice in one");
+            }
+            order.numbers[shard].push(u32::try_from(all.len())?);
+            order.shards.push(u16::try_from(shard)?);
+            all.push(id);
+            let (ids, at) = (shards[shard], order.numbers[shard].len());
+            if at < ids.len() {
+                next.push(Reverse((ids.get(at), shard)));
+            }
+        }
+        Ok((order, all))
+    }
+
+    /// The shard of a subject.
+    pub(super) fn shard(&self, subject: usize) -> Option<u32> {
+        self.shards.get(subject).copied().map(u32::from)
+    }
+
+    /// The shard of every subject, in order.
+    pub(super) fn shards(&self) -> impl Iterator<Item = usize> {
+        self.shards.iter().map(|shard| usize::from(*shard))
+    }
+
+    /// One value per subject from those of each shard.
+    pub(super) fn values<T: Copy>(&self, of: &[&[T]]) -> Result<Vec<T>> {
+        let mut next = vec![0_usize; of.len()];
+        let mut value = |shard: usize| {
+            let at = next[shard];
+            next[shard] += 1;
+            of[shard].get(at).copied().context("a shard tells too little of its subjects")
+        };
+        self.shards().map(&mut value).collect()
+    }
+
+    /// The numbers among everyone of each shard's subjects.
+    pub(super) fn into_numbers(self) -> Vec<Vec<u32>> {
+        self.numbers
+    }
+
+    /// The number among everyone of a shard's subject.
+    fn number(&self, shard: usize, subject: u32) -> Result<u32> {
+        let of = self.numbers.get(shard).and_then(|numbers| numbers.get(subject as usize));
+        of.copied().context("a shard tells of a subject that it does not have")
+    }
+}
+
+/// The files of a name in the folders of shards' stages.
+pub(super) fn files(stages: &[&Stage], name: &str) -> Vec<PathBuf> {
+    stages.iter().map(|stage| stage.path(name)).collect()
+}
+
+/// Puts files together that have one row for each subject.
+///
+/// # Errors
+/// When a file is damaged, or the disk is full.
+pub(super) fn one_each(files: &[PathBuf], order: &Order, to: &Path) -> Result<()> {
+    let blocks = files.iter().map(|file| Blocks::open(file)).collect::<Result<Vec<_>>>()?;
+    let mut writer = BlockWriter::create(to, fields(&blocks))?;
+    if blocks.iter().any(|b| b.rows() > 0) {
+        let each = (READ_ROWS / blocks.len().max(1)).clamp(LEAST_ROWS, MOST_ROWS);
+        let mut rows = blocks.iter().map(|blocks| Rows::of(blocks, each)).collect::<Result<Vec<_>>>()?;
+        for some in order.shards.chunks(BLOCK_ROWS) {
+            let mut wanted = vec![0; rows.len()];
+            let places = some.iter().map(|shard| {
+                let next = &mut wanted[usize::from(*shard)];
+                *next += 1;
+                (usize::from(*shard), *next - 1)
+            });
+            let places: Vec<(usize, usize)> = places.collect();
+            let batches = rows.iter_mut().zip(&wanted).map(|(r, n)| r.take(*n)).collect::<Result<Vec<_>>>()?;
+            writer.add(interleaved(&batches, &places)?)?;
+        }
+    }
+    writer.finish()
+}
+
+/// Puts files together whose rows name their subject in a column; they come in order of another column, if one is named, and of subject.
+///
+/// # Errors
+/// When a file is damaged, or the disk is full.
+pub(super) fn of_some(
+    files: &[PathBuf],
+    order: &Order,
+    (first, subject): (Option<&str>, &str),
+    to: &Path,
+) -> Result<()> {
+    let blocks = files.iter().map(|file| Blocks::open(file)).collect::<Result<Vec<_>>>()?;
+    let batches = blocks.iter().map(Blocks::all).collect::<Result<Vec<_>>>()?;
+    let mut rows: Vec<(i64, u32, usize, usize)> = Vec::new();
+    for (shard, batch) in batches.iter().enumerate() {
+        let subjects = column(batch, subject, &DataType::UInt32)?.as_primitive::<UInt32Type>();
+        let firsts = first.map(|name| longs(batch, name)).transpose()?;
+        for (row, subject) in subjects.values().iter().enumerate() {
+            let first = firsts.as_ref().map_or(0, |values| values[row]);
+            rows.push((first, order.number(shard, *subject)?, shard, row));
+        }
+    }
+    rows.sort_unstable();
+    let fields = fields(&blocks);
+    let at = fields.iter().position(|field| field.name() == subject).context("a file without subjects")?;
+    let mut writer = BlockWriter::create(to, fields)?;
+    for some in rows.chunks(BLOCK_ROWS) {
+        let places: Vec<(usize, usize)> = some.iter().map(|(_, _, shard, row)| (*shard, *row)).collect();
+        let mut columns = interleaved(&batches, &places)?;
+        columns[at] = Arc::new(some.iter().map(|(_, subject, ..)| Some(*subject)).collect::<UInt32Array>());
+        writer.add(columns)?;
+    }
+    writer.finish()
+}
+
+/// The columns of files of one kind: those of one with rows, for without subjects nobody knows how wide binary ids are.
+fn fields(blocks: &[Blocks]) -> Vec<Field> {
+    let with_rows = blocks.iter().find(|b| b.rows() > 0).or_else(|| blocks.first());
+    with_rows.map_or_else(Vec::new, |b| b.schema().fields().iter().map(|field| field.as_ref().clone()).collect())
+}
+
+/// The rows of batches at some places: batch and row. Batches of which no row is named may be of other types.
+fn interleaved(batches: &[RecordBatch], places: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {
+    let mut slots = vec![usize::MAX; batches.len()];
+    let mut used: Vec<&RecordBatch> = Vec::new();
+    let mut among = Vec::with_capacity(places.len());
+    for (batch, row) in places {
+        if slots[*batch] == usize::MAX {
+            slots[*batch] = used.len();
+            used.push(&batches[*batch]);
+        }
+        among.push((slots[*batch], *row));
+    }
+    let columns = used.first().map_or(0, |batch| batch.num_columns());
+    let one = |at: usize| -> Result<ArrayRef> {
+        let arrays: Vec<&dyn Array> = used.iter().map(|batch| batch.column(at).as_ref()).collect();
+        Ok(interleave(&arrays, &among)?)
+    };
+    (0..columns).map(one).collect()
+}
+
+/// The rows of one file, one after another.
+struct Rows {
+    reader: ParquetRecordBatchReader,
+    held: RecordBatch,
+}
+
+impl Rows {
+    /// So many are read at a time.
+    fn of(blocks: &Blocks, rows: usize) -> Result<Self> {
+        let held = RecordBatch::new_empty(blocks.schema().clone());
+        Ok(Self { reader: blocks.stream(rows)?, held })
+    }
+
+    /// The so many rows that follow.
+    fn take(&mut self, rows: usize) -> Result<RecordBatch> {
+        let (mut parts, mut left) = (Vec::new(), rows);
+        while left > 0 {
+            if self.held.num_rows() == 0 {
+                self.held = self.reader.next().context("a shard tells too little of its subjects")??;
+            }
+            let some = left.min(self.held.num_rows());
+            parts.push(self.held.slice(0, some));
+            self.held = self.held.slice(some, self.held.num_rows() - some);
+            left -= some;
+        }
+        Ok(concat_batches(&self.held.schema(), &parts)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::columns::ints;
+    use arrow::array::Int32Array;
+    use proptest::prelude::*;
+
+    fn ids(of: &[String]) -> Ids {
+        let mut ids = Ids::default();
+        of.iter().for_each(|id| ids.push(id.as_bytes()));
+        ids
+    }
+
+    fn written(path: &Path, fields: Vec<Field>, columns: Vec<ArrayRef>) {
+        let mut writer = BlockWriter::create(path, fields).unwrap();
+        writer.add(columns).unwrap();
+        writer.finish().unwrap();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn files_split_at_random_come_together_byte_for_byte(
+            of in proptest::collection::vec(0_usize..4, 0..400), repeat in prop_oneof![Just(1_usize), Just(60)],
+        ) {
+            let of: Vec<usize> = of.iter().copied().cycle().take(of.len() * repeat).collect();
+            let folder = tempfile::tempdir().unwrap();
+            let everyone: Vec<String> = (0..of.len()).map(|n| format!("s{n:06}")).collect();
+            let field = || vec![Field::new("n", DataType::Int32, true)];
+            let value = |n: usize| (!n.is_multiple_of(7)).then(|| i32::try_from(n).unwrap());
+            let some = || vec![Field::new("subject", DataType::UInt32, false), Field::new("n", DataType::Int32, true)];
+            let chosen = |n: usize| n.is_multiple_of(3);
+            let write = |name: &str, numbers: &[usize]| {
+                let all = numbers.iter().map(|n| value(*n)).collect::<Int32Array>();
+                written(&folder.path().join(format!("{name}-each")), field(), vec![Arc::new(all)]);
+                let few: Vec<(u32, usize)> = (0..).zip(numbers.iter().copied()).filter(|(_, n)| chosen(*n)).collect();
+                let subjects = few.iter().map(|(s, _)| Some(*s)).collect::<UInt32Array>();
+                let values = few.iter().map(|(_, n)| value(*n)).collect::<Int32Array>();
+                written(&folder.path().join(format!("{name}-some")), some(), vec![Arc::new(subjects), Arc::new(values)]);
+            };
+            write("whole", &(0..of.len()).collect::<Vec<_>>());
+            let shards: Vec<Vec<usize>> = (0..4).map(|s| (0..of.len()).filter(|n| of[*n] == s).collect()).collect();
+            for (number, shard) in shards.iter().enumerate() {
+                write(&number.to_string(), shard);
+            }
+            let names = |numbers: &Vec<usize>| ids(&numbers.iter().map(|n| everyone[*n].clone()).collect::<Vec<_>>());
+            let each: Vec<Ids> = shards.iter().map(names).collect();
+            let (order, all) = Order::of(&each.iter().collect::<Vec<_>>()).unwrap();
+            prop_assert_eq!(all.len(), of.len());
+            let paths = |kind: &str| (0..4).map(|n| folder.path().join(format!("{n}-{kind}"))).collect::<Vec<_>>();
+            let bytes = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+            one_each(&paths("each"), &order, &folder.path().join("merged-each")).unwrap();
+            prop_assert!(bytes("merged-each") == bytes("whole-each"));
+            of_some(&paths("some"), &order, (None, "subject"), &folder.path().join("merged-some")).unwrap();
+            prop_assert!(bytes("merged-some") == bytes("whole-some"));
+            let back = ints(&Blocks::open(&folder.path().join("merged-each")).unwrap().all().unwrap(), "n");
+            prop_assert_eq!(back.unwrap().len(), of.len());
+            let parts: Vec<&[usize]> = shards.iter().map(Vec::as_slice).collect();
+            prop_assert_eq!(order.values(&parts).unwrap(), (0..of.len()).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_subject_in_two_shards_is_refused() {
+        let shards = [ids(&["a".to_owned(), "c".to_owned()]), ids(&["b".to_owned(), "c".to_owned()])];
+        let error = Order::of(&[&shards[0], &shards[1]]).unwrap_err().to_string();
+        assert!(error.contains("in the shards"), "{error}");
+    }
+}
