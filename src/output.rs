@@ -60,7 +60,7 @@ pub struct Progress<'a> {
 pub struct Traffic {
     /// Requests that were made.
     pub requests: u64,
-    /// Requests that are not answered yet.
+    /// The most requests that were under way at a time since this was asked last.
     pub under_way: u64,
     /// Bytes that came.
     pub bytes: u64,

@@ -135,7 +135,8 @@ impl<'a> Builder<'a> {
             })
             .collect::<Result<Vec<Part>>>()?;
         let (mut hot, mut warm, mut cold) = (Links::default(), Links::default(), Links::default());
-        let (mut degree, mut neighbours) = (Vec::with_capacity(order.len()), Vec::new());
+        let described = if self.marks.is_some() { order.len() } else { 0 };
+        let (mut degree, mut neighbours) = (Vec::with_capacity(order.len()), Vec::with_capacity(described));
         let (mut links, mut beyond) = (0, 0);
         let (mut merged, mut young) = (vec![0; packing.files()], vec![0; packing.files()]);
         for mut part in parts {

@@ -99,7 +99,9 @@ fn a_store_yields_the_table_that_files_do_and_all_that_follows_from_it() {
     on("check", &[]).expect(0);
     on("check", &["--sample", "50"]).expect(0);
     on("plan", &[]).expect(0);
-    on("run", &["--log-format", "json"]).expect(0).says("\"fetched_bytes\":");
+    let logged = on("run", &["--log-format", "json"]).expect(0).says("\"fetched_bytes\":");
+    let most = logged.err.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    assert!(most.filter_map(|line| line["requests_under_way"].as_u64()).max() > Some(1), "{}", logged.err);
     assert!(work.scores("out") == work.scores("local"));
     on("run", &[]).expect(0).says("nothing to do");
     // What is known of the inputs is their URLs and tags, with the labels that files have.

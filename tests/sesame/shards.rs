@@ -298,6 +298,20 @@ fn planned(work: &Workdir, export: &Path, output: &str, more: &[&str]) -> PathBu
     spec
 }
 
+/// The same of three shards of a hostile population, as `run_small` scores it.
+fn planned_small(work: &Workdir, export: &Path, output: &str, model: &str) -> PathBuf {
+    let mut small = vec!["--shards", "3", "--as-of", "2025-01-31"];
+    for set in [
+        "consent_statement=\"test\"",
+        "gates.max_quarantined_share=1.0",
+        "gates.min_scored_share=0.0",
+        "gates.max_age_days=100000",
+    ] {
+        small.extend(["--set", set]);
+    }
+    planned(work, export, output, &lax(model, &small))
+}
+
 fn rated(work: &Workdir, spec: &Path, shard: usize, to: &str, more: &[&str]) -> Ended {
     let number = shard.to_string();
     let (spec, to) = (spec.display().to_string(), work.path(to).display().to_string());
@@ -636,16 +650,7 @@ fn rows_that_another_engine_divided_give_the_same_bytes() {
     let (export, model) = (work.path("export"), model(&work));
     hostile(&export, 5);
     work.run_small(&export, "whole", &lax(&model, &[])).expect(0);
-    let mut small = vec!["--shards", "3", "--as-of", "2025-01-31"];
-    for set in [
-        "consent_statement=\"test\"",
-        "gates.max_quarantined_share=1.0",
-        "gates.min_scored_share=0.0",
-        "gates.max_age_days=100000",
-    ] {
-        small.extend(["--set", set]);
-    }
-    let spec = planned(&work, &export, "out", &lax(&model, &small));
+    let spec = planned_small(&work, &export, "out", &model);
     let plan: Value = serde_json::from_slice(&std::fs::read(&spec).unwrap()).unwrap();
     shuffled(&plan, &work.path("rows"), 3);
     let shards = folders("shards", 3);
@@ -782,16 +787,7 @@ fn tables_that_another_engine_alone_reads_give_the_same_bytes() {
     let (export, model) = (work.path("export"), model(&work));
     hostile(&export, 7);
     work.run_small(&export, "whole", &lax(&model, &[])).expect(0);
-    let mut small = vec!["--shards", "3", "--as-of", "2025-01-31"];
-    for set in [
-        "consent_statement=\"test\"",
-        "gates.max_quarantined_share=1.0",
-        "gates.min_scored_share=0.0",
-        "gates.max_age_days=100000",
-    ] {
-        small.extend(["--set", set]);
-    }
-    let spec = planned(&work, &export, "read", &lax(&model, &small));
+    let spec = planned_small(&work, &export, "read", &model);
     let plan: Value = serde_json::from_slice(&std::fs::read(&spec).unwrap()).unwrap();
     assert!(plan.get("staged").is_none());
     let place = work.path("staged");

@@ -16,6 +16,8 @@ static PLACES: Semaphore = Semaphore::const_new(MOST);
 static BRIEF_PLACES: Semaphore = Semaphore::const_new(MOST_BRIEF);
 static MADE: AtomicU64 = AtomicU64::new(0);
 static UNDER_WAY: AtomicU64 = AtomicU64::new(0);
+/// The most that were under way since somebody asked.
+static AT_MOST: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
 static AHEAD: AtomicU64 = AtomicU64::new(128 << 20);
 
@@ -39,7 +41,7 @@ impl Request {
     async fn of(places: &'static Semaphore) -> Result<Self> {
         let place = places.acquire().await?;
         MADE.fetch_add(1, Ordering::Relaxed);
-        UNDER_WAY.fetch_add(1, Ordering::Relaxed);
+        AT_MOST.fetch_max(UNDER_WAY.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         Ok(Self(place))
     }
 }
@@ -55,12 +57,12 @@ pub(super) fn came(bytes: u64) {
     BYTES.fetch_add(bytes, Ordering::Relaxed);
 }
 
-/// What was asked of object stores and what came, since the process began.
+/// What was asked of object stores and what came, since the process began; how many requests were under way, since this was asked last.
 #[must_use]
 pub fn traffic() -> Traffic {
     Traffic {
         requests: MADE.load(Ordering::Relaxed),
-        under_way: UNDER_WAY.load(Ordering::Relaxed),
+        under_way: AT_MOST.swap(UNDER_WAY.load(Ordering::Relaxed), Ordering::Relaxed),
         bytes: BYTES.load(Ordering::Relaxed),
     }
 }

@@ -1,6 +1,7 @@
 //! Stores, as URLs name them: one client for each bucket or server, kept for the life of the process.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -128,7 +129,8 @@ pub(super) fn open(url: &str) -> Result<(Clients, Key, String)> {
     if let Some(known) = stores.get(root) {
         return Ok((known.clone(), key, plain));
     }
-    let build = |patience| build(scheme, root, bucket, patience).map_err(|e| unset(root, &e));
+    let retries = retries(std::env::var_os(RETRIES_VARIABLE).as_deref())?;
+    let build = |patience| build(scheme, root, bucket, patience, retries).map_err(|e| unset(root, &e));
     let quick = build(Patience::Quick)?;
     // Nothing is put to a web server.
     let patient = if scheme == Scheme::Http { Arc::clone(&quick) } else { build(Patience::Patient)? };
@@ -163,11 +165,10 @@ impl Patience {
         settings
     }
 
-    fn retries(self) -> RetryConfig {
-        let said = std::env::var(RETRIES_VARIABLE).ok().and_then(|text| text.trim().parse().ok());
+    fn retries(self, max_retries: usize) -> RetryConfig {
         RetryConfig {
             backoff: BackoffConfig { max_backoff: LONGEST_WAIT, ..BackoffConfig::default() },
-            max_retries: said.unwrap_or(RETRIES),
+            max_retries,
             retry_timeout: match self {
                 Self::Quick => RETRY_FOR,
                 Self::Patient => Duration::from_secs(PATIENT_SECONDS),
@@ -176,9 +177,22 @@ impl Patience {
     }
 }
 
-fn build(scheme: Scheme, root: &str, bucket: &str, patience: Patience) -> object_store::Result<Arc<dyn ObjectStore>> {
+/// How often a request is tried again, as the environment says it.
+fn retries(said: Option<&OsStr>) -> Result<usize> {
+    let Some(said) = said else { return Ok(RETRIES) };
+    let number = said.to_str().and_then(|text| text.trim().parse().ok());
+    number.with_context(|| format!("{RETRIES_VARIABLE} is `{}`; it is a number, 0 or more", said.display()))
+}
+
+fn build(
+    scheme: Scheme,
+    root: &str,
+    bucket: &str,
+    patience: Patience,
+    retries: usize,
+) -> object_store::Result<Arc<dyn ObjectStore>> {
     runtime::encrypt();
-    let retries = patience.retries();
+    let retries = patience.retries(retries);
     let store: Arc<dyn ObjectStore> = match scheme {
         Scheme::S3 => {
             let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retries);
@@ -217,6 +231,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_number_of_retries_that_is_none_is_refused() {
+        assert_eq!((retries(None).unwrap(), retries(Some(OsStr::new(" 3 "))).unwrap()), (RETRIES, 3));
+        for text in ["", "-1", "many"] {
+            assert!(retries(Some(OsStr::new(text))).unwrap_err().to_string().contains(RETRIES_VARIABLE));
+        }
+    }
+
+    #[test]
     fn urls_of_object_stores_are_told_from_paths() {
         for url in ["s3://b/k", "gs://b/k", "az://c/k", "https://h/k", "http://h:1/k"] {
             assert!(is_url(url), "{url}");
@@ -244,8 +266,8 @@ mod tests {
         let patient = Patience::Patient.settings("NO_SUCH_STORE");
         assert_eq!(patient, [(ClientConfigKey::Timeout, "3600 seconds".to_owned())]);
         for patience in [Patience::Quick, Patience::Patient] {
-            build(Scheme::S3, "s3://b", "b", patience).unwrap();
-            build(Scheme::Http, "http://127.0.0.1:1", "127.0.0.1:1", patience).unwrap();
+            build(Scheme::S3, "s3://b", "b", patience, RETRIES).unwrap();
+            build(Scheme::Http, "http://127.0.0.1:1", "127.0.0.1:1", patience, RETRIES).unwrap();
         }
     }
 
