@@ -298,8 +298,8 @@ fn planned(work: &Workdir, export: &Path, output: &str, more: &[&str]) -> PathBu
     spec
 }
 
-/// The same of three shards of a hostile population, as `run_small` scores it.
-fn planned_small(work: &Workdir, export: &Path, output: &str, model: &str) -> PathBuf {
+/// The flags with which three shards of a hostile population are planned, to be scored as `run_small` does.
+fn of_three(model: &str) -> Vec<&str> {
     let mut small = vec!["--shards", "3", "--as-of", "2025-01-31"];
     for set in [
         "consent_statement=\"test\"",
@@ -309,7 +309,7 @@ fn planned_small(work: &Workdir, export: &Path, output: &str, model: &str) -> Pa
     ] {
         small.extend(["--set", set]);
     }
-    planned(work, export, output, &lax(model, &small))
+    lax(model, &small)
 }
 
 fn rated(work: &Workdir, spec: &Path, shard: usize, to: &str, more: &[&str]) -> Ended {
@@ -650,7 +650,7 @@ fn rows_that_another_engine_divided_give_the_same_bytes() {
     let (export, model) = (work.path("export"), model(&work));
     hostile(&export, 5);
     work.run_small(&export, "whole", &lax(&model, &[])).expect(0);
-    let spec = planned_small(&work, &export, "out", &model);
+    let spec = planned(&work, &export, "out", &of_three(&model));
     let plan: Value = serde_json::from_slice(&std::fs::read(&spec).unwrap()).unwrap();
     shuffled(&plan, &work.path("rows"), 3);
     let shards = folders("shards", 3);
@@ -787,7 +787,7 @@ fn tables_that_another_engine_alone_reads_give_the_same_bytes() {
     let (export, model) = (work.path("export"), model(&work));
     hostile(&export, 7);
     work.run_small(&export, "whole", &lax(&model, &[])).expect(0);
-    let spec = planned_small(&work, &export, "read", &model);
+    let spec = planned(&work, &export, "read", &of_three(&model));
     let plan: Value = serde_json::from_slice(&std::fs::read(&spec).unwrap()).unwrap();
     assert!(plan.get("staged").is_none());
     let place = work.path("staged");
@@ -797,7 +797,7 @@ fn tables_that_another_engine_alone_reads_give_the_same_bytes() {
         std::fs::write(path, "no Parquet").unwrap();
     }
     let folder = place.display().to_string();
-    let flags: Vec<&str> = lax(&model, &small).into_iter().chain(["--staged", folder.as_str()]).collect();
+    let flags: Vec<&str> = of_three(&model).into_iter().chain(["--staged", folder.as_str()]).collect();
     let spec = planned(&work, &export, "out", &flags);
     let shards = folders("shards", 3);
     for (n, shard) in shards.iter().enumerate() {

@@ -3,7 +3,7 @@
 //! folder says of itself is for people.
 
 #[cfg(test)]
-mod protocol_model;
+pub(crate) mod protocol_model;
 pub mod recovery;
 pub mod removal;
 

@@ -143,6 +143,11 @@ fn act(root: &Path, act: Act) -> Result<()> {
 }
 
 fn make(run: &RunFolder, content: &str, event: Event) -> Result<()> {
+    conclude(run, entry(run, content, event)?, key())
+}
+
+/// The line about a run of a model, whose table is a text.
+pub(crate) fn entry(run: &RunFolder, content: &str, event: Event) -> Result<Entry> {
     durable::replace(&run.path(SCORES), content.as_bytes())?;
     let parameters = Parameters {
         pipeline: "p".into(),
@@ -156,7 +161,7 @@ fn make(run: &RunFolder, content: &str, event: Event) -> Result<()> {
     let files = vec![subject(run, SCORES)?];
     let scores = files[0].digest.blake3.clone();
     let manifest = Manifest::new(&run.id, parameters, Dependencies::default(), Vec::new(), "sesame", "build", files);
-    let entry = Entry {
+    Ok(Entry {
         at: crate::runs::monitoring::lineage::now(),
         event,
         run: run.id.clone(),
@@ -176,8 +181,7 @@ fn make(run: &RunFolder, content: &str, event: Event) -> Result<()> {
         lineage: None,
         given: None,
         accepted: Vec::new(),
-    };
-    conclude(run, entry, key())
+    })
 }
 
 fn ledger_text(root: &Path) -> String {

@@ -1,5 +1,4 @@
-//! What other processes do meanwhile, one after the other: ledgers that are gone or old, files that are brought while they are changed,
-//! objects that are none of the output's, and what is left of work that was ended elsewhere.
+//! What other processes do meanwhile: ledgers that are gone or old, files that change while they are brought, strange objects, work ended elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::look::{Need, refresh};
 use super::memory::{Bucket, Handle};
 use super::mirror::{Mirror, held};
-use super::protocol_model::{AS_OF, begin, bucket_of, entry, key, publish, scratch, table};
+use super::protocol_model::{AS_OF, begin, bucket_of, key, publish, scratch, table};
 use super::settle::settle;
 use super::tidy::{is_due, tidy};
 use super::{attach_store, record};
@@ -24,6 +23,7 @@ use crate::runs::folder::RunFolder;
 use crate::runs::kept::arrived;
 use crate::runs::ledger::place::{SCORES, table_path};
 use crate::runs::ledger::{Entry, Event, Ledger};
+use crate::runs::publication::protocol_model::entry;
 use crate::runs::verify::{self, Scope};
 use crate::storage::hashes;
 
@@ -392,7 +392,7 @@ fn a_claim_tells_nothing_that_somebody_wrote() {
         found: "f".to_owned(),
         because: "ab12cd34 asked for it".to_owned(),
     };
-    let line = Entry { accepted: vec![accepted], ..entry(&run, "two").unwrap() };
+    let line = Entry { accepted: vec![accepted], ..entry(&run, "two", Event::Published).unwrap() };
     super::publish::conclude(&run, line, 1, Some(&key()), &mirror).unwrap();
     assert!(!content(&bucket, &format!("runs/{}/announced.json", run.id)).contains("ab12cd34"));
     assert!(content(&bucket, "ledger/2.json").contains("ab12cd34"));

@@ -19,15 +19,14 @@ use super::publish::{caught_up, conclude, give_up_orphans};
 use super::settle::settle;
 use super::store::TRIES;
 use crate::exit::Locked;
-use crate::job::dependencies::Dependencies;
 use crate::output::{LogFormat, Output};
 use crate::runs::folder::RunFolder;
-use crate::runs::folder::manifest::{MANIFEST, Manifest, Parameters, subject};
-use crate::runs::ledger::entry::Begun;
+use crate::runs::folder::manifest::MANIFEST;
 use crate::runs::ledger::place::{SCORES, table_path};
-use crate::runs::ledger::{Entry, Event, Key, Ledger, TableSize};
+use crate::runs::ledger::{Entry, Event, Key, Ledger};
+use crate::runs::publication::protocol_model::entry;
 use crate::runs::verify::{self, Scope};
-use crate::storage::{durable, hashes};
+use crate::storage::hashes;
 
 pub(super) const AS_OF: jiff::civil::Date = jiff::civil::date(2025, 10, 31);
 
@@ -69,49 +68,12 @@ pub(super) fn publish(machine: &Path, handle: Arc<Handle>, content: &str, alone:
     for _ in 0..TRIES {
         // What the gates would look at is what the line says that it replaces.
         let seen = Ledger::open(mirror.root(), Some(key()))?.lines.len();
-        match conclude(&run, entry(&run, content)?, seen, Some(&key()), &mirror) {
+        match conclude(&run, entry(&run, content, Event::Published)?, seen, Some(&key()), &mirror) {
             Err(error) if is_lost(&error) => caught_up(&run, Some(&key()), &mirror)?,
             done => return done,
         }
     }
     bail!("others were first again and again")
-}
-
-pub(super) fn entry(run: &RunFolder, content: &str) -> Result<Entry> {
-    durable::replace(&run.path(SCORES), content.as_bytes())?;
-    let parameters = Parameters {
-        pipeline: "p".into(),
-        pipeline_file: "p.toml".into(),
-        as_of: AS_OF,
-        known_by: "2025-11-01T00:00:00Z".into(),
-        model: "m-1".into(),
-        model_hash: String::new(),
-        model_file: "m.toml".into(),
-    };
-    let files = vec![subject(run, SCORES)?];
-    let scores = files[0].digest.blake3.clone();
-    let manifest = Manifest::new(&run.id, parameters, Dependencies::default(), Vec::new(), "sesame", "build", files);
-    Ok(Entry {
-        at: crate::runs::monitoring::lineage::now(),
-        event: Event::Published,
-        run: run.id.clone(),
-        pipeline: "p".into(),
-        as_of: AS_OF,
-        known_by: "2025-11-01T00:00:00Z".into(),
-        model: "m-1".into(),
-        program: "sesame".into(),
-        manifest: manifest.write(run)?,
-        scores,
-        plain: None,
-        table: table_path(AS_OF, "m-1")?,
-        replaces: None,
-        begun: Some(Begun { at: crate::runs::monitoring::lineage::now(), output: "memory://bucket".into() }),
-        size: Some(TableSize { rows: 1, bytes: content.len() as u64 }),
-        because: None,
-        lineage: None,
-        given: None,
-        accepted: Vec::new(),
-    })
 }
 
 /// What readers see.
