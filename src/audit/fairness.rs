@@ -1,6 +1,7 @@
 //! Protected groups side by side: shares above each cut-off, and means. A ratio below the pipeline's mark is a signal to look closer,
 //! neither proof of discrimination nor, above it, of its absence.
 
+use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -59,9 +60,15 @@ pub struct Approval {
 }
 
 /// Every column of groups; nothing without the table.
-pub(super) fn fairness(facts: &Facts, scale: &ScoreScale) -> Option<Fairness> {
-    facts.job.export("groups")?;
-    Some(Fairness { columns: facts.data.groups.iter().map(|column| of_column(facts, scale, column)).collect() })
+///
+/// # Errors
+/// When the stage is damaged.
+pub(super) fn fairness(facts: &Facts, scale: &ScoreScale) -> Result<Option<Fairness>> {
+    if facts.job.export("groups").is_none() {
+        return Ok(None);
+    }
+    let columns = facts.data.groups()?;
+    Ok(Some(Fairness { columns: columns.iter().map(|column| of_column(facts, scale, column)).collect() }))
 }
 
 struct Group<'a> {

@@ -122,7 +122,7 @@ pub fn audit(facts: &Facts) -> Result<Audit> {
         privileges: coverage::privileges(facts, &scale),
         gates: facts.verdicts.to_vec(),
         quality: quality::of_horizons(facts, &scale)?,
-        fairness: fairness::fairness(facts, &scale),
+        fairness: fairness::fairness(facts, &scale)?,
         privacy: Privacy { min_cell: facts.min_cell() },
         marks: facts.job.pipeline.settings.report,
         provenance: provenance::provenance(facts),

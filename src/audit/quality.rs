@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,11 +22,11 @@ use crate::statistics::ranking::{Difference, Level, Levels, Ranking, difference}
 #[derive(Debug, Clone, Default)]
 pub struct Judged {
     /// Their scores.
-    pub scores: Vec<i64>,
+    pub scores: Vec<i16>,
     /// Their segments, by position in the model file.
     pub segments: Vec<u8>,
     /// Their points by category.
-    pub points: [Vec<i64>; 5],
+    pub points: [Vec<i16>; 5],
     /// Whether they went bad.
     pub bad: Vec<bool>,
 }
@@ -148,20 +149,24 @@ pub struct OfHorizons {
 }
 
 /// Quality by horizon; nothing where few went bad or stayed good.
-pub(super) fn of_horizons(facts: &Facts, scale: &ScoreScale) -> Fits<Option<OfHorizons>> {
+pub(super) fn of_horizons(facts: &Facts, scale: &ScoreScale) -> Result<Option<OfHorizons>> {
     let rows = &facts.population.rows;
     let judged = |outcomes: &[Outcome]| -> Fits<Judged> {
         let mut judged = Judged::default();
         for outcome in outcomes {
             let s = outcome.subject as usize;
             if rows.score[s] != NONE {
-                let points = facts.finished().points(s)?.categories;
-                judged.push(i64::from(rows.score[s]), rows.segment[s], points, outcome.bad);
+                let mut points = [0; 5];
+                for (to, points) in points.iter_mut().zip(facts.finished().points(s)?.categories) {
+                    *to = i16::try_from(points)?;
+                }
+                judged.push(rows.score[s], rows.segment[s], points, outcome.bad);
             }
         }
         Ok(judged)
     };
-    let horizons = facts.data.outcomes.chunk_by(|a, b| a.horizon_days == b.horizon_days);
+    let outcomes = facts.data.outcomes()?;
+    let horizons = outcomes.chunk_by(|a, b| a.horizon_days == b.horizon_days);
     let mut horizons: Vec<(i64, Judged)> =
         horizons.map(|group| Ok((group[0].horizon_days, judged(group)?))).collect::<Fits<_>>()?;
     horizons.sort_by_key(|(days, judged)| (std::cmp::Reverse(judged.len()), std::cmp::Reverse(*days)));
@@ -174,7 +179,7 @@ pub(super) fn of_horizons(facts: &Facts, scale: &ScoreScale) -> Fits<Option<OfHo
 
 impl Judged {
     /// Adds a subject.
-    pub fn push(&mut self, score: i64, segment: u8, points: [i64; 5], bad: bool) {
+    pub fn push(&mut self, score: i16, segment: u8, points: [i16; 5], bad: bool) {
         self.scores.push(score);
         self.segments.push(segment);
         self.points.iter_mut().zip(points).for_each(|(all, one)| all.push(one));
@@ -193,8 +198,8 @@ impl Judged {
         self.bad.is_empty()
     }
 
-    fn levels(&self, scores: &[i64]) -> Levels {
-        Levels::of(scores.iter().copied().zip(self.bad.iter().copied()))
+    fn levels(&self, scores: &[i16]) -> Levels {
+        Levels::of(scores.iter().map(|s| i64::from(*s)).zip(self.bad.iter().copied()))
     }
 
     /// The quality; nothing when few subjects went bad or stayed good.
@@ -286,8 +291,9 @@ impl Judged {
                 let [good, bad, ..] = counts[segment];
                 let rows: Vec<usize> =
                     (0..self.len()).filter(|n| told[segment] && usize::from(self.segments[*n]) == segment).collect();
-                let ranking = |scores: &[i64]| {
-                    Levels::of(rows.iter().map(|n| (scores[*n], self.bad[*n]))).ranking().map(|r| r.rounded(DECIMALS))
+                let ranking = |scores: &[i16]| {
+                    let of = rows.iter().map(|n| (i64::from(scores[*n]), self.bad[*n]));
+                    Levels::of(of).ranking().map(|r| r.rounded(DECIMALS))
                 };
                 let alone = |c: usize| (CATEGORIES[c].to_owned(), ranking(&self.points[c]).map(|r| r.auc));
                 SegmentQuality {
@@ -304,7 +310,7 @@ impl Judged {
 
     fn categories(&self) -> Vec<CategoryQuality> {
         let one = |(n, category): (usize, &&'static str)| {
-            let rest: Vec<i64> =
+            let rest: Vec<i16> =
                 self.scores.iter().zip(&self.points[n]).map(|(score, points)| score - points).collect();
             CategoryQuality {
                 category: (*category).to_owned(),

@@ -17,7 +17,7 @@ use super::links::{HOT, Links, Open, Shelf};
 use super::order::Order;
 use super::parameters::Parameters;
 use crate::exit;
-use crate::ingest::links::tie_store::{Packing, Ties};
+use crate::ingest::links::tie_store::{PARTITION, Packing, Ties};
 use crate::machine::budget::Budget;
 use crate::machine::large_array::LargeArray;
 use crate::output::Progress;
@@ -82,19 +82,32 @@ pub struct Builder<'a> {
     pub stop: &'a AtomicBool,
 }
 
-/// What one partition contributes.
+/// What one partition contributes, besides what is told of each of its subjects.
 struct Part {
     hot: Links<u16>,
     warm: Links<u32>,
     cold: Links<u32>,
-    degree: Vec<u32>,
-    neighbours: Vec<Neighbours>,
     links: u64,
     beyond: u64,
     /// Repeated rows by file number of the packing.
     merged: Vec<u64>,
     /// Rows of ties that are too young, likewise.
     young: Vec<u64>,
+}
+
+/// What is told of each subject of a partition.
+type Told<'a> = (&'a mut [u32], &'a mut [Neighbours]);
+
+/// Scratch space of a thread, kept from partition to partition.
+#[derive(Default)]
+struct Desk {
+    /// The records sorted by receiver, and where those of each begin.
+    records: Vec<u64>,
+    starts: Vec<u32>,
+    /// Where each sender stands in a row.
+    seen: Vec<u32>,
+    months: Vec<u16>,
+    open: [Open; 3],
 }
 
 /// What partitions share.
@@ -125,26 +138,28 @@ impl<'a> Builder<'a> {
             strengths: std::array::from_fn(|code| self.parameters.strength(Packing::interactions(code))),
             shelf: &shelf,
         };
-        let parts = (0..packing.partitions())
+        let mut degree = vec![0; order.len()];
+        let mut neighbours = vec![Neighbours::default(); if self.marks.is_some() { order.len() } else { 0 }];
+        let mut described = neighbours.chunks_mut(PARTITION);
+        let told: Vec<Told> =
+            degree.chunks_mut(PARTITION).map(|degree| (degree, described.next().unwrap_or_default())).collect();
+        let parts = told
             .into_par_iter()
-            .map(|p| {
+            .enumerate()
+            .map_init(Desk::default, |desk, (p, told)| {
                 exit::check(self.stop)?;
                 let records = ties.partition(p)?;
                 progress.add(records.iter().map(|r| r.len() as u64).sum());
-                shared.part(packing.subjects(p), &records)
+                shared.part(packing.subjects(p), &records, told, desk)
             })
             .collect::<Result<Vec<Part>>>()?;
         let (mut hot, mut warm, mut cold) = (Links::default(), Links::default(), Links::default());
-        let described = if self.marks.is_some() { order.len() } else { 0 };
-        let (mut degree, mut neighbours) = (Vec::with_capacity(order.len()), Vec::with_capacity(described));
         let (mut links, mut beyond) = (0, 0);
         let (mut merged, mut young) = (vec![0; packing.files()], vec![0; packing.files()]);
         for mut part in parts {
             hot.append(&mut part.hot);
             warm.append(&mut part.warm);
             cold.append(&mut part.cold);
-            degree.append(&mut part.degree);
-            neighbours.append(&mut part.neighbours);
             links += part.links;
             beyond += part.beyond;
             merged.iter_mut().zip(part.merged).for_each(|(all, one)| *all += one);
@@ -159,29 +174,31 @@ impl<'a> Builder<'a> {
 }
 
 impl Shared<'_> {
-    fn part(&self, subjects: Range<usize>, records: &[Cow<[u64]>]) -> Result<Part> {
+    fn part(
+        &self,
+        subjects: Range<usize>,
+        records: &[Cow<[u64]>],
+        (degree, neighbours): Told,
+        desk: &mut Desk,
+    ) -> Result<Part> {
         let packing = self.packing;
-        let count = subjects.len();
-        let (mut records, starts) = by_receiver(records, count, &packing);
-        let first = subjects.start;
-        let mut open = [Open::new(first), Open::new(first), Open::new(first)];
+        let Desk { records: sorted, starts, seen, months, open } = desk;
+        by_receiver(records, subjects.len(), &packing, (sorted, starts));
+        open.iter_mut().for_each(|open| open.begin(subjects.start));
         let mut part = Part {
             hot: Links::default(),
             warm: Links::default(),
             cold: Links::default(),
-            degree: vec![0; count],
-            neighbours: self.marks.map_or_else(Vec::new, |_| vec![Neighbours::default(); count]),
             links: 0,
             beyond: 0,
             merged: vec![0; packing.files()],
             young: vec![0; packing.files()],
         };
-        let (mut seen, mut months) = (Vec::new(), Vec::new());
-        for local in 0..count {
-            let row = &mut records[starts[local] as usize..starts[local + 1] as usize];
-            let unique = self.merge(row, first + local, &mut seen, &mut part.merged);
-            let unique = self.of_age(&mut row[..unique], first + local, &mut part.young);
-            part.degree[local] = u32::try_from(unique)?;
+        for (local, receiver) in subjects.enumerate() {
+            let row = &mut sorted[starts[local] as usize..starts[local + 1] as usize];
+            let unique = self.merge(row, receiver, seen, &mut part.merged);
+            let unique = self.of_age(&mut row[..unique], receiver, &mut part.young);
+            degree[local] = u32::try_from(unique)?;
             let kept = unique.min(self.parameters.max_ties);
             if kept < unique {
                 part.beyond += (unique - kept) as u64;
@@ -191,14 +208,14 @@ impl Shared<'_> {
             }
             let row = &row[..kept];
             if let Some(marks) = self.marks {
-                part.neighbours[local] = self.describe(row, marks, &mut months);
+                neighbours[local] = self.describe(row, marks, months);
             }
             part.links += kept as u64;
             for record in row {
                 let (class, from) = self.order.place(packing.from(*record));
                 open[class].push(from, self.strength(*record));
             }
-            let [hot, warm, cold] = &mut open;
+            let [hot, warm, cold] = open;
             if hot.end_subject()? {
                 part.hot.take(hot, self.shelf)?;
             }
@@ -209,10 +226,10 @@ impl Shared<'_> {
                 part.cold.take(cold, self.shelf)?;
             }
         }
-        let [mut hot, mut warm, mut cold] = open;
-        part.hot.take(&mut hot, self.shelf)?;
-        part.warm.take(&mut warm, self.shelf)?;
-        part.cold.take(&mut cold, self.shelf)?;
+        let [hot, warm, cold] = open;
+        part.hot.take(hot, self.shelf)?;
+        part.warm.take(warm, self.shelf)?;
+        part.cold.take(cold, self.shelf)?;
         Ok(part)
     }
 
@@ -310,21 +327,27 @@ fn by_file(rows: &[u64], merged: &[u64]) -> Vec<u64> {
     out
 }
 
-/// The records sorted by receiver, and where those of each begin.
-fn by_receiver(records: &[Cow<[u64]>], receivers: usize, packing: &Packing) -> (Vec<u64>, Vec<u32>) {
-    let mut starts = vec![0_u32; receivers + 2];
+/// Sorts records by receiver, and tells where those of each begin.
+fn by_receiver(
+    records: &[Cow<[u64]>],
+    receivers: usize,
+    packing: &Packing,
+    (sorted, starts): (&mut Vec<u64>, &mut Vec<u32>),
+) {
+    starts.clear();
+    starts.resize(receivers + 2, 0);
     let all = || records.iter().flat_map(|some| some.iter());
     all().for_each(|r| starts[packing.local(*r) + 2] += 1);
     for n in 2..starts.len() {
         starts[n] += starts[n - 1];
     }
-    let mut sorted = vec![0; records.iter().map(|r| r.len()).sum()];
+    // Every place is written to, so what was there does not matter.
+    sorted.resize(records.iter().map(|r| r.len()).sum(), 0);
     for record in all() {
         let start = &mut starts[packing.local(*record) + 1];
         sorted[*start as usize] = *record;
         *start += 1;
     }
-    (sorted, starts)
 }
 
 impl Graph<'_> {

@@ -82,12 +82,27 @@ impl<N> Default for Links<N> {
 #[derive(Debug)]
 struct Block<N> {
     subjects: Range<usize>,
-    /// The subjects of the block that have links, those with the same number of links together: the processor then
-    /// foresees where the loop over a subject's links ends.
+    /// The subjects of the block that have links, those with the same number of links together: where the links of each
+    /// begin need not be stored, and the loop over few links is unrolled.
     rows: Box<[u16]>,
-    /// Where the links of each row begin; one more entry than rows.
-    starts: Box<[u32]>,
+    /// How many rows have how many links, from few to many.
+    runs: Box<[Run]>,
     place: Place<N>,
+}
+
+/// Rows with the same number of links.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// The links of each.
+    links: u32,
+    /// The rows.
+    rows: u32,
+}
+
+impl<N> Block<N> {
+    fn links(&self) -> usize {
+        self.runs.iter().map(|run| run.links as usize * run.rows as usize).sum()
+    }
 }
 
 #[derive(Debug)]
@@ -114,19 +129,29 @@ impl<'a> Shelf<'a> {
 }
 
 /// A block under way: places of neighbours and strengths of consecutive subjects.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Open {
     first: usize,
-    starts: Vec<u32>,
+    /// Where the links of each subject end.
+    ends: Vec<u32>,
     neighbours: Vec<u32>,
     strengths: Vec<u8>,
+    /// Scratch space: number of links and subject of those that have some.
+    order: Vec<u64>,
 }
 
 impl Open {
-    /// Links from a first subject on.
-    #[must_use]
-    pub(super) fn new(first: usize) -> Self {
-        Self { first, starts: vec![0], neighbours: Vec::new(), strengths: Vec::new() }
+    /// Goes on with links from a first subject on; what was there is closed.
+    pub(super) fn begin(&mut self, first: usize) {
+        self.first = first;
+        self.clear();
+    }
+
+    fn clear(&mut self) {
+        self.ends.clear();
+        self.neighbours.clear();
+        self.strengths.clear();
+        self.order.clear();
     }
 
     /// Adds a link of the subject at hand.
@@ -140,31 +165,38 @@ impl Open {
     ///
     /// # Errors
     /// When it holds more links than 32 bits count.
+    #[inline]
     pub(super) fn end_subject(&mut self) -> Result<bool> {
-        self.starts.push(u32::try_from(self.neighbours.len())?);
+        let end = u32::try_from(self.neighbours.len())?;
+        let begin = self.ends.last().copied().unwrap_or(0);
+        if end > begin {
+            self.order.push(u64::from(end - begin) << u16::BITS | self.ends.len() as u64);
+        }
+        self.ends.push(end);
         Ok(self.neighbours.len() >= BLOCK_LINKS)
     }
 
     /// Makes a block of what is there and goes on after it.
     fn close<N: Neighbour>(&mut self, shelf: &Shelf) -> Result<Block<N>> {
-        let subjects = self.first..self.first + self.starts.len() - 1;
-        self.first = subjects.end;
-        let length = |row: &u16| self.starts[usize::from(*row) + 1] - self.starts[usize::from(*row)];
-        let mut rows: Vec<u16> = (0_u16..).take(subjects.len()).filter(|row| length(row) > 0).collect();
-        rows.sort_by_key(length);
-        let mut starts = Vec::with_capacity(rows.len() + 1);
+        let subjects = self.first..self.first + self.ends.len();
+        self.order.sort_unstable();
+        let (mut rows, mut runs) = (Vec::with_capacity(self.order.len()), Vec::<Run>::new());
         let (mut neighbours, mut strengths) =
             (Vec::with_capacity(self.neighbours.len()), Vec::with_capacity(self.strengths.len()));
-        starts.push(0);
-        for row in &rows {
-            let links = self.starts[usize::from(*row)] as usize..self.starts[usize::from(*row) + 1] as usize;
-            neighbours.extend(self.neighbours[links.clone()].iter().map(|place| N::of(*place)));
-            strengths.extend_from_slice(&self.strengths[links]);
-            starts.push(u32::try_from(neighbours.len())?);
+        for key in &self.order {
+            let row = u16::try_from(key & u64::from(u16::MAX))?;
+            let links = u32::try_from(key >> u16::BITS)?;
+            let end = self.ends[usize::from(row)] as usize;
+            let of = end - links as usize..end;
+            neighbours.extend(self.neighbours[of.clone()].iter().map(|place| N::of(*place)));
+            strengths.extend_from_slice(&self.strengths[of]);
+            rows.push(row);
+            match runs.last_mut() {
+                Some(run) if run.links == links => run.rows += 1,
+                _ => runs.push(Run { links, rows: 1 }),
+            }
         }
-        self.starts.truncate(1);
-        self.neighbours.clear();
-        self.strengths.clear();
+        self.begin(subjects.end);
         let size = (strengths.len() * (N::WIDTH + 1)) as u64;
         let place = if shelf.budget.take(size) {
             Place::Kept { neighbours: neighbours.into(), strengths: strengths.into() }
@@ -176,7 +208,7 @@ impl Open {
                 offset: written.context("spilling links to the scratch file; is the disk full? See --scratch")?,
             }
         };
-        Ok(Block { subjects, rows: rows.into(), starts: starts.into(), place })
+        Ok(Block { subjects, rows: rows.into(), runs: runs.into(), place })
     }
 }
 
@@ -186,7 +218,7 @@ impl<N: Neighbour> Links<N> {
     /// # Errors
     /// When links cannot be spilled.
     pub(super) fn take(&mut self, open: &mut Open, shelf: &Shelf) -> Result<()> {
-        if open.starts.len() > 1 {
+        if !open.ends.is_empty() {
             self.blocks.push(open.close(shelf)?);
         }
         Ok(())
@@ -211,15 +243,15 @@ impl<N: Neighbour> Links<N> {
         }
         work.into_par_iter().try_for_each(|(block, out)| match &block.place {
             Place::Kept { neighbours, strengths } => {
-                sums(&block.rows, &block.starts, neighbours, strengths, values, out);
+                sums((&block.rows, &block.runs), neighbours, strengths, values, out);
                 Ok(())
             }
             Place::Spilled { offset } => {
-                let links = block.starts.last().copied().unwrap_or(0) as usize;
+                let links = block.links();
                 let mut strengths = Vec::new();
                 shelf.scratch.read(*offset, links * (N::WIDTH + 1), &mut strengths)?;
                 let neighbours = N::read(&strengths.split_off(links));
-                sums(&block.rows, &block.starts, &neighbours, &strengths, values, out);
+                sums((&block.rows, &block.runs), &neighbours, &strengths, values, out);
                 Ok(())
             }
         })
@@ -238,17 +270,54 @@ impl<N: Neighbour> Links<N> {
 
 /// The loop the run spends its time in.
 fn sums<N: Neighbour, V: Copy + Into<u64>>(
-    rows: &[u16],
-    starts: &[u32],
+    (rows, runs): (&[u16], &[Run]),
     neighbours: &[N],
     strengths: &[u8],
     values: &[V],
     out: &mut [u64],
 ) {
-    for (row, range) in rows.iter().zip(starts.windows(2)) {
-        let (from, to) = (range[0] as usize, range[1] as usize);
-        let links = neighbours[from..to].iter().zip(&strengths[from..to]);
-        let sum: u64 = links.map(|(n, o)| u64::from(*o) * values[n.place()].into()).sum();
-        out[usize::from(*row)] += sum;
+    let (mut rows, mut neighbours, mut strengths) = (rows, neighbours, strengths);
+    for run in runs {
+        let links = run.links as usize;
+        let (of, others) = rows.split_at(run.rows as usize);
+        let (names, more) = neighbours.split_at(links * of.len());
+        let (weights, rest) = strengths.split_at(links * of.len());
+        (rows, neighbours, strengths) = (others, more, rest);
+        match links {
+            1 => fixed::<1, N, V>(of, names, weights, values, out),
+            2 => fixed::<2, N, V>(of, names, weights, values, out),
+            3 => fixed::<3, N, V>(of, names, weights, values, out),
+            4 => fixed::<4, N, V>(of, names, weights, values, out),
+            5 => fixed::<5, N, V>(of, names, weights, values, out),
+            6 => fixed::<6, N, V>(of, names, weights, values, out),
+            7 => fixed::<7, N, V>(of, names, weights, values, out),
+            8 => fixed::<8, N, V>(of, names, weights, values, out),
+            _ => {
+                for ((row, names), weights) in of.iter().zip(names.chunks_exact(links)).zip(weights.chunks_exact(links))
+                {
+                    out[usize::from(*row)] += weighed(names, weights, values);
+                }
+            }
+        }
     }
+}
+
+/// The same for rows of so many links.
+fn fixed<const LINKS: usize, N: Neighbour, V: Copy + Into<u64>>(
+    rows: &[u16],
+    neighbours: &[N],
+    strengths: &[u8],
+    values: &[V],
+    out: &mut [u64],
+) {
+    let links = neighbours.as_chunks::<LINKS>().0.iter().zip(strengths.as_chunks::<LINKS>().0);
+    for (row, (names, weights)) in rows.iter().zip(links) {
+        out[usize::from(*row)] += weighed(names, weights, values);
+    }
+}
+
+/// Σ strength · value of one row.
+#[inline]
+fn weighed<N: Neighbour, V: Copy + Into<u64>>(neighbours: &[N], strengths: &[u8], values: &[V]) -> u64 {
+    neighbours.iter().zip(strengths).map(|(n, o)| u64::from(*o) * values[n.place()].into()).sum()
 }

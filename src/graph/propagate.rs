@@ -22,7 +22,6 @@ use std::num::TryFromIntError;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 
 use super::csr::Graph;
@@ -104,13 +103,12 @@ pub fn propagate(
             Ok(own(s)?.influence as f64 / 1e6 * evidence as f64 / (parameters.anchor + evidence).max(1) as f64)
         })
         .try_reduce(|| 0.0, |a, b| Ok::<f64, anyhow::Error>(a.max(b)))?;
-    let own = graph.hub_first(own)?;
-    let mut current: Vec<u32> = own.iter().map(|o| o.share).collect();
+    let subjects = graph.subjects();
+    let mut current: Vec<u32> = subjects.iter().map(|s| priors.share[*s as usize]).collect();
     let mut sent = LargeArray::<u32>::zeroed(graph.len())?;
     for ((sent, f), v) in sent.iter_mut().zip(&current).zip(senders.iter()) {
         *sent = f * u32::from(*v);
     }
-    let subjects = graph.subjects();
     let mut sums = vec![0_u64; graph.len()];
     let mut friends = vec![0_u32; graph.len()];
     let mut residuals = Vec::new();
@@ -177,8 +175,7 @@ impl std::iter::Sum for Weighted {
 }
 
 /// A subject's own part in F.
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
+#[derive(Debug, Clone, Copy)]
 struct Own {
     /// p in millionths.
     share: u32,
@@ -207,21 +204,20 @@ fn rounded(above: u64, below: u64) -> Fits<u32> {
 
 /// F and v·F of the next round; returns the largest change of any F.
 fn next_round(
-    own: &[Own],
+    own: &(impl Fn(usize) -> Result<Own> + Sync),
     subjects: &[u32],
     friends: &[u32],
     senders: &[u16],
     current: &mut [u32],
     sent: &mut [u32],
-) -> Fits<u32> {
-    let places = own.par_chunks(RUN).zip(subjects.par_chunks(RUN)).zip(senders.par_chunks(RUN));
+) -> Result<u32> {
+    let places = subjects.par_chunks(RUN).zip(senders.par_chunks(RUN));
     let state = current.par_chunks_mut(RUN).zip(sent.par_chunks_mut(RUN));
-    let change = |(((own, subjects), senders), (current, sent)): ((_, _), (&mut [u32], &mut [u32]))| {
-        let (own, subjects): (&[Own], &[u32]) = (own, subjects);
-        let senders: &[u16] = senders;
+    let change = |((subjects, senders), (current, sent)): ((&[u32], &[u16]), (&mut [u32], &mut [u32]))| {
         let mut most = 0;
-        for n in 0..own.len() {
-            let next = own[n].mixed(friends[subjects[n] as usize])?;
+        for n in 0..subjects.len() {
+            let subject = subjects[n] as usize;
+            let next = own(subject)?.mixed(friends[subject])?;
             most = most.max(next.abs_diff(current[n]));
             current[n] = next;
             sent[n] = next * u32::from(senders[n]);

@@ -26,7 +26,7 @@ use crate::storage::scratch::Scratch;
 use crate::tables::ids::UNKNOWN;
 use crate::tables::relationships::Row;
 
-/// Links may take so many times the memory of waiting rows: rows are read once, links in every round.
+/// Ties and links may take so many times the memory of waiting rows, ties one part of it: they are read once, links in every round.
 const LINK_MEMORY: u64 = 4;
 
 /// What friends tell of every subject.
@@ -57,7 +57,7 @@ pub struct Friends {
 /// # Errors
 /// When ties cannot be read or spilled, or the run is interrupted.
 pub fn propagate_scores(
-    (ties, dropped): &(Ties, DroppedTies),
+    (ties, dropped): (Ties, DroppedTies),
     files: usize,
     rated: &Rated,
     model: &Propagation,
@@ -66,10 +66,11 @@ pub fn propagate_scores(
     let (stop, output, scratch) = (resources.stop, resources.log, resources.scratch.as_path());
     let parameters = Parameters::new(model)?;
     let counted: Vec<bool> = (0..rated.rows.status.len()).map(|s| rated.counts(s, &parameters)).collect();
-    let budget = resources.budget().times(LINK_MEMORY);
+    let (rows, budget) = (resources.budget(), resources.budget().times(LINK_MEMORY - 1));
     let mut found = Findings::default();
-    let store = TieStore::new(counted.len(), files, &budget, scratch)?;
-    let not_counted = choose(ties, &counted, &store, &mut found, resources)?;
+    let store = TieStore::new(counted.len(), files, &rows, scratch)?;
+    let not_counted = choose(&ties, &counted, &store, &mut found, resources)?;
+    drop(ties);
     let ties = store.finish()?;
     let scratch = Scratch::below(scratch)?;
     let rows = ties.rows.clone();
@@ -86,7 +87,7 @@ pub fn propagate_scores(
         min_friends: model.min_friends,
         steps: model.friend_steps.clone(),
         propagated,
-        dropped: DroppedTies { not_counted, too_young, ..*dropped },
+        dropped: DroppedTies { not_counted, too_young, ..dropped },
         counted: counted.iter().filter(|c| **c).count() as u64,
         links: graph.links,
         beyond: graph.beyond,

@@ -155,7 +155,7 @@ impl Request<'_> {
         let mut found = Vec::new();
         let mut unscored = 0;
         let mut labelled = vec![false; rows.score.len()];
-        for outcome in &data.outcomes {
+        for outcome in data.outcomes()? {
             let s = outcome.subject as usize;
             if self.horizon_days.is_some_and(|days| days != outcome.horizon_days) {
                 continue;
@@ -202,7 +202,7 @@ impl Request<'_> {
             thousands(told.rows),
             thousands(told.bad)
         ));
-        let groups = of_rows(data.groups, &found);
+        let groups = of_rows(data.groups()?, &found);
         Ok(Gathered { job: job.clone(), stages, rows: found, groups, told })
     }
 }

@@ -11,6 +11,7 @@ use super::run::Run;
 use crate::ingest::check::conservation::Class;
 use crate::ingest::check::findings::Findings;
 use crate::ingest::check::rule::Quarantined;
+use crate::ingest::links::ties::DroppedTies;
 use crate::ingest::read::export::Export;
 use crate::job::Job;
 use crate::machine::resources::Resources;
@@ -28,6 +29,7 @@ use crate::scorecard::policy::Caps;
 use crate::stages::opened::StageData;
 use crate::stages::shards::{Part, RatedIn, numbers};
 use crate::stages::store::Stage;
+use crate::stages::ties::Ties;
 use crate::storage::hashes::Hash;
 use crate::tables::ids::SubjectIds;
 use crate::tables::{quarantine, relationships};
@@ -82,7 +84,7 @@ fn everyone_of(job: &Job, stages: &[Stage], parts: &[Part], resources: &Resource
     };
     let (subjects, of) = (rated.rows.status.len(), data.subjects.ids.len());
     ensure!(subjects == of, "defect: {subjects} of {of} subjects are rated");
-    let friends = find_friends(job, &data, &rated, &mut findings, resources)?;
+    let friends = find_friends(job, data.ties.take(), &rated, &mut findings, resources)?;
     let population = Population::new(rated, friends.as_ref(), &job.card, &caps, &job.model).context(OFF)?;
     conserved(job, &findings)?;
     Ok(Everyone { data, findings, friends, population })
@@ -151,13 +153,13 @@ fn write_quarantine(folder: &RunFolder, export: &Export, rows: &[Quarantined]) -
 /// What friends tell, unless the model's propagation is off or there are no links.
 fn find_friends(
     job: &Job,
-    data: &StageData,
+    ties: Option<(Ties, DroppedTies)>,
     rated: &Rated,
     findings: &mut BTreeMap<String, Findings>,
     resources: &Resources,
 ) -> Result<Option<Friends>> {
     let Some(export) = job.export("friend_links") else { return Ok(None) };
-    let Some(ties) = &data.ties else {
+    let Some(ties) = ties else {
         let mut unread = Findings::default();
         for (file, open) in (0_u32..).zip(&export.files) {
             unread.tally.add(file, Class::Dropped, open.rows);

@@ -52,15 +52,35 @@ pub(super) fn merge(shards: &[&Stage], order: &Order, beside: &[&Beside], to: &N
 /// # Errors
 /// When it is damaged.
 pub(super) fn read(stage: &Stage) -> Result<Vec<GroupColumn>> {
-    let all = Blocks::open(&stage.path(GROUPS))?.all()?;
-    let schema = all.schema();
-    let columns = schema.fields().iter().zip(all.columns()).map(|(field, column)| {
-        let words = column.as_string_opt::<i32>().context("groups are words")?;
-        let groups: Vec<String> =
-            words.iter().flatten().collect::<BTreeSet<&str>>().into_iter().map(ToOwned::to_owned).collect();
-        let code = |word: Option<&str>| word.and_then(|w| groups.binary_search_by(|g| g.as_str().cmp(w)).ok());
-        let of = words.iter().map(|w| code(w).and_then(|c| u8::try_from(c).ok())).collect();
+    let blocks = Blocks::open(&stage.path(GROUPS))?;
+    let fields = blocks.schema().fields().clone();
+    // A code for each word as it first comes; they are put in order at the end.
+    let mut found: Vec<(Vec<String>, Vec<Option<u8>>)> =
+        fields.iter().map(|_| (Vec::new(), Vec::with_capacity(blocks.rows()))).collect();
+    for at in 0..blocks.len() {
+        let block = blocks.block(at)?;
+        for (column, (words, codes)) in block.columns().iter().zip(&mut found) {
+            for word in column.as_string_opt::<i32>().context("groups are words")? {
+                codes.push(word.map(|word| code(words, word)).transpose()?);
+            }
+        }
+    }
+    let columns = fields.iter().zip(found).map(|(field, (words, mut of))| {
+        let mut groups = words.clone();
+        groups.sort_unstable();
+        let places = words.iter().map(|word| u8::try_from(groups.partition_point(|g| g < word)));
+        let places = places.collect::<Result<Vec<u8>, _>>()?;
+        of.iter_mut().flatten().for_each(|code| *code = places[usize::from(*code)]);
         Ok(GroupColumn { name: field.name().clone(), groups, of })
     });
     columns.collect()
+}
+
+/// The code of a word, a new one when it is new.
+fn code(words: &mut Vec<String>, word: &str) -> Result<u8> {
+    let at = words.iter().position(|known| known == word).unwrap_or(words.len());
+    if at == words.len() {
+        words.push(word.to_owned());
+    }
+    Ok(u8::try_from(at)?)
 }

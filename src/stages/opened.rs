@@ -31,10 +31,9 @@ pub struct StageData {
     width: usize,
     /// The ties, with why other rows are none; nothing without links or when the category is off.
     pub ties: Option<(Ties, DroppedTies)>,
-    /// Outcomes that follow the as-of date, by horizon and subject.
-    pub outcomes: Vec<Outcome>,
-    /// Protected groups.
-    pub groups: Vec<GroupColumn>,
+    /// The stages that are read when they are asked for: they hold everyone, and scoring needs none of it.
+    outcomes: Option<Stage>,
+    groups: Option<Stage>,
     /// What the disputes came to, by table.
     pub disputes: BTreeMap<String, DisputeCount>,
     /// What was counted and quarantined, by table.
@@ -54,8 +53,8 @@ impl StageData {
             features: Vec::new(),
             width: job.plan.features.len(),
             ties: None,
-            outcomes: Vec::new(),
-            groups: Vec::new(),
+            outcomes: None,
+            groups: None,
             disputes: BTreeMap::new(),
             findings: BTreeMap::new(),
         };
@@ -63,7 +62,7 @@ impl StageData {
             data.findings.extend(stage.findings()?);
             match &stage.label.key.kind {
                 Kind::Subjects => {}
-                Kind::Groups => data.groups = groups::read(stage)?,
+                Kind::Groups => data.groups = Some(stage.clone()),
                 Kind::Records(table) => {
                     data.disputes.extend(stage.label.disputes.map(|count| (table.clone(), count)));
                     data.records.push(Records::open(stage)?);
@@ -77,7 +76,7 @@ impl StageData {
                     let dropped = stage.label.dropped.context("a stage of ties without its counts")?;
                     data.ties = Some((Ties::open(stage, data.subjects.ids.len())?, dropped));
                 }
-                Kind::Outcomes => data.outcomes = outcomes::read(stage)?,
+                Kind::Outcomes => data.outcomes = Some(stage.clone()),
             }
         }
         Ok(data)
@@ -105,6 +104,22 @@ impl StageData {
         let subjects = positions.iter().map(|p| Ok(first + u32::try_from(*p)?)).collect::<Result<Vec<u32>>>()?;
         self.features.iter().try_for_each(|stage| stage.replace(&subjects, &mut few))?;
         Ok(few)
+    }
+
+    /// Outcomes that follow the as-of date, by horizon and subject.
+    ///
+    /// # Errors
+    /// When the stage is damaged.
+    pub fn outcomes(&self) -> Result<Vec<Outcome>> {
+        self.outcomes.as_ref().map_or_else(|| Ok(Vec::new()), outcomes::read)
+    }
+
+    /// Protected groups.
+    ///
+    /// # Errors
+    /// When the stage is damaged.
+    pub fn groups(&self) -> Result<Vec<GroupColumn>> {
+        self.groups.as_ref().map_or_else(|| Ok(Vec::new()), groups::read)
     }
 
     /// What the records of a block's subjects say, table by table.

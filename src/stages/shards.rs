@@ -166,7 +166,8 @@ pub fn put_together(lacking: &Lacking, mut parts: Vec<Part>, store: &StageStore,
     few_broken(broken.map(|(table, rows)| (table.as_str(), *rows)), job.contract.limits.quarantined_rows as u64)?;
     let (order, everyone, consents) = everyone(job, &parts)?;
     let progress = resources.log.stage("put shards together", everyone.len() as u64, "subjects");
-    for key in lacking.keys.iter().filter(|key| key.kind != Kind::Ties) {
+    let of_parts = lacking.keys.par_iter().filter(|key| key.kind != Kind::Ties);
+    of_parts.try_for_each(|key| {
         resources.check()?;
         let stages = parts.iter().map(|part| part.stage(key)).collect::<Result<Vec<&Stage>>>()?;
         let mut stage = store.begin(key)?;
@@ -184,8 +185,8 @@ pub fn put_together(lacking: &Lacking, mut parts: Vec<Part>, store: &StageStore,
             }
             Kind::Ties => bail!("defect: ties are no shard's"),
         }
-        stage.keep(&findings(&stages)?)?;
-    }
+        stage.keep(&findings(&stages)?).map(|_| ())
+    })?;
     progress.add(everyone.len() as u64);
     progress.finish();
     drop(order);

@@ -229,8 +229,8 @@ struct Placement {
 /// Whether the first score ranks better than the second; subjects in the same order. Nothing with fewer than two good or bad
 /// ones.
 #[must_use]
-pub fn difference(first: &[i64], second: &[i64], bad: &[bool]) -> Option<Difference> {
-    let levels = |scores: &[i64]| Levels::of(scores.iter().copied().zip(bad.iter().copied()));
+pub fn difference<S: Copy + Into<i64>>(first: &[S], second: &[S], bad: &[bool]) -> Option<Difference> {
+    let levels = |scores: &[S]| Levels::of(scores.iter().map(|s| (*s).into()).zip(bad.iter().copied()));
     let (a, b) = (levels(first), levels(second));
     let all = a.all();
     if all.good < 2 || all.bad < 2 {
@@ -239,7 +239,7 @@ pub fn difference(first: &[i64], second: &[i64], bad: &[bool]) -> Option<Differe
     let (pa, pb) = (a.placements(), b.placements());
     // Of each subject, by how much the first score places it better.
     let better = |n: usize| {
-        let (pa, pb) = (&pa[a.place(first[n])], &pb[b.place(second[n])]);
+        let (pa, pb) = (&pa[a.place(first[n].into())], &pb[b.place(second[n].into())]);
         if bad[n] { pa.bad - pb.bad } else { pa.good - pb.good }
     };
     let spread = |class: bool, count: u64| {

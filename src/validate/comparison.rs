@@ -123,7 +123,9 @@ pub fn compare(
                 .iter()
                 .enumerate()
                 .filter(|_| told)
-                .map(|(c, name)| areas(name, &pairs, &|i| one.points(i)[c], &|j| other.points(j)[c]).rounded(DECIMALS))
+                .map(|(c, name)| {
+                    areas(name, &pairs, &|i| one.points(i)[c].into(), &|j| other.points(j)[c].into()).rounded(DECIMALS)
+                })
                 .collect(),
         });
     }

@@ -65,8 +65,8 @@ impl ScoredTable {
 
     /// A subject's points by category.
     #[must_use]
-    pub fn points(&self, subject: usize) -> [i64; 5] {
-        std::array::from_fn(|c| i64::from(self.points[c][subject]))
+    pub fn points(&self, subject: usize) -> [i16; 5] {
+        std::array::from_fn(|c| self.points[c][subject])
     }
 
     /// The scale of its scores, in cells that may be shown.

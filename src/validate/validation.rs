@@ -54,7 +54,7 @@ fn judged(table: &ScoredTable, outcomes: &[Outcome]) -> Judged {
     for outcome in outcomes {
         let s = outcome.subject as usize;
         if table.scores[s] != NONE {
-            judged.push(i64::from(table.scores[s]), table.segments[s], table.points(s), outcome.bad);
+            judged.push(table.scores[s], table.segments[s], table.points(s), outcome.bad);
         }
     }
     judged

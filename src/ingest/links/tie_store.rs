@@ -25,6 +25,8 @@ const SAMPLE: usize = 8;
 const CONTENT_BITS: u32 = INTERACTION_BITS + MONTH_BITS;
 /// Subjects of a partition, as a power of two: their ties fit the cache.
 const PARTITION_BITS: u32 = 13;
+/// Subjects of a partition, but for the last.
+pub const PARTITION: usize = 1 << PARTITION_BITS;
 
 /// How records are laid out for so many subjects and files.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +49,7 @@ impl Packing {
     /// Number of partitions.
     #[must_use]
     pub fn partitions(&self) -> usize {
-        self.subjects.div_ceil(1 << PARTITION_BITS)
+        self.subjects.div_ceil(PARTITION)
     }
 
     /// The subjects of a partition.

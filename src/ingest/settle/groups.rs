@@ -43,13 +43,27 @@ pub struct GroupColumn {
     pub of: Vec<Option<u8>>,
 }
 
-/// A row: whose, which groups by column, and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// A row: whose, where it stands, and where its groups do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Held {
     subject: u32,
     file: u32,
     row: i64,
+    at: u32,
+}
+
+/// The rows of a date, and their groups column by column, row after row.
+#[derive(Debug, Clone, Default)]
+struct OfDate {
+    held: Vec<Held>,
     groups: Vec<Option<u8>>,
+}
+
+impl OfDate {
+    /// The groups of a row of so many columns.
+    fn groups(&self, row: Held, columns: usize) -> &[Option<u8>] {
+        &self.groups[row.at as usize * columns..][..columns]
+    }
 }
 
 /// Collects the groups at every date.
@@ -61,14 +75,14 @@ pub struct Groups<'a> {
 struct State {
     /// The groups of each column, in the order they were met.
     words: Vec<Vec<String>>,
-    dates: Vec<Vec<Held>>,
+    dates: Vec<OfDate>,
 }
 
 impl<'a> Groups<'a> {
     /// None yet, at so many dates.
     #[must_use]
     pub fn new(export: &'a Export, dates: usize) -> Self {
-        let state = State { words: vec![Vec::new(); export.extra.len()], dates: vec![Vec::new(); dates] };
+        let state = State { words: vec![Vec::new(); export.extra.len()], dates: vec![OfDate::default(); dates] };
         Self { export, state: Mutex::new(state) }
     }
 
@@ -86,19 +100,19 @@ impl<'a> Groups<'a> {
         let columns = batch.extra.iter().map(|c| cast(c, &DataType::Utf8)).collect::<Result<Vec<_>, _>>()?;
         scan.each(batch, Some(spine), &mut |date, rows| {
             let mut state = self.state.lock().map_err(|_| anyhow!("another thread failed"))?;
+            let State { words, dates } = &mut *state;
+            let of_date = &mut dates[date];
             for (n, at) in rows.kept.iter().enumerate() {
-                let mut groups = Vec::with_capacity(columns.len());
-                for (column, words) in columns.iter().zip(&mut state.words) {
+                let at = *at as usize;
+                for (place, (column, words)) in columns.iter().zip(&mut *words).enumerate() {
                     let column = column.as_string::<i32>();
-                    let at = *at as usize;
-                    groups.push(if column.is_null(at) || column.value(at).is_empty() {
-                        None
-                    } else {
-                        Some(self.code(words, column.value(at), groups.len())?)
-                    });
+                    let told = !column.is_null(at) && !column.value(at).is_empty();
+                    let group = told.then(|| self.code(words, column.value(at), place)).transpose()?;
+                    of_date.groups.push(group);
                 }
                 let subject = spine.members(date).number(rows.owners[0][n]);
-                state.dates[date].push(Held { subject, file: rows.file, row: rows.rows[n], groups });
+                let at = u32::try_from(of_date.held.len())?;
+                of_date.held.push(Held { subject, file: rows.file, row: rows.rows[n], at });
             }
             Ok(())
         })
@@ -120,24 +134,26 @@ impl<'a> Groups<'a> {
     pub fn settle(self, subjects: &[usize], findings: &mut [Findings]) -> Result<Vec<Vec<GroupColumn>>> {
         let State { words, dates } = self.state.into_inner().map_err(|_| anyhow!("another thread failed"))?;
         let key = self.export.table.require("subject_id")?;
-        let dates = dates.into_iter().zip(subjects).zip(findings).map(|((mut held, subjects), found)| {
-            held.sort_unstable();
+        let width = self.export.extra.len();
+        let dates = dates.into_iter().zip(subjects).zip(findings).map(|((mut rows, subjects), found)| {
+            rows.held.sort_unstable();
             let mut columns: Vec<GroupColumn> =
                 self.export.extra.iter().zip(&words).map(|(n, w)| column(n, w, *subjects)).collect();
-            for rows in held.chunk_by(|a, b| a.subject == b.subject) {
-                if rows.iter().any(|r| r.groups != rows[0].groups) {
-                    for r in rows {
+            for held in rows.held.chunk_by(|a, b| a.subject == b.subject) {
+                let first = rows.groups(held[0], width);
+                if held.iter().any(|row| rows.groups(*row, width) != first) {
+                    for r in held {
                         let rule = Rule::ConflictingVersions;
                         found.quarantine(Quarantined { file: r.file, row: r.row, rule, column: key });
                     }
                     continue;
                 }
-                found.tally.add(rows[0].file, Class::Used, 1);
-                rows[1..].iter().for_each(|r| found.tally.add(r.file, Class::Duplicate, 1));
-                for ((column, words), group) in columns.iter_mut().zip(&words).zip(&rows[0].groups) {
+                found.tally.add(held[0].file, Class::Used, 1);
+                held[1..].iter().for_each(|r| found.tally.add(r.file, Class::Duplicate, 1));
+                for ((column, words), group) in columns.iter_mut().zip(&words).zip(first) {
                     let place = |word: &String| column.groups.binary_search(word).ok();
                     let code = group.and_then(|g| place(&words[usize::from(g)])).and_then(|p| u8::try_from(p).ok());
-                    *column.of.get_mut(rows[0].subject as usize).context("a group of nobody")? = code;
+                    *column.of.get_mut(held[0].subject as usize).context("a group of nobody")? = code;
                 }
             }
             Ok(columns)
