@@ -1,165 +1,52 @@
-//! Integer columns in, columns of conditions, integers or doubles out.
+//! Named columns of integers and doubles, over which expressions are evaluated.
 
-use anyhow::{Context, Error, Result};
-use polars::prelude::{
-    Column, DataFrame, DataType, Expr, Float64Chunked, Int64Chunked, IntoLazy, IntoSeries, NewChunkedArray, PlSmallStr,
-};
+use std::sync::Arc;
+
+use anyhow::{Result, bail, ensure};
+use polars::prelude::{Column, DataFrame, Float64Chunked, Int64Chunked, IntoSeries, NewChunkedArray, PlSmallStr};
 use polars_arrow::bitmap::Bitmap;
 
+use super::flat::compile::{Kind, Steps};
+use super::flat::evaluate::Values;
 use crate::NULL;
 
-/// A frame of integer columns, in which [`NULL`] stands for null.
-#[derive(Debug, Clone)]
-pub struct Frame(DataFrame);
-
-/// Expressions, parsed once and evaluated over many frames.
-#[derive(Debug, Clone)]
-pub struct Program {
-    expressions: Vec<Expr>,
-    names: Vec<PlSmallStr>,
-}
-
-impl Program {
-    /// Parses expressions of the local spelling; each yields integers or conditions.
-    ///
-    /// # Errors
-    /// When polars does not take one, with its text.
-    pub fn integers<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self> {
-        Self::parse(texts, |e| e.cast(DataType::Int64))
-    }
-
-    /// Parses expressions that yield conditions; null is false.
-    ///
-    /// # Errors
-    /// When polars does not take one, with its text.
-    pub fn conditions<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self> {
-        Self::parse(texts, |e| e.cast(DataType::Boolean))
-    }
-
-    /// Parses expressions that yield doubles.
-    ///
-    /// # Errors
-    /// When polars does not take one, with its text.
-    pub fn doubles<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self> {
-        Self::parse(texts, |e| e.cast(DataType::Float64))
-    }
-
-    fn parse<'a>(texts: impl IntoIterator<Item = &'a str>, finish: impl Fn(Expr) -> Expr) -> Result<Self> {
-        let (mut expressions, mut names) = (Vec::new(), Vec::new());
-        for (n, text) in texts.into_iter().enumerate() {
-            let name = PlSmallStr::from_string(format!("e{n}"));
-            let parsed =
-                super::sql::text(text).map_err(Error::msg).with_context(|| format!("the expression `{text}`"))?;
-            expressions.push(finish(parsed).alias(name.clone()));
-            names.push(name);
-        }
-        Ok(Self { expressions, names })
-    }
-
-    /// Number of expressions.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.expressions.len()
-    }
-
-    /// Whether there is no expression.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.expressions.is_empty()
-    }
-
-    /// Both lists of expressions in one, so that what they share is computed once.
-    #[must_use]
-    pub fn followed_by(mut self, other: &Self) -> Self {
-        let offset = self.len();
-        for (n, expression) in other.expressions.iter().enumerate() {
-            let name = PlSmallStr::from_string(format!("e{}", offset + n));
-            self.expressions.push(expression.clone().alias(name.clone()));
-            self.names.push(name);
-        }
-        self
-    }
-
-    /// Evaluates every expression over a frame.
-    ///
-    /// # Errors
-    /// When polars fails, which a checked expression does not cause.
-    pub fn run(&self, frame: &Frame) -> Result<Vec<Evaluated>> {
-        let height = frame.0.height();
-        let result = frame.0.clone().lazy().select_seq(self.expressions.as_slice()).collect()?;
-        self.names.iter().map(|name| Ok(Evaluated { column: result.column(name)?.clone(), height })).collect()
-    }
-}
-
-/// The result of one expression, one value per row.
-#[derive(Debug, Clone)]
-pub struct Evaluated {
-    column: Column,
+/// Columns of equal length: of integers, in which [`NULL`] stands for null, and of doubles, in which NaN does.
+#[derive(Debug, Clone, Default)]
+pub struct Frame {
     height: usize,
+    columns: Vec<(String, Cells)>,
 }
 
-impl Evaluated {
-    /// The integers, [`NULL`] where null.
-    ///
-    /// # Errors
-    /// When the column holds something else.
-    pub fn integers(&self) -> Result<Vec<i64>> {
-        let column = self.full()?;
-        let ints = column.i64()?;
-        let mut out = Vec::with_capacity(self.height);
-        for chunk in ints.downcast_iter() {
-            match chunk.validity() {
-                None => out.extend_from_slice(chunk.values()),
-                Some(valid) => {
-                    out.extend(chunk.values().iter().zip(valid.iter()).map(|(v, ok)| if ok { *v } else { NULL }))
-                }
-            }
-        }
-        Ok(out)
+/// What a column holds.
+#[derive(Debug, Clone)]
+enum Cells {
+    Integers(Integers),
+    Doubles(Arc<Vec<f64>>),
+}
+
+/// Integers of a column, which others may hold as well.
+#[derive(Debug, Clone)]
+pub struct Integers {
+    all: Arc<Vec<i64>>,
+    from: usize,
+}
+
+impl Integers {
+    /// Integers from a position on.
+    #[must_use]
+    pub fn shared(all: &Arc<Vec<i64>>, from: usize) -> Self {
+        Self { all: Arc::clone(all), from }
     }
 
-    /// The doubles, NaN where null.
-    ///
-    /// # Errors
-    /// When the column holds something else.
-    pub fn doubles(&self) -> Result<Vec<f64>> {
-        let column = self.full()?;
-        let doubles: &Float64Chunked = column.f64()?;
-        let mut out = Vec::with_capacity(self.height);
-        for chunk in doubles.downcast_iter() {
-            match chunk.validity() {
-                None => out.extend_from_slice(chunk.values()),
-                Some(valid) => {
-                    out.extend(chunk.values().iter().zip(valid.iter()).map(|(v, ok)| if ok { *v } else { f64::NAN }))
-                }
-            }
-        }
-        Ok(out)
+    fn some(&self, rows: usize) -> &[i64] {
+        // A frame takes no column that is shorter than it is high.
+        self.all.get(self.from..self.from + rows).unwrap_or(&[])
     }
+}
 
-    /// The conditions as 1 and 0; null is 0.
-    ///
-    /// # Errors
-    /// When the column holds something else.
-    pub fn conditions(&self) -> Result<Vec<u8>> {
-        let column = self.full()?;
-        let flags = column.bool()?;
-        let mut out = Vec::with_capacity(self.height);
-        for chunk in flags.downcast_iter() {
-            match chunk.validity() {
-                None => spread(chunk.values(), &mut out),
-                Some(valid) => spread(&(chunk.values() & valid), &mut out),
-            }
-        }
-        Ok(out)
-    }
-
-    /// The column at full height: an expression without a column yields one value for all rows.
-    fn full(&self) -> Result<Column> {
-        if self.column.len() == self.height {
-            return Ok(self.column.clone());
-        }
-        Ok(self.column.new_from_index(0, self.height))
+impl From<Vec<i64>> for Integers {
+    fn from(values: Vec<i64>) -> Self {
+        Self { all: Arc::new(values), from: 0 }
     }
 }
 
@@ -169,8 +56,50 @@ impl Frame {
     /// # Errors
     /// When the lengths differ or a name stands twice.
     pub fn new<'a>(height: usize, columns: impl IntoIterator<Item = (&'a str, Vec<i64>)>) -> Result<Self> {
-        let columns = columns.into_iter().map(|(name, values)| integers(name, values)).collect();
-        Ok(Self(DataFrame::new(height, columns)?))
+        let columns: Vec<(&str, Vec<i64>)> = columns.into_iter().collect();
+        ensure!(columns.iter().all(|(_, values)| values.len() == height), "defect: columns of different lengths");
+        Self::sharing(height, columns.into_iter().map(|(name, values)| (name, Integers::from(values))))
+    }
+
+    /// A frame of the first rows of named columns, which others may hold as well.
+    ///
+    /// # Errors
+    /// When one has not so many rows or a name stands twice.
+    pub fn sharing<'a>(height: usize, columns: impl IntoIterator<Item = (&'a str, Integers)>) -> Result<Self> {
+        let mut frame = Self { height, columns: Vec::new() };
+        for (name, values) in columns {
+            ensure!(frame.cells(name).is_none(), "defect: two columns `{name}`");
+            ensure!(values.some(height).len() == height, "defect: the column `{name}` is too short");
+            frame.columns.push((name.to_owned(), Cells::Integers(values)));
+        }
+        Ok(frame)
+    }
+
+    /// Number of rows.
+    pub(super) const fn height(&self) -> usize {
+        self.height
+    }
+
+    fn cells(&self, name: &str) -> Option<&Cells> {
+        self.columns.iter().find(|(other, _)| other == name).map(|(_, cells)| cells)
+    }
+
+    /// What a column holds.
+    pub(super) fn kind(&self, name: &str) -> Option<Kind> {
+        Some(match self.cells(name)? {
+            Cells::Integers(_) => Kind::Whole,
+            Cells::Doubles(_) => Kind::Double,
+        })
+    }
+
+    /// The columns that expressions read; nothing when one is not there, or holds something else.
+    pub(super) fn wanted(&self, steps: &Steps) -> Option<Vec<Values<'_>>> {
+        let values = |(name, kind): &(String, Kind)| match (self.cells(name)?, kind) {
+            (Cells::Integers(values), Kind::Whole) => Some(Values::Wholes(values.some(self.height))),
+            (Cells::Doubles(values), Kind::Double) => Some(Values::Doubles(values)),
+            _ => None,
+        };
+        steps.columns.iter().map(values).collect()
     }
 
     /// The integers of a column of this frame, [`NULL`] where null.
@@ -178,15 +107,15 @@ impl Frame {
     /// # Errors
     /// When there is no such column of integers.
     pub fn values(&self, name: &str) -> Result<&[i64]> {
-        let column = self.0.column(name)?.as_materialized_series();
-        // Columns are made from one vector, and its values are kept where the column is null.
-        let chunk = column.i64()?.downcast_iter().next();
-        Ok(chunk.map_or(&[], |chunk| chunk.values().as_slice()))
+        match self.cells(name) {
+            Some(Cells::Integers(values)) => Ok(values.some(self.height)),
+            _ => bail!("defect: no column `{name}` of integers"),
+        }
     }
 
     /// The names of the columns.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.columns().iter().map(|c| c.name().as_str())
+        self.columns.iter().map(|(name, _)| name.as_str())
     }
 
     /// Chosen rows, in order.
@@ -205,41 +134,45 @@ impl Frame {
     /// When the lengths differ.
     pub fn with_integers<'a>(mut self, columns: impl IntoIterator<Item = (&'a str, Vec<i64>)>) -> Result<Self> {
         for (name, values) in columns {
-            self.0.with_column(integers(name, values))?;
+            ensure!(values.len() == self.height, "defect: the column `{name}` has another length");
+            self.put(name, Cells::Integers(values.into()));
         }
         Ok(self)
     }
 
-    /// Adds columns of doubles, null where NaN.
+    /// Adds columns of doubles, null where NaN, or replaces those of the same name.
     ///
     /// # Errors
-    /// When the lengths differ or a name stands twice.
+    /// When the lengths differ.
     pub fn with_doubles<'a>(mut self, columns: impl IntoIterator<Item = (&'a str, &'a [f64])>) -> Result<Self> {
         for (name, values) in columns {
-            let options = values.iter().map(|v| (!v.is_nan()).then_some(*v));
-            let column = Float64Chunked::from_iter_options(PlSmallStr::from_str(name), options);
-            self.0.with_column(column.into_series().into())?;
+            ensure!(values.len() == self.height, "defect: the column `{name}` has another length");
+            self.put(name, Cells::Doubles(Arc::new(values.to_vec())));
         }
         Ok(self)
     }
 
-    /// The polars frame.
-    #[must_use]
-    pub const fn polars(&self) -> &DataFrame {
-        &self.0
+    fn put(&mut self, name: &str, cells: Cells) {
+        match self.columns.iter_mut().find(|(other, _)| other == name) {
+            Some((_, held)) => *held = cells,
+            None => self.columns.push((name.to_owned(), cells)),
+        }
     }
-}
 
-/// Adds a byte of 0 or 1 for every bit.
-fn spread(bits: &Bitmap, out: &mut Vec<u8>) {
-    let (bytes, offset, len) = bits.as_slice();
-    if offset != 0 {
-        out.extend(bits.iter().map(u8::from));
-        return;
+    /// The frame as polars has it.
+    ///
+    /// # Errors
+    /// When polars does not take it.
+    pub(super) fn polars(&self) -> Result<DataFrame> {
+        let column = |(name, cells): &(String, Cells)| match cells {
+            Cells::Integers(values) => integers(name, values.some(self.height).to_vec()),
+            Cells::Doubles(values) => {
+                let options = values.iter().map(|v| (!v.is_nan()).then_some(*v));
+                Float64Chunked::from_iter_options(PlSmallStr::from_str(name), options).into_series().into()
+            }
+        };
+        Ok(DataFrame::new(self.height, self.columns.iter().map(column).collect())?)
     }
-    let first = out.len();
-    out.extend(bytes.iter().flat_map(|byte| std::array::from_fn::<u8, 8, _>(|bit| byte >> bit & 1)));
-    out.truncate(first + len);
 }
 
 /// One bit for every value: whether it is not null.

@@ -1,7 +1,9 @@
-//! The expression engine: polars, behind one door.
+//! The expression engine: polars, behind one door; what is written over numbers alone is computed without it.
 
 pub mod bridge;
+mod flat;
 pub mod frame;
+pub mod program;
 mod quotient;
 pub mod rowwise;
 mod sql;
@@ -11,4 +13,5 @@ pub fn silence() {
     polars::error::set_warning_function(|_, _| {});
 }
 
-pub use frame::{Frame, Program};
+pub use frame::Frame;
+pub use program::Program;

@@ -10,6 +10,7 @@ use super::kernel::{Evaluated, Kernel, doubtful, weigh};
 use super::plan::{Plan, Recency, TablePlan};
 use crate::NULL;
 use crate::contract::Calendar;
+use crate::engine::program::Evaluated as Outcome;
 use crate::engine::{Frame, Program};
 use crate::ingest::rows::cleaner::Cleaner;
 use crate::ingest::rows::layout::{Layout, ROW};
@@ -117,9 +118,8 @@ impl<'a> Computer<'a> {
             }
         }
         let frame = own.clone().with_integers(columns)?;
-        let values =
-            self.values.run(&frame)?.iter().map(crate::engine::frame::Evaluated::doubles).collect::<Result<_>>()?;
-        let flags = |e: crate::engine::frame::Evaluated| Ok(e.integers()?.iter().map(|v| u8::from(*v == 1)).collect());
+        let values = self.values.run(&frame)?.into_iter().map(Outcome::into_doubles).collect::<Result<_>>()?;
+        let flags = |e: Outcome| Ok(e.into_integers()?.iter().map(|v| u8::from(*v == 1)).collect());
         let nones = self.nones.run(&frame)?.into_iter().map(flags).collect::<Result<_>>()?;
         Ok(FeatureRows { values, nones })
     }
@@ -161,11 +161,10 @@ impl TableComputer<'_> {
         };
         let weights = self.plan.weights.iter().map(weigh).collect::<Result<Vec<_>>>()?;
         let keys = self.plan.groupings.iter().map(|g| frame.values(&g.key)).collect::<Result<Vec<_>>>()?;
-        let evaluated = self.program.run(&frame)?;
-        let (conditions, values) = evaluated.split_at(self.plan.predicates.len());
-        let predicates =
-            conditions.iter().map(crate::engine::frame::Evaluated::conditions).collect::<Result<Vec<_>>>()?;
-        let values = values.iter().map(crate::engine::frame::Evaluated::integers).collect::<Result<Vec<_>>>()?;
+        let mut conditions = self.program.run(&frame)?;
+        let values = conditions.split_off(self.plan.predicates.len());
+        let predicates = conditions.into_iter().map(Outcome::into_conditions).collect::<Result<Vec<_>>>()?;
+        let values = values.into_iter().map(Outcome::into_integers).collect::<Result<Vec<_>>>()?;
         let ranges: Vec<Range<usize>> = subjects
             .map(|s| {
                 let own = rows.of(s);

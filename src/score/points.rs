@@ -53,11 +53,18 @@ impl Fraction {
 /// # Errors
 /// When a part is none of 64 bits, or the total is less than its parts.
 pub fn share_out(total: i64, contributions: &[i128], denominator: i128) -> Fits<Vec<i64>> {
-    let mut parts: Vec<i64> =
-        contributions.iter().map(|c| i64::try_from(c.div_euclid(denominator))).collect::<Fits<_>>()?;
+    let (mut parts, mut rests) = (Vec::with_capacity(contributions.len()), Vec::with_capacity(contributions.len()));
+    for contribution in contributions {
+        let part = contribution.div_euclid(denominator);
+        parts.push(i64::try_from(part)?);
+        rests.push(contribution - part * denominator);
+    }
     let left = total - parts.iter().sum::<i64>();
+    if left == 0 {
+        return Ok(parts);
+    }
     let mut order: Vec<usize> = (0..parts.len()).collect();
-    order.sort_by_key(|n| std::cmp::Reverse(contributions[*n].rem_euclid(denominator)));
+    order.sort_by_key(|n| std::cmp::Reverse(rests[*n]));
     // A base beside the parts may leave one more than there are parts.
     for n in order.iter().cycle().take(usize::try_from(left)?) {
         parts[*n] += 1;

@@ -134,7 +134,7 @@ impl Trigger {
         for from in (0..rows.len()).step_by(RUN_ROWS) {
             let frame = self.cleaner.clean(rows, from..rows.len().min(from + RUN_ROWS), calendar)?;
             for result in self.program.run(&frame)? {
-                hits.append(&mut result.conditions()?);
+                hits.append(&mut result.into_conditions()?);
             }
         }
         Ok(hits)

@@ -13,5 +13,5 @@ mod translate;
 mod weight;
 
 pub(super) use columns::impossible;
-pub(super) use translate::{Translator, text};
+pub(super) use translate::{Translator, parsed, text};
 pub(super) use weight::light_enough;

@@ -16,11 +16,19 @@ use crate::machine::stack::with_room;
 /// # Errors
 /// A sentence that says what is wrong.
 pub(in crate::engine) fn text(sql: &str) -> Translated {
+    parsed(sql, |expression| Translator { schema: &Schema::default() }.expression(expression))
+}
+
+/// Parses SQL and does something with it; both may go as deep as what is written.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub(in crate::engine) fn parsed<T>(sql: &str, work: impl FnOnce(&ast::Expr) -> Result<T, String>) -> Result<T, String> {
     with_room(|| {
         let parser = Parser::new(&GenericDialect {}).with_recursion_limit(DEEPEST);
         let mut parser = parser.try_with_sql(sql).map_err(|e| e.to_string())?;
         let expression = parser.parse_expr().map_err(|e| e.to_string())?;
-        Translator { schema: &Schema::default() }.expression(&expression)
+        work(&expression)
     })
 }
 

@@ -183,28 +183,68 @@ impl Checks {
                 }
                 continue;
             }
-            if check.required {
+            // Usually nothing is wrong, which the smallest and the largest value tell.
+            let extent = Extent::of(values);
+            if check.required && extent.nulls {
                 each(values, |v| v == NULL, |row| fault(row, Rule::NullValue));
             }
             if let Some(time) = &check.time {
                 let day = |v: i64| if time.instant { calendar.zone().day(v) } else { v };
-                each(values, |v| v != NULL && !calendar.plausible(day(v)), |row| fault(row, Rule::ImplausibleDate));
+                let plausible = |v: i64| calendar.plausible(day(v));
+                if !extent.all_within(|low, high| surely(low, high, &day, calendar)) {
+                    each(values, |v| v != NULL && !plausible(v), |row| fault(row, Rule::ImplausibleDate));
+                }
             }
-            if let Some(smallest) = check.smallest {
+            if let Some(smallest) = check.smallest.filter(|smallest| !extent.all_within(|low, _| low >= *smallest)) {
                 each(values, |v| v < smallest && v != NULL && v < 0, |row| fault(row, Rule::NegativeAmount));
                 each(values, |v| v < smallest && v >= 0, |row| fault(row, Rule::OutOfRange));
             }
-            if let Some(largest) = check.largest {
+            let fits = |largest: &i64| extent.all_within(|low, high| low >= -*largest && high <= *largest);
+            if let Some(largest) = check.largest.filter(|largest| !fits(largest)) {
                 let rule = if check.money { Rule::AmountTooLarge } else { Rule::OutOfRange };
                 each(values, |v| v > largest || (v < -largest && v != NULL), |row| fault(row, rule));
             }
             if let Some(before) = check.not_before {
                 let starts = &columns[before];
-                let paired = values.iter().zip(starts).enumerate();
-                paired.filter(|(_, (v, s))| v < s && **v != NULL).for_each(|(row, _)| fault(row, Rule::EndBeforeStart));
+                let wrong = |(v, s): (&i64, &i64)| (v < s) & (*v != NULL);
+                if values.iter().zip(starts).fold(false, |any, pair| any | wrong(pair)) {
+                    let paired = values.iter().zip(starts).enumerate();
+                    paired.filter(|(_, pair)| wrong(*pair)).for_each(|(row, _)| fault(row, Rule::EndBeforeStart));
+                }
             }
         }
     }
+}
+
+/// The smallest and the largest of some values that are not null.
+struct Extent {
+    low: i64,
+    high: i64,
+    /// Whether one is null.
+    nulls: bool,
+}
+
+impl Extent {
+    fn of(values: &[i64]) -> Self {
+        let none = Self { low: i64::MAX, high: NULL, nulls: false };
+        // Null is the smallest number, so that it is never the largest of some.
+        values.iter().fold(none, |extent, v| Self {
+            low: extent.low.min(if *v == NULL { i64::MAX } else { *v }),
+            high: extent.high.max(*v),
+            nulls: extent.nulls | (*v == NULL),
+        })
+    }
+
+    /// Whether there is no value, or the smallest and the largest pass.
+    fn all_within(&self, pass: impl Fn(i64, i64) -> bool) -> bool {
+        self.high == NULL || pass(self.low, self.high)
+    }
+}
+
+/// Whether all times between two are of days that the contract allows, with room for clocks that are put back over midnight.
+fn surely(low: i64, high: i64, day: &dyn Fn(i64) -> i64, calendar: &Calendar) -> bool {
+    let near = |v: i64, days: i64| day(v).checked_add(days).is_some_and(|day| calendar.plausible(day));
+    near(low, -2) && near(low, 0) && near(high, 0) && near(high, 2)
 }
 
 /// Calls `found` for every row whose value is wrong; the usual case of none is one pass without a branch.
@@ -239,4 +279,50 @@ pub fn first_faults(mut faults: Vec<Fault>) -> Vec<Fault> {
 #[must_use]
 pub fn quarantined(fault: &Fault, file: u32, row: i64) -> Quarantined {
     Quarantined { file, row, rule: fault.rule, column: fault.column }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{Contract, DAY_MICROS, Zone, parse_day};
+    use proptest::prelude::*;
+
+    /// Values on both sides of what columns of any kind allow.
+    fn value() -> impl Strategy<Value = i64> {
+        let days = prop_oneof![-25_575_i64..-25_555, 83_995_i64..84_015];
+        prop_oneof![
+            Just(NULL),
+            -3_i64..70_000,
+            prop_oneof![Just(10_000_000_000_000_i64), Just(10_000_000_000_001), Just(-10_000_000_000_001)],
+            prop_oneof![Just(1_000_000_000_i64), Just(1_000_000_001), Just(i64::MAX), Just(NULL + 1)],
+            days.clone(),
+            days.prop_flat_map(|day| (0..DAY_MICROS).prop_map(move |within| day * DAY_MICROS + within)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn rows_together_break_the_rules_that_each_breaks_alone(
+            rows in proptest::collection::vec(proptest::collection::vec(value(), 20), 1..10),
+            zone in prop_oneof![Just("UTC"), Just("Asia/Shanghai"), Just("Pacific/Apia")],
+        ) {
+            let contract = Contract::load().unwrap();
+            let calendar = contract.calendar(parse_day("2025-10-31").unwrap(), &Zone::named(zone).unwrap()).unwrap();
+            for table in contract.tables.iter().filter(|table| table.has_records()) {
+                let checks = Checks::new(table, &contract.limits).unwrap();
+                let of = |some: &[Vec<i64>]| -> Vec<Fault> {
+                    let column = |at: usize| some.iter().map(|row| row[at]).collect();
+                    let columns: Vec<Vec<i64>> = (0..table.columns.len()).map(column).collect();
+                    let mut faults = Vec::new();
+                    checks.faults(&columns, some.len(), &calendar, &mut faults);
+                    faults.sort_unstable_by_key(|f| (f.row, f.column, f.rule));
+                    faults
+                };
+                let alone = rows.iter().enumerate().flat_map(|(at, row)| {
+                    of(std::slice::from_ref(row)).into_iter().map(move |fault| Fault { row: at, ..fault })
+                });
+                prop_assert_eq!(of(&rows), alone.collect::<Vec<_>>());
+            }
+        }
+    }
 }

@@ -9,6 +9,7 @@ use super::layout::{FIRST, Layout};
 use super::store::BucketRows;
 use crate::NULL;
 use crate::contract::{Calendar, ColumnType, table_scope};
+use crate::engine::frame::Integers;
 use crate::engine::{Frame, Program};
 use crate::expression::{Expression, Numbers};
 
@@ -90,12 +91,12 @@ impl Cleaner {
     pub fn clean(&self, rows: &BucketRows, range: Range<usize>, calendar: &Calendar) -> Result<Frame> {
         let columns =
             self.columns.iter().map(|(name, origin)| (name.as_str(), make(origin, rows, range.clone(), calendar)));
-        let frame = Frame::new(range.len(), columns)?;
+        let frame = Frame::sharing(range.len(), columns)?;
         if self.derived.is_empty() {
             return Ok(frame);
         }
         let derived = self.program.run(&frame)?;
-        let named = self.derived.iter().zip(derived).map(|((name, _), e)| Ok((name.as_str(), e.integers()?)));
+        let named = self.derived.iter().zip(derived).map(|((name, _), e)| Ok((name.as_str(), e.into_integers()?)));
         frame.with_integers(named.collect::<Result<Vec<_>>>()?)
     }
 }
@@ -129,24 +130,32 @@ fn origin(layout: &Layout, name: &str) -> Option<Origin> {
     layout.table.computed.iter().any(|c| c.name == name).then_some(Origin::Null)
 }
 
-fn make(origin: &Origin, rows: &BucketRows, range: Range<usize>, calendar: &Calendar) -> Vec<i64> {
+fn make(origin: &Origin, rows: &BucketRows, range: Range<usize>, calendar: &Calendar) -> Integers {
     let len = range.len();
-    let map = |column: usize, convert: &dyn Fn(i64) -> i64| match rows.columns[column].get(range.clone()) {
-        Some(values) => values.iter().map(|v| if *v == NULL { NULL } else { convert(*v) }).collect(),
-        None => vec![NULL; len],
-    };
+    let stored = |column: usize| rows.columns[column].get(range.clone());
     let day = |v: i64, instant: bool| if instant { calendar.zone().day(v) } else { v };
     match origin {
-        Origin::Stored(c) => rows.columns[*c].get(range.clone()).map_or_else(|| vec![NULL; len], <[i64]>::to_vec),
-        Origin::Day(c) => map(*c, &|v| day(v, true)),
-        Origin::MonthsAgo(c, instant) => map(*c, &|v| calendar.months_ago(day(v, *instant)).unwrap_or(NULL)),
-        Origin::WeeksAgo(c, instant) => map(*c, &|v| calendar.weeks_ago(day(v, *instant))),
-        Origin::Hour(c) => map(*c, &|v| calendar.zone().hour(v)),
-        Origin::Weekday(c, instant) => map(*c, &|v| Calendar::weekday(day(v, *instant))),
-        Origin::Reliability(column) => match column.and_then(|c| rows.columns[c].get(range.clone())) {
-            Some(values) => values.iter().map(|v| if *v == NULL { 1000 } else { *v }).collect(),
-            None => vec![1000; len],
+        Origin::Stored(c) if stored(*c).is_some() => Integers::shared(&rows.columns[*c], range.start),
+        Origin::Stored(_) | Origin::Null => vec![NULL; len].into(),
+        Origin::Day(c) => mapped(stored(*c), len, |v| day(v, true)),
+        Origin::MonthsAgo(c, instant) => {
+            mapped(stored(*c), len, |v| calendar.months_ago(day(v, *instant)).unwrap_or(NULL))
+        }
+        Origin::WeeksAgo(c, instant) => mapped(stored(*c), len, |v| calendar.weeks_ago(day(v, *instant))),
+        Origin::Hour(c) => mapped(stored(*c), len, |v| calendar.zone().hour(v)),
+        Origin::Weekday(c, instant) => mapped(stored(*c), len, |v| Calendar::weekday(day(v, *instant))),
+        Origin::Reliability(column) => match column.and_then(stored) {
+            Some(values) => values.iter().map(|v| if *v == NULL { 1000 } else { *v }).collect::<Vec<_>>().into(),
+            None => vec![1000; len].into(),
         },
-        Origin::Null => vec![NULL; len],
     }
+}
+
+/// Stored values, each converted where it is not null.
+fn mapped(values: Option<&[i64]>, len: usize, convert: impl Fn(i64) -> i64) -> Integers {
+    let values = values.map_or_else(
+        || vec![NULL; len],
+        |values| values.iter().map(|v| if *v == NULL { NULL } else { convert(*v) }).collect(),
+    );
+    values.into()
 }

@@ -1,7 +1,9 @@
-//! Rows of one bucket of subjects: what stands where ([`layout`]), packed ([`pack`]), kept or spilled ([`store`]), and cleaned for the
-//! engine ([`cleaner`]).
+//! Rows of one bucket of subjects ([`buckets`]): what stands where ([`layout`]), cut by bucket ([`split`]) and packed ([`pack`]), kept
+//! or spilled ([`store`]), and cleaned for the engine ([`cleaner`]).
 
+pub mod buckets;
 pub mod cleaner;
 pub mod layout;
 pub mod pack;
+pub mod split;
 pub mod store;

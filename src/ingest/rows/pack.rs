@@ -16,14 +16,12 @@ const UNITS: [i64; 3] = [86_400_000_000, 1_000_000, 1];
 pub fn pack(values: &[i64], out: &mut Vec<u8>) {
     let (mut low, mut high, mut nulls) = (i64::MAX, i64::MIN, false);
     for v in values {
-        if *v == NULL {
-            nulls = true;
-        } else {
-            low = low.min(*v);
-            high = high.max(*v);
-        }
+        // Null is the smallest number, so that it is never the largest of some.
+        high = high.max(*v);
+        low = low.min(if *v == NULL { i64::MAX } else { *v });
+        nulls |= *v == NULL;
     }
-    if low > high {
+    if high == NULL {
         out.push(ALL_NULL);
         return;
     }
@@ -47,13 +45,36 @@ pub fn pack(values: &[i64], out: &mut Vec<u8>) {
     out.push(1 + width + if nulls { NULLABLE } else { 0 });
     out.push(unit);
     out.extend_from_slice(&low.to_le_bytes());
-    let offset =
-        |v: i64| if v == NULL { 0 } else { (v.wrapping_sub(low).cast_unsigned() / divisor).wrapping_add(first) };
+    let above = |v: i64| v.wrapping_sub(low).cast_unsigned();
+    // Dividing by what is written out is far cheaper than by a variable.
+    match (unit, nulls) {
+        (0, _) => write(values, width, out, |v| {
+            if v == NULL { 0 } else { (above(v) / UNITS[0].unsigned_abs()).wrapping_add(first) }
+        }),
+        (1, _) => write(values, width, out, |v| {
+            if v == NULL { 0 } else { (above(v) / UNITS[1].unsigned_abs()).wrapping_add(first) }
+        }),
+        (_, true) => write(values, width, out, |v| if v == NULL { 0 } else { above(v).wrapping_add(1) }),
+        (_, false) => write(values, width, out, above),
+    }
+}
+
+/// Appends so many bytes of what each value comes to.
+fn write(values: &[i64], width: u8, out: &mut Vec<u8>, of: impl Fn(i64) -> u64) {
     match width {
-        1 => out.extend(values.iter().map(|v| offset(*v).to_le_bytes()[0])),
-        2 => values.iter().for_each(|v| out.extend_from_slice(&offset(*v).to_le_bytes()[..2])),
-        4 => values.iter().for_each(|v| out.extend_from_slice(&offset(*v).to_le_bytes()[..4])),
-        _ => values.iter().for_each(|v| out.extend_from_slice(&offset(*v).to_le_bytes())),
+        1 => out.extend(values.iter().map(|v| of(*v).to_le_bytes()[0])),
+        2 => write_wide::<2>(values, out, of),
+        4 => write_wide::<4>(values, out, of),
+        _ => write_wide::<8>(values, out, of),
+    }
+}
+
+fn write_wide<const W: usize>(values: &[i64], out: &mut Vec<u8>, of: impl Fn(i64) -> u64) {
+    let from = out.len();
+    out.resize(from + values.len() * W, 0);
+    let (places, _) = out[from..].as_chunks_mut::<W>();
+    for (place, v) in places.iter_mut().zip(values) {
+        place.copy_from_slice(&of(*v).to_le_bytes()[..W]);
     }
 }
 

@@ -5,58 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 
-use super::pack::{Unpacker, pack};
-use crate::ingest::read::decode::IdColumn;
+use super::buckets::Buckets;
+use super::pack::Unpacker;
+use super::split::{Rows, Split};
 use crate::machine::budget::Budget;
 use crate::storage::scratch::Scratch;
-
-/// How dense subject numbers are cut into buckets.
-#[derive(Debug, Clone, Copy)]
-pub struct Buckets {
-    shift: u32,
-    subjects: usize,
-}
-
-/// Rows of a table that a bucket holds at most, where each subject has as many.
-const BUCKET_ROWS: u64 = 1 << 19;
-/// Buckets are of two to this many subjects or more.
-const FEWEST_SUBJECTS: u32 = 4;
-
-impl Buckets {
-    /// Buckets of 4,096 to 16,384 subjects: small enough for the cache, few enough to write to all at once. Of fewer where the largest
-    /// table has very many rows of each: a bucket's rows are in memory together.
-    #[must_use]
-    pub fn new(subjects: usize, rows: u64) -> Self {
-        let usual = match subjects {
-            0..=2_000_000 => 12,
-            2_000_001..=8_000_000 => 13,
-            _ => 14,
-        };
-        let of_each = rows / (subjects as u64).max(1);
-        let shift =
-            (FEWEST_SUBJECTS..=usual).rev().find(|shift| of_each << shift <= BUCKET_ROWS).unwrap_or(FEWEST_SUBJECTS);
-        Self { shift, subjects }
-    }
-
-    /// Number of buckets; at least one.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.subjects.div_ceil(1 << self.shift).max(1)
-    }
-
-    /// The bucket of a subject.
-    #[must_use]
-    pub const fn of(&self, subject: u32) -> usize {
-        (subject >> self.shift) as usize
-    }
-
-    /// The dense numbers of a bucket's subjects.
-    #[must_use]
-    pub fn subjects(&self, bucket: usize) -> std::ops::Range<usize> {
-        let size = 1 << self.shift;
-        (bucket * size).min(self.subjects)..((bucket + 1) * size).min(self.subjects)
-    }
-}
 
 /// Where one block of a bucket is.
 #[derive(Debug)]
@@ -81,18 +34,6 @@ pub struct Store<'a> {
     scratch: Scratch,
 }
 
-/// Rows ready to be split: one file's, with their subjects.
-pub struct Rows<'a> {
-    /// The file, by its position in the export.
-    pub file: u32,
-    /// The dense number of each row's subject.
-    pub subjects: &'a [u32],
-    /// Integer columns; an empty one is null throughout.
-    pub columns: &'a [Vec<i64>],
-    /// Ids of the records if they are kept as text, and each row's position among them.
-    pub records: Option<(&'a IdColumn, &'a [u32])>,
-}
-
 impl<'a> Store<'a> {
     /// An empty store that spills into an unnamed file below a folder.
     ///
@@ -109,77 +50,32 @@ impl<'a> Store<'a> {
     /// # Errors
     /// When the scratch file cannot be written, for example on a full disk.
     pub fn add(&self, rows: &Rows) -> Result<()> {
-        let count = self.buckets.count();
-        // Counting sort of the rows by bucket.
-        let mut starts = vec![0_u32; count + 1];
-        for s in rows.subjects {
-            starts[self.buckets.of(*s) + 1] += 1;
-        }
-        for b in 0..count {
-            starts[b + 1] += starts[b];
-        }
-        let mut next = starts.clone();
-        let mut order = vec![0_u32; rows.subjects.len()];
-        for (row, s) in (0_u32..).zip(rows.subjects) {
-            let place = &mut next[self.buckets.of(*s)];
-            order[*place as usize] = row;
-            *place += 1;
-        }
-        let sorted: Vec<Vec<i64>> = rows
-            .columns
-            .iter()
-            .map(
-                |column| {
-                    if column.is_empty() { Vec::new() } else { order.iter().map(|r| column[*r as usize]).collect() }
-                },
-            )
-            .collect();
-        let mut packed = Vec::new();
-        let mut blocks = Vec::new();
-        let mut local = Vec::new();
-        for bucket in 0..count {
-            let part = starts[bucket] as usize..starts[bucket + 1] as usize;
-            if part.is_empty() {
-                continue;
+        let split = Split::of(rows, &self.buckets)?;
+        let mut kept = Vec::with_capacity(split.blocks().len());
+        if self.budget.take(split.len() as u64) {
+            for n in 0..split.blocks().len() {
+                let mut block = Vec::with_capacity(split.block_len(n));
+                split.append(n, &mut block);
+                kept.push(Bytes::Kept(block.into_boxed_slice()));
             }
-            let from = packed.len();
-            let first = i64::try_from(self.buckets.subjects(bucket).start)?;
-            local.clear();
-            local.extend(order[part.clone()].iter().map(|r| i64::from(rows.subjects[*r as usize]) - first));
-            pack(&local, &mut packed);
-            for column in &sorted {
-                pack(column.get(part.clone()).unwrap_or(&[]), &mut packed);
+        } else {
+            let (mut all, mut ends) = (Vec::with_capacity(split.len()), Vec::new());
+            for n in 0..split.blocks().len() {
+                split.append(n, &mut all);
+                ends.push(all.len());
             }
-            if let Some((ids, positions)) = rows.records {
-                let texts = order[part.clone()].iter().map(|r| ids.get(positions[*r as usize] as usize).unwrap_or(&[]));
-                local.clear();
-                for text in texts.clone() {
-                    local.push(i64::try_from(text.len())?);
-                }
-                pack(&local, &mut packed);
-                texts.for_each(|t| packed.extend_from_slice(t));
+            let written = self.scratch.write(&all, &ends);
+            let at = written.context("spilling rows to the scratch file; is the disk full? See --scratch")?;
+            let mut from = 0;
+            for (n, end) in ends.into_iter().enumerate() {
+                let (offset, len) = (self.scratch.part(at, n, from), u32::try_from(end - from)?);
+                kept.push(Bytes::Spilled { offset, len });
+                from = end;
             }
-            blocks.push((bucket, u32::try_from(part.len())?, from..packed.len()));
         }
-        self.keep(rows.file, &packed, blocks)
-    }
-
-    fn keep(&self, file: u32, packed: &[u8], blocks: Vec<(usize, u32, std::ops::Range<usize>)>) -> Result<()> {
-        let kept = self.budget.take(packed.len() as u64);
-        let mut at = 0;
-        if !kept {
-            let ends: Vec<usize> = blocks.iter().map(|(_, _, part)| part.end).collect();
-            let written = self.scratch.write(packed, &ends);
-            at = written.context("spilling rows to the scratch file; is the disk full? See --scratch")?;
-        }
-        for (n, (bucket, rows, part)) in blocks.into_iter().enumerate() {
-            let bytes = if kept {
-                Bytes::Kept(packed[part].into())
-            } else {
-                Bytes::Spilled { offset: self.scratch.part(at, n, part.start), len: u32::try_from(part.len())? }
-            };
-            let mut places = self.places[bucket].lock().map_err(|_| anyhow::anyhow!("another thread failed"))?;
-            places.push(Place { file, rows, bytes });
+        for ((bucket, count), bytes) in split.blocks().iter().zip(kept) {
+            let mut places = self.places[*bucket].lock().map_err(|_| anyhow::anyhow!("another thread failed"))?;
+            places.push(Place { file: rows.file, rows: *count, bytes });
         }
         Ok(())
     }

@@ -15,6 +15,8 @@ use crate::tables::ids::{Ids, UNKNOWN};
 /// Ids looked up together.
 const RUN: usize = 64;
 const EMPTY: u64 = u64::MAX;
+/// In place of a slot: the id is that of the row before. No slot has it, for its lower half is no dense number.
+const AGAIN: u64 = EMPTY - 1;
 /// The number at a free place: [`UNKNOWN`].
 const FREE: u64 = UNKNOWN as u64;
 
@@ -149,28 +151,40 @@ fn find_tags<'a, const W: usize>(
         Ok(id) if W > 0 => hash_bytes(id),
         _ => hash_bytes(id),
     };
-    let mut run: [(&[u8], u64, u64); RUN] = [(&[], 0, EMPTY); RUN];
+    let alike = |one: &[u8], other: &[u8]| match (<&[u8; W]>::try_from(one), <&[u8; W]>::try_from(other)) {
+        (Ok(one), Ok(other)) if W > 0 => one == other,
+        _ => one == other,
+    };
+    let nobody: (&[u8], u64, u64) = (&[], 0, EMPTY);
+    let mut run = [nobody; RUN];
     let mut wanted = wanted;
+    // Rows often come in runs of one subject, which is looked up once.
+    let (mut before, mut last): (Option<&[u8]>, u32) = (None, UNKNOWN);
     loop {
         let mut filled = 0;
         for place in &mut run {
             let Some(id) = wanted.next() else { break };
-            *place = id.map_or((&[], 0, EMPTY), |id| (id, hash(id), 0));
+            *place = match id {
+                None => nobody,
+                Some(id) if before.is_some_and(|before| alike(before, id)) => (id, 0, AGAIN),
+                Some(id) => (id, hash(id), 0),
+            };
+            before = id;
             filled += 1;
         }
         for place in &mut run[..filled] {
-            if place.2 != EMPTY {
+            if place.2 < AGAIN {
                 place.2 = table[start(place.1, mask)];
             }
         }
         out.extend(run[..filled].iter().map(|(id, hash, slot)| {
-            if *slot == EMPTY {
-                UNKNOWN
-            } else if tag(*hash) == tag(*slot) && same(dense(*slot), id) {
-                dense(*slot)
-            } else {
-                probe_tags(table, ids, id, *hash)
-            }
+            last = match *slot {
+                AGAIN => last,
+                EMPTY => UNKNOWN,
+                slot if tag(*hash) == tag(slot) && same(dense(slot), id) => dense(slot),
+                _ => probe_tags(table, ids, id, *hash),
+            };
+            last
         }));
         if filled < RUN {
             return;

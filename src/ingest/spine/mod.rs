@@ -196,4 +196,21 @@ mod tests {
         assert!(found[..100_000].iter().zip(&ids).all(|(n, id)| spine.text(*n) == *id));
         assert!(found[100_000..].iter().all(|n| *n == UNKNOWN));
     }
+
+    #[test]
+    fn an_id_in_many_rows_is_found_in_each_of_them() {
+        for width in [16_usize, 20, 7] {
+            let id = |n: usize| format!("{n:0width$x}");
+            let mut all = Ids::default();
+            (0..100).for_each(|n| all.push(id(n).as_bytes()));
+            let spine = Spine::build(&all, IdForm::Text).unwrap();
+            // Runs of one to five rows, some of them without an id, some of ids that are not there.
+            let rows: Vec<Option<String>> =
+                (0..150).flat_map(|n| vec![(n % 7 != 3).then(|| id(n)); 1 + n % 5]).collect();
+            let mut found = Vec::new();
+            spine.find_all(rows.iter().map(|row| row.as_ref().map(String::as_bytes)), &mut found);
+            let alone = |row: &Option<String>| row.as_ref().map_or(UNKNOWN, |id| spine.find(id.as_bytes()));
+            assert_eq!(found, rows.iter().map(alone).collect::<Vec<_>>(), "{width}");
+        }
+    }
 }

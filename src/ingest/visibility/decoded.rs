@@ -127,6 +127,9 @@ impl<'a> Decoder<'a> {
     fn personal_ids(&self, batch: &Batch, faults: &mut Vec<Fault>) -> Result<()> {
         for at in &self.plain_ids {
             let Some(array) = &batch.columns[*at] else { continue };
+            if array.data_type().is_integer() {
+                continue;
+            }
             if let column @ IdColumn::Text(_) = IdColumn::new(array)? {
                 let personal = (0..batch.len).filter(|r| column.get(*r).is_some_and(looks_personal));
                 faults.extend(personal.map(|row| Fault { row, column: *at, rule: Rule::PiiSuspect }));

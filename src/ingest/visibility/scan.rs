@@ -176,9 +176,12 @@ impl<'a> Scan<'a> {
             self.merge(date, &mut found)?;
         }
         let last = u32::try_from(batch.len)?;
+        if visible.is_none() && lost.is_empty() {
+            return Ok(self.checked(batch, decoded, (0..last).collect(), hidden, faulty));
+        }
         hidden.extend((0..last).filter(|row| !seen(*row as usize)).map(|row| (row, every)));
         let kept = |row: &u32| seen(*row as usize) && !lost.get(*row as usize).is_some_and(|lost| *lost);
-        self.checked(batch, decoded, (0..last).filter(kept).collect(), hidden, &faulty)
+        Ok(self.checked(batch, decoded, (0..last).filter(kept).collect(), hidden, faulty))
     }
 
     /// Checks a batch and calls `work` with what each date sees of it.
@@ -308,9 +311,9 @@ impl<'a> Scan<'a> {
         decoded: Decoded,
         kept: Vec<u32>,
         hidden: Vec<(u32, DateSet)>,
-        faulty: &[DateSet],
-    ) -> Result<Checked> {
-        let Decoded { mut columns, owners, owner_ids, early, .. } = decoded;
+        mut faulty: Vec<DateSet>,
+    ) -> Checked {
+        let Decoded { mut columns, mut owners, owner_ids, mut early, .. } = decoded;
         if let Some(at) = self.source {
             columns[at] = reliabilities(&columns[at], &self.setting.reliability);
         }
@@ -321,15 +324,14 @@ impl<'a> Scan<'a> {
             }
         }
         let rows = kept.iter().map(|r| batch.rows.get(*r as usize)).collect();
-        let few: Vec<usize> = kept.iter().map(|r| *r as usize).collect();
-        let (faulty, early) = (gather(faulty, &few), gather(&early, &few));
-        let (columns, owners) = if few.len() == batch.len {
-            (columns, owners)
-        } else {
-            (columns.iter().map(|c| gather(c, &few)).collect(), owners.iter().map(|c| gather(c, &few)).collect())
-        };
+        if kept.len() < batch.len {
+            let few: Vec<usize> = kept.iter().map(|r| *r as usize).collect();
+            (faulty, early) = (gather(&faulty, &few), gather(&early, &few));
+            columns = columns.iter().map(|c| gather(c, &few)).collect();
+            owners = owners.iter().map(|c| gather(c, &few)).collect();
+        }
         let faulty = if faulty.iter().all(|dates| dates.is_empty()) { Vec::new() } else { faulty };
-        Ok(Checked { file: batch.file, rows, columns, kept, hidden, faulty, early, owners, owner_ids })
+        Checked { file: batch.file, rows, columns, kept, hidden, faulty, early, owners, owner_ids }
     }
 
     /// What was found so far, by date.
