@@ -55,8 +55,9 @@ fn add_up(bencher: Bencher, what: &str) {
     let mut rng = Rng::with_seed(3);
     let rows = 32_768;
     let ranges: Vec<_> = (0..640).map(|s| s * rows / 640..(s + 1) * rows / 640).collect();
-    let predicates = vec![(0..rows).map(|_| rng.u8(0..2)).collect::<Vec<u8>>()];
-    let values = vec![(0..rows).map(|_| rng.i64(0..1_000_000)).collect::<Vec<i64>>()];
+    let filter: Vec<u8> = (0..rows).map(|_| rng.u8(0..2)).collect();
+    let amounts: Vec<i64> = (0..rows).map(|_| rng.i64(0..1_000_000)).collect();
+    let (predicates, values) = ([filter.as_slice()], [amounts.as_slice()]);
     let months: Vec<i64> = (0..rows).map(|_| rng.i64(0..24)).collect();
     let ids: Vec<i64> = (0..rows).map(|_| rng.i64(i64::MIN + 1..i64::MAX) / 3).collect();
     let sums = match what {

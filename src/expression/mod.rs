@@ -10,6 +10,7 @@
 
 mod checked;
 mod checker;
+pub mod conjuncts;
 mod decimal;
 mod functions;
 mod kinds;

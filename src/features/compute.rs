@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use anyhow::{Context, Result};
 
-use super::exact::exact;
-use super::kernel::{Evaluated, Kernel, doubtful, weigh};
+pub use super::adding::{Sums, TooLarge};
+use super::adding::{add_up, without_rows};
+use super::kernel::{Evaluated, Kernel, weigh};
 use super::plan::{Plan, Recency, TablePlan};
 use crate::NULL;
 use crate::contract::Calendar;
@@ -43,23 +44,6 @@ pub struct FeatureRows {
     /// One column per feature: 1 where a missing value means that there was no opportunity.
     pub nones: Vec<Vec<u8>>,
 }
-
-/// A sum of one subject's rows that 64 bits do not hold.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the sum `{sum}` of one subject's {table} leaves the range of 64-bit integers; make its value smaller in the catalogue, for example with LEAST(…, 1000000)"
-)]
-pub struct TooLarge {
-    /// The sum's name.
-    pub sum: String,
-    /// The table.
-    pub table: String,
-    /// The file of the subject's first row, by its position in the export, and the row's number there.
-    pub place: (u32, i64),
-}
-
-/// Accumulators of one table for consecutive subjects, one column each.
-pub type Sums = Vec<Vec<i64>>;
 
 impl<'a> Computer<'a> {
     /// Parses every expression of a plan.
@@ -127,9 +111,7 @@ impl<'a> Computer<'a> {
 
 impl TableComputer<'_> {
     fn sums(&self, rows: &BucketRows, subjects: usize, calendar: &Calendar) -> Result<Sums> {
-        let plan = self.plan;
-        let missing = |n: usize| if plan.accumulators[n].sum.nullable() { NULL } else { 0 };
-        let mut out: Sums = (0..plan.accumulators.len()).map(|n| vec![missing(n); subjects]).collect();
+        let mut out = without_rows(self.plan, subjects);
         let mut kernel = Kernel::default();
         let mut first = 0;
         while first < subjects {
@@ -171,20 +153,14 @@ impl TableComputer<'_> {
                 own.start - range.start..own.end - range.start
             })
             .collect();
+        let predicates: Vec<&[u8]> = predicates.iter().map(Vec::as_slice).collect();
+        let values: Vec<&[i64]> = values.iter().map(Vec::as_slice).collect();
         let evaluated = Evaluated { predicates: &predicates, values: &values, weights: &weights, keys: &keys };
-        let doubtful = doubtful(self.plan, &evaluated, &ranges);
-        kernel.add(self.plan, &evaluated, &ranges, &doubtful, out);
-        for (n, accumulator) in self.plan.accumulators.iter().enumerate().filter(|(n, _)| doubtful[*n]) {
-            for (subject, own) in ranges.iter().enumerate() {
-                let sum = exact(self.plan, &accumulator.sum, &evaluated, own.clone());
-                out[n][subject] = sum.map_or(Ok(NULL), i64::try_from).map_err(|_| TooLarge {
-                    sum: accumulator.name.clone(),
-                    table: self.plan.table.clone(),
-                    place: (rows.files[range.start + own.start], rows.value(ROW, range.start + own.start)),
-                })?;
-            }
-        }
-        Ok(())
+        let place = |subject: usize| {
+            let first = range.start + ranges[subject].start;
+            (rows.files[first], rows.value(ROW, first))
+        };
+        add_up(self.plan, &evaluated, &ranges, &place, kernel, out)
     }
 }
 

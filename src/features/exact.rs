@@ -112,8 +112,11 @@ mod tests {
         fn the_kernel_comes_to_what_the_definitions_say(
             rows in proptest::collection::vec((any::<bool>(), any::<bool>(), proptest::option::of(-50_i64..50), 0_i64..1_000, 0_i64..5), 0..60)
         ) {
-            let predicates = [rows.iter().map(|r| u8::from(r.0)).collect(), rows.iter().map(|r| u8::from(r.1)).collect()];
-            let values = [rows.iter().map(|r| r.2.unwrap_or(NULL)).collect::<Vec<_>>()];
+            let predicates: [Vec<u8>; 2] =
+                [rows.iter().map(|r| u8::from(r.0)).collect(), rows.iter().map(|r| u8::from(r.1)).collect()];
+            let predicates = predicates.each_ref().map(Vec::as_slice);
+            let value = rows.iter().map(|r| r.2.unwrap_or(NULL)).collect::<Vec<_>>();
+            let values = [value.as_slice()];
             let weights = [rows.iter().map(|r| r.3).collect::<Vec<_>>()];
             let key: Vec<i64> = rows.iter().map(|r| r.4).collect();
             let keys = [key.as_slice()];

@@ -18,9 +18,9 @@ use crate::NULL;
 /// The evaluated columns of some rows, sorted by subject.
 pub struct Evaluated<'a> {
     /// One per predicate: 1 where it holds.
-    pub predicates: &'a [Vec<u8>],
+    pub predicates: &'a [&'a [u8]],
     /// One per value.
-    pub values: &'a [Vec<i64>],
+    pub values: &'a [&'a [i64]],
     /// One per weighting: the weight of each row.
     pub weights: &'a [Vec<i64>],
     /// One per grouping: the group of each row.
@@ -115,7 +115,7 @@ impl Kernel {
             }
         }
         for (grouping, accumulators) in grouped.iter().enumerate().filter(|(_, a)| !a.is_empty()) {
-            let filter = &rows.predicates[plan.groupings[grouping].filter];
+            let filter = rows.predicates[plan.groupings[grouping].filter];
             for (subject, range) in ranges.iter().enumerate() {
                 self.group(filter, rows.keys[grouping], range.clone());
                 for n in accumulators {
@@ -184,7 +184,7 @@ impl Kernel {
     fn total(&mut self, value: Option<usize>, rows: &Evaluated) {
         match value {
             Some(value) => {
-                let values = &rows.values[value];
+                let values = rows.values[value];
                 self.sum(|row| if values[row] == NULL { 0 } else { values[row] });
             }
             None => self.sum(|_| 1),
@@ -209,9 +209,9 @@ impl Kernel {
                 self.total(value, rows);
                 self.sums.iter().copied().max().unwrap_or(0)
             }
-            Sum::Spans { value, .. } => self.spans(&rows.values[value]),
+            Sum::Spans { value, .. } => self.spans(rows.values[value]),
             Sum::Overlap { split, .. } => {
-                let split = &rows.predicates[split];
+                let split = rows.predicates[split];
                 self.total(None, rows);
                 std::mem::swap(&mut self.sums, &mut self.others);
                 self.sum(|row| i64::from(split[row]));
@@ -252,16 +252,16 @@ fn plain(sum: &Sum, rows: &Evaluated, ranges: &[Range<usize>], out: &mut [i64]) 
     };
     match *sum {
         Sum::Rows { filter } => {
-            let filter = &rows.predicates[filter];
-            each(out, &|r| filter[r].iter().map(|f| i64::from(*f)).sum());
+            let filter = rows.predicates[filter];
+            each(out, &|r| ones(&filter[r]));
         }
         Sum::Values { filter, value } => {
-            let (filter, values) = (&rows.predicates[filter], &rows.values[value]);
+            let (filter, values) = (rows.predicates[filter], rows.values[value]);
             let term = |f: u8, v: i64| if (f != 0) & (v != NULL) { v } else { 0 };
             each(out, &|r| filter[r.clone()].iter().zip(&values[r]).map(|(f, v)| term(*f, *v)).sum());
         }
         Sum::Smallest { filter, value } | Sum::Largest { filter, value } => {
-            let (filter, values) = (&rows.predicates[filter], &rows.values[value]);
+            let (filter, values) = (rows.predicates[filter], rows.values[value]);
             let smallest = matches!(sum, Sum::Smallest { .. });
             each(out, &|r| {
                 let chosen =
@@ -271,11 +271,11 @@ fn plain(sum: &Sum, rows: &Evaluated, ranges: &[Range<usize>], out: &mut [i64]) 
             });
         }
         Sum::Weights { filter, weight } => {
-            let (filter, weights) = (&rows.predicates[filter], &rows.weights[weight]);
+            let (filter, weights) = (rows.predicates[filter], &rows.weights[weight]);
             each(out, &|r| filter[r.clone()].iter().zip(&weights[r]).map(|(f, w)| if *f != 0 { *w } else { 0 }).sum());
         }
         Sum::WeightedValues { filter, value, weight } => {
-            let (filter, values, weights) = (&rows.predicates[filter], &rows.values[value], &rows.weights[weight]);
+            let (filter, values, weights) = (rows.predicates[filter], rows.values[value], &rows.weights[weight]);
             // Without a branch: which rows count is no pattern that a processor could foresee.
             let term = |f: u8, v: i64, w: i64| (if (f != 0) & (v != NULL) { v } else { 0 }) * w;
             each(out, &|r| {
@@ -285,6 +285,14 @@ fn plain(sum: &Sum, rows: &Evaluated, ranges: &[Range<usize>], out: &mut [i64]) 
         }
         _ => {}
     }
+}
+
+/// How many of some bytes of 0 and 1 are 1: eight at a time, whose sum a multiplication leaves in the highest byte.
+fn ones(bytes: &[u8]) -> i64 {
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let of_eight = |eight: &[u8; 8]| u64::from_le_bytes(*eight).wrapping_mul(0x0101_0101_0101_0101) >> 56;
+    let all = eights.iter().map(of_eight).sum::<u64>() + rest.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+    all.cast_signed()
 }
 
 #[allow(clippy::cast_possible_wrap, reason = "a number of rows of one subject, at most 10^6")]

@@ -1,6 +1,7 @@
 //! Features: the declarative catalogue, compiled to exact integer accumulators and formulas over them.
 
 pub mod compile;
+mod adding;
 mod formula;
 mod grouped;
 pub mod compute;
@@ -8,6 +9,8 @@ mod exact;
 pub mod kernel;
 pub mod plan;
 mod reads;
+pub mod shared;
+pub mod shared_rows;
 
 pub mod sql;
 pub mod comparable;

@@ -13,6 +13,7 @@
 
 pub mod sample;
 pub mod pass;
+mod ingested;
 pub mod staged;
 pub mod shuffled;
 mod places;

@@ -8,6 +8,7 @@ use parquet::file::metadata::RowGroupMetaData;
 use super::check::checks::Checks;
 use super::check::conservation::Class;
 use super::check::findings::Findings;
+pub use super::ingested::Ingested;
 use super::links::ties::{DroppedTies, Joinable, Keep, TieReader};
 use super::read::batches::{self, Batch};
 use super::read::decode::{IdColumn, KeyMap};
@@ -18,10 +19,9 @@ use super::rows::split::Rows;
 use super::rows::store::Store;
 use super::settle::consents::{Consents, NETWORK, SCORE};
 use super::settle::contested::contested_dates;
-use super::settle::disputes::{Disputed, Matches};
+use super::settle::disputes::Disputed;
 use super::settle::groups::{GroupColumn, Groups};
 use super::settle::outcomes::{Outcome, Outcomes};
-use super::settle::resolve::RelatedRows;
 use super::settle::subjects::Subjects;
 use super::shuffled::Shuffled;
 use super::spine::Spine;
@@ -30,7 +30,6 @@ use super::visibility::erased::without_erased;
 use super::visibility::scan::{Scan, stored};
 use super::visibility::setting::Setting;
 use super::visibility::shard::of_shard;
-use super::visibility::view::{Seen, View};
 use crate::contract::{Contract, DateSet, Snapshot};
 use crate::machine::budget::Budget;
 use crate::machine::resources::Resources;
@@ -72,69 +71,6 @@ fn reading(table: &str) -> String {
 #[must_use]
 pub fn table_of(step: &str) -> Option<&str> {
     step.strip_prefix("read ")
-}
-
-/// Everything the exports hold, ready to be worked on bucket by bucket.
-pub struct Ingested<'a> {
-    /// The dates.
-    snapshots: &'a [Snapshot],
-    /// The subjects that one of the dates sees.
-    pub spine: Spine,
-    /// How they are cut into buckets.
-    pub buckets: Buckets,
-    /// Each subject's consents, by date and number in the spine.
-    pub consents: Vec<Vec<u8>>,
-    stores: BTreeMap<String, Store<'a>>,
-    /// What stored rows look like.
-    pub layouts: BTreeMap<String, Layout>,
-    checks: BTreeMap<String, Checks>,
-    /// What was counted and quarantined, by date and table.
-    pub findings: Vec<BTreeMap<String, Findings>>,
-    /// Outcomes that follow each as-of date, by horizon and subject.
-    pub outcomes: Vec<Vec<Outcome>>,
-    /// Protected groups at each date.
-    pub groups: Vec<Vec<GroupColumn>>,
-    /// What records the disputes match, by date and table.
-    pub disputes: Vec<BTreeMap<String, Matches>>,
-    /// How each table's record ids are written; integers are their own keys, others are kept beside them.
-    record_forms: BTreeMap<String, IdForm>,
-}
-
-impl Ingested<'_> {
-    /// How a table's record ids are written.
-    #[must_use]
-    pub fn record_form(&self, table: &str) -> IdForm {
-        self.record_forms.get(table).copied().unwrap_or(IdForm::Integer)
-    }
-
-    /// Takes the rows of a table and bucket out, as each date sees them, date by date. What a date does not see is counted.
-    ///
-    /// # Errors
-    /// When the table was not read, or the scratch file cannot be read; or the first error of `work`.
-    pub fn take(
-        &self,
-        table: &str,
-        bucket: usize,
-        work: &mut dyn FnMut(usize, &Seen, &RelatedRows, &mut Findings) -> Result<()>,
-    ) -> Result<Vec<Findings>> {
-        let layout = self.layouts.get(table).with_context(|| format!("{table} was not read"))?;
-        let store = self.stores.get(table).with_context(|| format!("{table} was not read"))?;
-        let all = store.take(bucket, layout.width, self.record_form(table) != IdForm::Integer)?;
-        let mut found: Vec<Findings> = self.snapshots.iter().map(|_| Findings::default()).collect();
-        let related = RelatedRows::of(&all, layout)?;
-        if let [only] = found.as_mut_slice() {
-            work(0, &Seen::all(all), &related, only)?;
-            return Ok(found);
-        }
-        let checks = self.checks.get(table).with_context(|| format!("{table} was not read"))?;
-        let first = u32::try_from(self.buckets.subjects(bucket).start)?;
-        for (date, (snapshot, found)) in self.snapshots.iter().zip(&mut found).enumerate() {
-            let view = View { date, snapshot, members: Some(self.spine.members(date)) };
-            let seen = view.of(&all, first, layout, checks, found);
-            work(date, &seen, &related, found)?;
-        }
-        Ok(found)
-    }
 }
 
 /// What was found so far, by date and table.

@@ -6,16 +6,20 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::evidence::Adverse;
+pub use super::records::RecordCounts;
+use super::records::{Conditions, Contested, contested_rows, undisputed};
 use crate::contract::{Calendar, Contract};
 use crate::engine::Frame;
 use crate::features::Plan;
 use crate::features::compute::{Computer, FeatureRows, Sums, TooLarge};
+use crate::features::shared::{SharedTable, Wanted};
+use crate::features::shared_rows::{AtDate, SharedRows};
 use crate::ingest::check::findings::Findings;
 use crate::ingest::pass::Ingested;
 use crate::ingest::rows::cleaner::Cleaner;
 use crate::ingest::rows::store::BucketRows;
 use crate::ingest::settle::consents::SCORE;
-use crate::ingest::settle::resolve::{RelatedRows, Resolved, resolve};
+use crate::ingest::settle::resolve::{RelatedRows, counting, resolve};
 use crate::ingest::settle::subjects;
 use crate::ingest::visibility::view::Seen;
 use crate::job::Job;
@@ -25,6 +29,7 @@ use crate::tables::evidence::Evidence;
 /// Everything that buckets share at one date.
 pub struct Measurer<'a> {
     ingested: &'a Ingested<'a>,
+    plan: &'a Plan,
     computer: Computer<'a>,
     calendar: &'a Calendar,
     /// The date's position among those of the pass.
@@ -38,19 +43,6 @@ pub struct Measurer<'a> {
     first_days: BTreeMap<String, Option<i64>>,
     /// The stored columns of each table that something reads once its rows are settled.
     needed: BTreeMap<String, Vec<bool>>,
-}
-
-/// What the records of one table say of each subject.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RecordCounts {
-    /// Records that count.
-    pub used: Vec<i32>,
-    /// Records left out because they are disputed.
-    pub disputed: Vec<i32>,
-    /// The strictest policy rule that a record triggers.
-    pub triggered: Vec<Option<u8>>,
-    /// The same with disputed records.
-    pub triggered_with: Vec<Option<u8>>,
 }
 
 /// Subjects with disputed records, as they would be with them.
@@ -87,7 +79,7 @@ struct UnderWay<'a> {
     own: Option<Frame>,
     may: Vec<bool>,
     sums: BTreeMap<&'a str, Sums>,
-    contested: BTreeMap<&'a str, Resolved>,
+    contested: BTreeMap<&'a str, Contested>,
 }
 
 impl<'a> Measurer<'a> {
@@ -122,6 +114,7 @@ impl<'a> Measurer<'a> {
         });
         Ok(Self {
             ingested,
+            plan,
             needed: needed.collect(),
             computer,
             calendar,
@@ -176,7 +169,9 @@ impl<'a> Measurer<'a> {
         counts.triggered_with.clone_from(&counts.triggered);
         if let Some(resolved) = contested {
             self.triggered(table, &resolved.rows, &mut counts.triggered_with)?;
-            work.contested.insert(table, resolved);
+            let all: Vec<usize> = (0..resolved.rows.len()).collect();
+            work.contested
+                .insert(table, contested_rows(&resolved.rows, (&all, &resolved.rows.starts), &counts, needed)?);
         }
         if let Some(adverse) = self.adverse.get(table) {
             work.measured.evidence.insert(table.to_owned(), adverse.find(&rows, 0, &by_row, self.calendar)?);
@@ -185,6 +180,40 @@ impl<'a> Measurer<'a> {
         work.sums.insert(table, sums);
         work.measured.records.insert(table.to_owned(), counts);
         Ok(())
+    }
+
+    /// Settles and adds up the rows of one table, which was looked at for all dates.
+    fn add_shared(
+        &self,
+        work: &mut UnderWay<'a>,
+        (table, shared): (&'a str, &SharedRows),
+        (seen, related): (&Seen, &RelatedRows),
+        found: &mut Findings,
+    ) -> Result<()> {
+        let layout = self.ingested.layouts.get(table).with_context(|| format!("{table} was not read"))?;
+        let first_day = self.first_days.get(table).copied().flatten();
+        let counting = counting(seen, related, layout, &work.may, first_day, found)?;
+        let AtDate { sums, holds } = shared.at(self.date, &seen.rows, &counting).map_err(|error| self.placed(error))?;
+        let (counts, evidence) = self.conditions(table)?.records(&seen.rows, &counting, &holds)?;
+        if let Some(evidence) = evidence {
+            work.measured.evidence.insert(table.to_owned(), evidence);
+        }
+        if !counting.disputed.is_empty() {
+            let needed = self.needed.get(table).map_or(&[][..], Vec::as_slice);
+            let rows = contested_rows(&seen.rows, (&counting.rows, &counting.starts), &counts, needed)?;
+            work.contested.insert(table, rows);
+        }
+        work.sums.insert(table, sums);
+        work.measured.records.insert(table.to_owned(), counts);
+        Ok(())
+    }
+
+    /// The conditions over a table's records.
+    fn conditions(&self, table: &str) -> Result<Conditions<'_>> {
+        let rules = self.policies.iter().filter(|(rule, _)| rule.table == table);
+        let rules = rules.map(|(rule, trigger)| Ok((u8::try_from(rule.position)?, trigger)));
+        let (adverse, calendar) = (self.adverse.get(table), self.calendar);
+        Ok(Conditions { adverse, rules: rules.collect::<Result<_>>()?, caps: &self.caps, calendar })
     }
 
     /// An error with the file and row it is about, where it has one.
@@ -230,15 +259,15 @@ impl<'a> Measurer<'a> {
     fn with_disputed(&self, chosen: &[usize], own: &Frame, work: &UnderWay) -> Result<FeatureRows> {
         let mut sums = BTreeMap::new();
         for (table, all) in &work.sums {
-            let few = match work.contested.get(table) {
-                Some(resolved) => {
-                    let mut keep = Vec::new();
-                    let mut starts = vec![0_u32];
-                    for s in chosen {
-                        keep.extend(resolved.rows.of(*s));
-                        starts.push(u32::try_from(keep.len())?);
-                    }
-                    self.computer.sums(table, &resolved.rows.pick(&keep, starts), chosen.len())?
+            let few: Sums = match work.contested.get(table) {
+                Some(contested) => {
+                    let with = self.computer.sums(table, &contested.rows, contested.subjects.len())?;
+                    // Without contested rows of the table a subject's sums are the same with them.
+                    let of = |column: usize, s: &usize| match contested.subjects.binary_search(s) {
+                        Ok(at) => with[column][at],
+                        Err(_) => all[column][*s],
+                    };
+                    (0..all.len()).map(|column| chosen.iter().map(|s| of(column, s)).collect()).collect()
                 }
                 None => all.iter().map(|column| chosen.iter().map(|s| column[*s]).collect()).collect(),
             };
@@ -248,11 +277,42 @@ impl<'a> Measurer<'a> {
     }
 }
 
-/// Measures one bucket at every date: its rows are taken out and unpacked once.
+/// What the dates share of each table; nothing where there is one date only.
+///
+/// # Errors
+/// When an expression is faulty, which the checks before exclude.
+pub fn share<'m>(
+    measurers: &'m [Measurer<'m>],
+    ingested: &Ingested,
+    tables: &[&'m str],
+) -> Result<BTreeMap<&'m str, SharedTable<'m>>> {
+    let mut shared = BTreeMap::new();
+    for table in tables.iter().copied().filter(|_| measurers.len() > 1) {
+        let layout = ingested.layouts.get(table).with_context(|| format!("{table} was not read"))?;
+        let mut wanted = Vec::with_capacity(measurers.len());
+        for measurer in measurers {
+            wanted.push(Wanted {
+                plan: measurer.plan.tables.iter().find(|plan| plan.table == table),
+                conditions: measurer.conditions(table)?.all(),
+                calendar: measurer.calendar,
+            });
+        }
+        shared.insert(table, SharedTable::new(layout, &wanted)?);
+    }
+    Ok(shared)
+}
+
+/// Measures one bucket at every date: its rows are taken out and unpacked once, and where `shared` has their table, looked at once.
 ///
 /// # Errors
 /// When versions of a subject contradict each other, the scratch file cannot be read, or the engine fails.
-pub fn bucket(measurers: &[Measurer], ingested: &Ingested, bucket: usize, tables: &[&str]) -> Result<Vec<Measured>> {
+pub fn bucket<'m>(
+    measurers: &'m [Measurer<'m>],
+    ingested: &Ingested,
+    bucket: usize,
+    tables: &[&'m str],
+    shared: &BTreeMap<&'m str, SharedTable<'m>>,
+) -> Result<Vec<Measured>> {
     let mut work = Vec::with_capacity(measurers.len());
     let mut findings = Vec::new();
     let found = ingested.take("subjects", bucket, &mut |date, seen, _, found| {
@@ -261,9 +321,19 @@ pub fn bucket(measurers: &[Measurer], ingested: &Ingested, bucket: usize, tables
     })?;
     findings.push(("subjects", found));
     for table in tables {
-        let found = ingested.take(table, bucket, &mut |date, seen, related, found| {
-            measurers[date].add(&mut work[date], table, (seen, related), found)
-        })?;
+        let found = match shared.get(table) {
+            None => ingested.take(table, bucket, &mut |date, seen, related, found| {
+                measurers[date].add(&mut work[date], table, (seen, related), found)
+            })?,
+            Some(shared) => {
+                let (all, related) = ingested.rows(table, bucket)?;
+                let all = shared.with_days(all);
+                let rows = shared.rows(&all)?;
+                ingested.seen(table, bucket, &all, &mut |date, seen, found| {
+                    measurers[date].add_shared(&mut work[date], (*table, &rows), (seen, &related), found)
+                })?
+            }
+        };
         findings.push((table, found));
     }
     for (table, found) in findings {
@@ -284,25 +354,4 @@ pub fn tables(contract: &Contract) -> impl Iterator<Item = &str> {
 pub fn first_day(job: &Job, table: &str) -> Option<i64> {
     let policed = job.policies.iter().any(|rule| rule.table == table);
     job.plan.tables.iter().find(|t| t.table == table).and_then(|t| t.first_day).filter(|_| !policed)
-}
-
-/// Takes contested rows out and counts them; all rows are kept as well when there are some.
-fn undisputed(resolved: Resolved, counts: &mut RecordCounts) -> Result<(BucketRows, Option<Resolved>)> {
-    if resolved.disputed.is_empty() {
-        return Ok((resolved.rows, None));
-    }
-    let mut keep = Vec::with_capacity(resolved.rows.len());
-    let mut starts = vec![0_u32];
-    for (subject, disputed) in counts.disputed.iter_mut().enumerate() {
-        for row in resolved.rows.of(subject) {
-            if resolved.disputed[row] {
-                *disputed += 1;
-            } else {
-                keep.push(row);
-            }
-        }
-        starts.push(u32::try_from(keep.len())?);
-    }
-    let rows = resolved.rows.pick(&keep, starts);
-    Ok((rows, Some(resolved)))
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::NULL;
 use crate::contract::{Calendar, ColumnType};
+use crate::expression::Expression;
 use crate::ingest::rows::cleaner::Cleaner;
 use crate::ingest::rows::layout::{FIRST, Layout};
 use crate::ingest::rows::store::BucketRows;
@@ -48,6 +49,11 @@ impl Adverse {
         }))
     }
 
+    /// What makes a row adverse.
+    pub(super) const fn condition(&self) -> &Expression {
+        self.trigger.condition()
+    }
+
     /// The stored columns it reads.
     pub(super) fn reads(&self) -> impl Iterator<Item = usize> {
         let own = [Some(self.record), Some(self.event.0), self.amount].into_iter().flatten();
@@ -71,18 +77,34 @@ impl Adverse {
         if chosen.is_empty() {
             return Ok(Vec::new());
         }
-        let mut found = Vec::with_capacity(chosen.len());
-        let mut starts = vec![0];
         let mut subjects = Vec::with_capacity(chosen.len());
         let mut subject = 0;
         for row in &chosen {
             while rows.starts[subject + 1] as usize <= *row {
                 subject += 1;
             }
-            subjects.push(u32::try_from(subject)?);
+            subjects.push(first + u32::try_from(subject)?);
         }
-        starts.push(u32::try_from(chosen.len())?);
-        let few = rows.pick(&chosen, starts);
+        let policy: Vec<Option<u8>> = chosen.iter().map(|row| policy.get(*row).copied().flatten()).collect();
+        self.records(rows, (&chosen, &subjects, &policy), calendar)
+    }
+
+    /// Chosen rows as evidence, with their subjects and the policy rule each triggers, in order of subject, day and record.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub(super) fn records(
+        &self,
+        rows: &BucketRows,
+        (chosen, subjects, policy): (&[usize], &[u32], &[Option<u8>]),
+        calendar: &Calendar,
+    ) -> Result<Vec<Evidence>> {
+        if chosen.is_empty() {
+            return Ok(Vec::new());
+        }
+        let needed: Vec<usize> = self.reads().collect();
+        let few = rows.pick_columns(chosen, vec![0, u32::try_from(chosen.len())?], &|column| needed.contains(&column));
+        let mut found = Vec::with_capacity(chosen.len());
         let lateness = match &self.lateness {
             Some(cleaner) => {
                 let clean = cleaner.clean(&few, 0..few.len(), calendar)?;
@@ -91,17 +113,17 @@ impl Adverse {
             None => None,
         };
         let known = |v: i64| (v != NULL).then_some(v);
-        for (at, row) in chosen.iter().enumerate() {
+        for (at, (subject, policy)) in subjects.iter().zip(policy).enumerate() {
             let event = few.value(self.event.0, at);
             found.push(Evidence {
-                subject: first + subjects[at],
+                subject: *subject,
                 table: self.number,
                 record_text: few.records.get(at).map_or_else(String::new, |id| id_text(id, self.form)),
                 record_number: few.value(self.record, at),
                 day: if self.event.1 { calendar.zone().day(event) } else { event },
                 days_past_due: lateness.as_ref().and_then(|l| known(l[at])),
                 amount: self.amount.and_then(|a| known(few.value(a, at))),
-                policy: policy.get(*row).copied().flatten(),
+                policy: *policy,
             });
         }
         found.sort_unstable_by(|a, b| {

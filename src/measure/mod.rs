@@ -2,3 +2,4 @@
 
 pub mod bucket;
 mod evidence;
+mod records;

@@ -37,8 +37,7 @@ impl Fraction {
     /// # Errors
     /// When it is none of 64 bits.
     pub fn round_half_even(self) -> Fits<i64> {
-        let (quotient, rest) =
-            (self.numerator.div_euclid(self.denominator), self.numerator.rem_euclid(self.denominator));
+        let (quotient, rest) = divided(self.numerator, self.denominator);
         let up = match (2 * rest).cmp(&self.denominator) {
             std::cmp::Ordering::Less => 0,
             std::cmp::Ordering::Greater => 1,
@@ -48,25 +47,31 @@ impl Fraction {
     }
 }
 
+/// How often a number goes into another, and what is left. Nearly all are of 64 bits, whose division costs a fraction.
+fn divided(numerator: i128, denominator: i128) -> (i128, i128) {
+    match (u64::try_from(numerator), u64::try_from(denominator)) {
+        (Ok(numerator), Ok(denominator)) if denominator > 0 => {
+            (i128::from(numerator / denominator), i128::from(numerator % denominator))
+        }
+        _ => (numerator.div_euclid(denominator), numerator.rem_euclid(denominator)),
+    }
+}
+
 /// Shares a total out over exact contributions with the same denominator by largest remainder.
 ///
 /// # Errors
 /// When a part is none of 64 bits, or the total is less than its parts.
 pub fn share_out(total: i64, contributions: &[i128], denominator: i128) -> Fits<Vec<i64>> {
-    let (mut parts, mut rests) = (Vec::with_capacity(contributions.len()), Vec::with_capacity(contributions.len()));
-    for contribution in contributions {
-        let part = contribution.div_euclid(denominator);
-        parts.push(i64::try_from(part)?);
-        rests.push(contribution - part * denominator);
-    }
-    let left = total - parts.iter().sum::<i64>();
+    let divided: Vec<(i128, i128)> = contributions.iter().map(|c| divided(*c, denominator)).collect();
+    let mut parts: Vec<i64> = divided.iter().map(|(whole, _)| i64::try_from(*whole)).collect::<Fits<_>>()?;
+    let left = usize::try_from(total - parts.iter().sum::<i64>())?;
     if left == 0 {
         return Ok(parts);
     }
     let mut order: Vec<usize> = (0..parts.len()).collect();
-    order.sort_by_key(|n| std::cmp::Reverse(rests[*n]));
+    order.sort_by_key(|n| std::cmp::Reverse(divided[*n].1));
     // A base beside the parts may leave one more than there are parts.
-    for n in order.iter().cycle().take(usize::try_from(left)?) {
+    for n in order.iter().cycle().take(left) {
         parts[*n] += 1;
     }
     Ok(parts)
@@ -272,6 +277,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn numbers_of_64_bits_are_divided_as_those_of_128(
+            numerator in prop_oneof![any::<i64>().prop_map(i128::from), -10_i128..10, (1_i128 << 63)..(1 << 66), -(1_i128 << 70)..0],
+            denominator in prop_oneof![1_i128..1_000, (1_i128 << 62)..(1 << 66)],
+        ) {
+            let expected = (numerator.div_euclid(denominator), numerator.rem_euclid(denominator));
+            prop_assert_eq!(divided(numerator, denominator), expected);
+        }
+
         #[test]
         fn category_points_add_up_to_the_total(bins in proptest::collection::vec(0_u8..102, 6), w in 0_i64..=40) {
             let card = card(&[(0, 14), (0, 9), (1, 3), (2, 11), (3, 1), (3, 17)], [35, 40 - w, 5 + w, 15, 5]);

@@ -100,27 +100,33 @@ impl Shortfalls {
     /// their own; see [`Shortfalls::of_friends`].
     #[must_use]
     pub fn top(&self, segment: usize, bins: &[u8]) -> Vec<usize> {
-        let mut codes = self.costly(segment, bins, false);
-        codes.truncate(REASONS);
-        codes
+        self.costly(segment, bins, false, REASONS)
     }
 
     /// The reason code of relationships that costs most, for a subject with enough friends.
     #[must_use]
     pub fn of_friends(&self, segment: usize, bins: &[u8]) -> Option<usize> {
-        self.costly(segment, bins, true).first().copied()
+        self.costly(segment, bins, true, 1).first().copied()
     }
 
-    fn costly(&self, segment: usize, bins: &[u8], of_friends: bool) -> Vec<usize> {
+    /// The `most` codes that cost most, those that cost as much in order of their text.
+    fn costly(&self, segment: usize, bins: &[u8], of_friends: bool, most: usize) -> Vec<usize> {
         let mut cost = vec![0_i128; self.codes];
-        for (feature, bin) in bins.iter().enumerate() {
-            let (reason, friends) = self.reasons[feature];
-            if let Some(reason) = reason.filter(|_| friends == of_friends) {
-                cost[reason] += self.cost(segment, feature, *bin);
+        let costs = &self.by_segment[segment].costs;
+        for ((costs, bin), (reason, friends)) in costs.iter().zip(bins).zip(&self.reasons) {
+            if let Some(reason) = reason.filter(|_| *friends == of_friends) {
+                cost[reason] += costs[usize::from(*bin)];
             }
         }
-        let mut codes: Vec<usize> = (0..self.codes).filter(|c| cost[*c] > 0).collect();
-        codes.sort_unstable_by_key(|c| (std::cmp::Reverse(cost[*c]), self.rank[*c]));
+        let before = |a: usize, b: usize| (cost[b], self.rank[a]) < (cost[a], self.rank[b]);
+        let mut codes: Vec<usize> = Vec::with_capacity(most + 1);
+        for code in (0..self.codes).filter(|code| cost[*code] > 0) {
+            if codes.len() < most || codes.last().is_some_and(|last| before(code, *last)) {
+                let place = codes.partition_point(|other| before(*other, code));
+                codes.insert(place, code);
+                codes.truncate(most);
+            }
+        }
         codes
     }
 }
@@ -145,5 +151,32 @@ impl Segment {
             feature.shares.iter().map(cost).collect()
         });
         Self { costs: costs.collect(), denominator: count * card.denominator[segment] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_costliest_codes_are_the_first_of_all_in_order(
+            costs in proptest::collection::vec((-3_i128..6, 0_usize..7, any::<bool>()), 1..30), most in 1_usize..5,
+        ) {
+            let shortfalls = Shortfalls {
+                by_segment: vec![Segment { costs: costs.iter().map(|(cost, _, _)| vec![*cost]).collect(), denominator: 1 }],
+                reasons: costs.iter().map(|(_, code, friends)| ((*code < 6).then_some(*code), *friends)).collect(),
+                codes: 6,
+                rank: vec![3, 1, 5, 0, 2, 4],
+            };
+            let cost = |code: usize| -> i128 {
+                costs.iter().filter(|(_, of, friends)| *of == code && !friends).map(|(cost, _, _)| cost).sum()
+            };
+            let mut expected: Vec<usize> = (0..6).filter(|code| cost(*code) > 0).collect();
+            expected.sort_by_key(|code| (std::cmp::Reverse(cost(*code)), shortfalls.rank[*code]));
+            expected.truncate(most);
+            prop_assert_eq!(shortfalls.costly(0, &vec![0; costs.len()], false, most), expected);
+        }
     }
 }

@@ -62,10 +62,7 @@ impl PolicyRule {
     /// # Errors
     /// When the engine does not take its condition.
     pub fn ready(&self, layout: &Layout, calendar: &Calendar) -> Result<Trigger> {
-        Ok(Trigger {
-            cleaner: Cleaner::new(layout, calendar, self.condition.columns.iter().cloned())?,
-            program: Program::conditions([self.condition.local.as_str()])?,
-        })
+        Trigger::ready(self.condition.clone(), layout, calendar)
     }
 }
 
@@ -102,6 +99,7 @@ impl Caps {
 
 /// A condition over the stored rows of one table.
 pub struct Trigger {
+    condition: Expression,
     cleaner: Cleaner,
     program: Program,
 }
@@ -114,10 +112,21 @@ impl Trigger {
     pub fn new(condition: &str, layout: &Layout, calendar: &Calendar) -> Result<Self> {
         let scope = table_scope(&layout.table, &layout.limits, calendar);
         let condition = Expression::predicate(condition, &scope, Numbers::Integer).map_err(anyhow::Error::msg)?;
+        Self::ready(condition, layout, calendar)
+    }
+
+    fn ready(condition: Expression, layout: &Layout, calendar: &Calendar) -> Result<Self> {
         Ok(Self {
             cleaner: Cleaner::new(layout, calendar, condition.columns.iter().cloned())?,
             program: Program::conditions([condition.local.as_str()])?,
+            condition,
         })
+    }
+
+    /// The condition.
+    #[must_use]
+    pub const fn condition(&self) -> &Expression {
+        &self.condition
     }
 
     /// The stored columns it reads.

@@ -20,7 +20,7 @@ use crate::ingest::shuffled::Shuffled;
 use crate::ingest::spine::shard::Shard;
 use crate::job::Job;
 use crate::machine::resources::Resources;
-use crate::measure::bucket::{Measured, Measurer, bucket, tables};
+use crate::measure::bucket::{Measured, Measurer, bucket, share, tables};
 use crate::tables::ids::SubjectIds;
 
 /// What the measuring of buckets is called.
@@ -156,6 +156,7 @@ fn buckets(
         .collect::<Result<_>>()?;
     let tables: Vec<&str> =
         tables(&first.contract).filter(|t| read.contains(*t) && first.export(t).is_some()).collect();
+    let shared = share(&measurers, ingested, &tables)?;
     let all: Vec<usize> = (0..ingested.buckets.count()).collect();
     let progress = resources.log.stage(MEASURE, (ingested.spine.len() * dates.len()) as u64, "subjects");
     // A few buckets per thread at a time: their results come in order, and only so many are held.
@@ -164,7 +165,7 @@ fn buckets(
             .par_iter()
             .map(|at| {
                 resources.check()?;
-                let result = bucket(&measurers, ingested, *at, &tables)?;
+                let result = bucket(&measurers, ingested, *at, &tables, &shared)?;
                 progress.add((ingested.buckets.subjects(*at).len() * measurers.len()) as u64);
                 Ok(result)
             })

@@ -61,6 +61,7 @@ mod sales;
 mod schema;
 mod server;
 mod shards;
+mod shared;
 mod time_zone;
 mod validate;
 mod walls;

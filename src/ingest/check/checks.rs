@@ -141,12 +141,18 @@ impl Checks {
     }
 
     /// Turns back what a row says about times that had not come, or could not be known, and drops the faults of what was turned back.
-    /// The event itself stands: whoever sees the row at all was told of it.
-    pub fn turn_back<C: Editable>(&self, columns: &mut [C], rows: usize, snapshot: &Snapshot, faults: &mut Vec<Fault>) {
+    /// The event itself stands: whoever sees the row at all was told of it. Rows that are not `seen` may be left as they are.
+    pub fn turn_back<C: Editable>(
+        &self,
+        columns: &mut [C],
+        (rows, seen): (usize, &dyn Fn(usize) -> bool),
+        snapshot: &Snapshot,
+        faults: &mut Vec<Fault>,
+    ) {
         for at in (0..self.columns.len()).filter(|at| self.event != Some(*at)) {
             let Some(time) = self.columns[at].time.as_ref().filter(|t| !t.future) else { continue };
             let last = snapshot.last_known(time.instant);
-            let late: Vec<usize> = (0..columns[at].len()).filter(|r| columns[at][*r] > last).collect();
+            let late: Vec<usize> = (0..columns[at].len()).filter(|r| columns[at][*r] > last && seen(*r)).collect();
             if late.is_empty() {
                 continue;
             }

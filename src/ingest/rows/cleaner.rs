@@ -84,6 +84,54 @@ impl Cleaner {
         })
     }
 
+    /// The SQL that makes a column of others, if it is derived.
+    #[must_use]
+    pub fn derived(&self, name: &str) -> Option<&Expression> {
+        self.derived.iter().find(|(derived, _)| derived == name).map(|(_, expression)| expression)
+    }
+
+    /// Whether a column is counted back from the as-of date. Of one that is derived, what stands in the row.
+    #[must_use]
+    pub fn counts_back(&self, name: &str) -> bool {
+        self.origin(name).is_none_or(|origin| matches!(origin, Origin::MonthsAgo(..) | Origin::WeeksAgo(..)))
+    }
+
+    /// The stored column that a clean one is, as it is.
+    #[must_use]
+    pub fn stored(&self, name: &str) -> Option<usize> {
+        match self.origin(name)? {
+            Origin::Stored(column) if self.derived(name).is_none() => Some(*column),
+            _ => None,
+        }
+    }
+
+    /// The stored column that is null where a clean one is.
+    #[must_use]
+    pub fn null_with(&self, name: &str) -> Option<usize> {
+        match self.origin(name)? {
+            Origin::Stored(column) | Origin::Day(column) => Some(*column),
+            _ => None,
+        }
+    }
+
+    /// Reads the days of an instant from another stored column, which has them already.
+    pub fn read_days(&mut self, instant: usize, days: usize) {
+        for (_, origin) in &mut self.columns {
+            let of_days = match origin {
+                Origin::Day(column) if *column == instant => Origin::Stored(days),
+                Origin::MonthsAgo(column, true) if *column == instant => Origin::MonthsAgo(days, false),
+                Origin::WeeksAgo(column, true) if *column == instant => Origin::WeeksAgo(days, false),
+                Origin::Weekday(column, true) if *column == instant => Origin::Weekday(days, false),
+                _ => continue,
+            };
+            *origin = of_days;
+        }
+    }
+
+    fn origin(&self, name: &str) -> Option<&Origin> {
+        self.columns.iter().find(|(column, _)| column == name).map(|(_, origin)| origin)
+    }
+
     /// The clean columns of some rows.
     ///
     /// # Errors

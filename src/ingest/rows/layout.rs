@@ -53,6 +53,12 @@ pub struct EventColumn {
 }
 
 impl EventColumn {
+    /// Whether it holds instants.
+    #[must_use]
+    pub const fn is_instant(&self) -> bool {
+        self.instant
+    }
+
     /// The day of a value.
     #[must_use]
     pub fn day(&self, value: i64) -> i64 {

@@ -21,6 +21,37 @@ pub struct Resolved {
     pub disputed: Vec<bool>,
 }
 
+/// The rows of a bucket that count, by their positions in it.
+#[derive(Debug, Default)]
+pub struct Counting {
+    /// Their positions, in order; contested ones included.
+    pub rows: Vec<usize>,
+    /// Where the rows of each subject that the date sees begin among them; one more entry than subjects.
+    pub starts: Vec<u32>,
+    /// Which of them are contested; empty when none is.
+    pub disputed: Vec<bool>,
+}
+
+impl Counting {
+    /// Number of subjects that the date sees.
+    #[must_use]
+    pub fn subjects(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// Where a subject's rows stand among those that count.
+    #[must_use]
+    pub fn of(&self, subject: usize) -> Range<usize> {
+        self.starts[subject] as usize..self.starts[subject + 1] as usize
+    }
+
+    /// Whether one of the rows that count is contested.
+    #[must_use]
+    pub fn contested(&self, at: usize) -> bool {
+        self.disputed.get(at).copied().unwrap_or(false)
+    }
+}
+
 /// Settles the versions of each subject's rows and leaves out what does not count.
 ///
 /// `consents` tells for each subject that the date sees whether it may be scored; `first_day` is the earliest day any
@@ -36,6 +67,26 @@ pub fn resolve(
     (first_day, needed): (Option<i64>, &[bool]),
     found: &mut Findings,
 ) -> Result<Resolved> {
+    let Counting { rows: keep, starts, disputed } = counting(seen, related, layout, consents, first_day, found)?;
+    let rows = match keep.len() == seen.rows.len() {
+        true => BucketRows { starts, ..seen.rows.clone() },
+        false => seen.rows.pick_columns(&keep, starts, &|column| needed.get(column).copied().unwrap_or(false)),
+    };
+    Ok(Resolved { rows, disputed })
+}
+
+/// The same without the rows themselves: only which of them count.
+///
+/// # Errors
+/// When the rows do not have the layout's columns.
+pub fn counting(
+    seen: &Seen,
+    related: &RelatedRows,
+    layout: &Layout,
+    consents: &[bool],
+    first_day: Option<i64>,
+    found: &mut Findings,
+) -> Result<Counting> {
     let rows = &seen.rows;
     let mut fate: Vec<Option<Class>> = vec![None; rows.len()];
     for subject in &related.large {
@@ -55,8 +106,10 @@ pub fn resolve(
     }
     refunds(seen, related, layout, &mut fate, found);
     // The time before which a row is outside every window, in the unit of the event.
-    let earliest = layout.event.as_ref().zip(first_day).map(|(event, first)| (event.column, event.first_of(first)));
-    let old = |row: usize| earliest.is_some_and(|(c, first)| rows.value(c, row) < first);
+    let earliest = layout.event.as_ref().zip(first_day).map(|(event, first)| event.first_of(first));
+    let events = layout.event.as_ref().map_or(&[][..], |event| rows.columns[event.column].as_slice());
+    let happened = |row: usize| events.get(row).copied().unwrap_or(NULL);
+    let disputes = rows.columns[DISPUTED].as_slice();
     let mut keep = Vec::with_capacity(rows.len());
     let mut starts = vec![0_u32; consents.len() + 1];
     let mut disputed = Vec::new();
@@ -64,16 +117,16 @@ pub fn resolve(
     let mut newest = NULL;
     for (number, subject) in seen.subjects.iter().enumerate() {
         for row in rows.of(*subject).filter(|row| seen.sees(*row)) {
-            let contested = rows.value(DISPUTED, row) == 1;
+            let (contested, when) = (disputes.get(row) == Some(&1), happened(row));
             let class = match fate[row] {
                 Some(class) => class,
                 None if contested => Class::DisputedOut,
                 None if !consents[number] => Class::WithoutConsent,
-                None if old(row) => Class::OutsideWindows,
+                None if earliest.is_some_and(|first| when < first) => Class::OutsideWindows,
                 None => Class::Used,
             };
             if class != Class::Quarantined {
-                newest = newest.max(layout.event.as_ref().map_or(NULL, |event| rows.value(event.column, row)));
+                newest = newest.max(when);
                 let file = rows.files[row] as usize;
                 if file >= counts.len() {
                     counts.resize(file + 1, [0; Class::ALL.len()]);
@@ -104,11 +157,7 @@ pub fn resolve(
             flags
         }
     };
-    let rows = match keep.len() == rows.len() {
-        true => BucketRows { starts, ..rows.clone() },
-        false => rows.pick_columns(&keep, starts, &|column| needed.get(column).copied().unwrap_or(false)),
-    };
-    Ok(Resolved { rows, disputed })
+    Ok(Counting { rows: keep, starts, disputed })
 }
 
 /// What the rows of a bucket have to do with each other, whatever the date: found once, settled for each date.

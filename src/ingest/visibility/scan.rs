@@ -229,7 +229,7 @@ impl<'a> Scan<'a> {
         self.merge(view.date, &mut found)?;
         let mut columns: Columns = all.columns.iter().map(|c| gather(c, &seen)).collect();
         let mut editable: Vec<&mut Vec<i64>> = columns.iter_mut().collect();
-        self.checks.turn_back(&mut editable, seen.len(), view.snapshot, &mut Vec::new());
+        self.checks.turn_back(&mut editable, (seen.len(), &|_| true), view.snapshot, &mut Vec::new());
         let number = |owner: u32| if view.knows(owner) { owner } else { UNKNOWN };
         Ok(Checked {
             file: all.file,
@@ -270,7 +270,7 @@ impl<'a> Scan<'a> {
     fn examine(&self, decoded: &mut Decoded, rows: usize, snapshot: &Snapshot, dates: DateSet) -> Option<Vec<bool>> {
         let mut visible = self.checks.visible(&decoded.columns, rows, snapshot);
         let mut columns: Vec<&mut Vec<i64>> = decoded.columns.iter_mut().collect();
-        self.checks.turn_back(&mut columns, rows, snapshot, &mut decoded.faults);
+        self.checks.turn_back(&mut columns, (rows, &|_| true), snapshot, &mut decoded.faults);
         self.checks.faults(&decoded.columns, rows, &snapshot.calendar, &mut decoded.faults);
         for row in (0..decoded.early.len()).filter(|row| decoded.early[*row].has_all(dates)) {
             visible.get_or_insert_with(|| vec![true; rows])[row] = false;

@@ -37,7 +37,7 @@ pub enum Sight {
 
 /// Rows as a date sees them.
 pub struct Seen {
-    /// All stored rows, with what they said then.
+    /// All stored rows; those that the date sees with what they said then.
     pub rows: BucketRows,
     /// Which of them the date sees; empty when it sees all.
     pub alive: Vec<bool>,
@@ -80,11 +80,20 @@ impl View<'_> {
         let mut alive = vec![true; all.len()];
         checks.hidden(|at| &all.columns[at + FIRST], self.snapshot, |row| alive[row] = false);
         let mut subjects = Vec::with_capacity(all.starts.len());
+        let mut hidden: Vec<u64> = Vec::new();
         for (subject, number) in (0..all.starts.len().saturating_sub(1)).zip(first..) {
             let range = all.of(subject);
             if matches!(self.standing(number), Standing::In(_)) {
                 subjects.push(subject);
-                if faulty.is_empty() && alive[range.clone()].iter().all(|a| *a) {
+                if faulty.is_empty() {
+                    // Of a subject that it knows a date sees what is visible by its own times, and the rest is hidden.
+                    for row in range.filter(|row| !alive[*row]) {
+                        let file = all.files[row] as usize;
+                        if file >= hidden.len() {
+                            hidden.resize(file + 1, 0);
+                        }
+                        hidden[file] += 1;
+                    }
                     continue;
                 }
             }
@@ -103,12 +112,15 @@ impl View<'_> {
                 }
             }
         }
+        (0_u32..).zip(&hidden).for_each(|(file, rows)| found.tally.add(file, Class::NotVisible, *rows));
         let mut rows = all.clone();
         if !rows.columns[DISPUTED].is_empty() {
             let at = |dates: &mut i64| *dates = i64::from(DateSet::from_stored(*dates).has(self.date));
             Arc::make_mut(&mut rows.columns[DISPUTED]).iter_mut().for_each(at);
         }
-        checks.turn_back(&mut rows.columns[FIRST..], all.len(), self.snapshot, &mut Vec::new());
+        // Columns that only rows it does not see would change stay those of all dates.
+        let seen = |row: usize| alive[row];
+        checks.turn_back(&mut rows.columns[FIRST..], (all.len(), &seen), self.snapshot, &mut Vec::new());
         Seen { rows, alive, subjects }
     }
 }

@@ -1,0 +1,381 @@
+//! Dates that share the rows of a bucket add up what each of them would alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use sesame::NULL;
+use sesame::contract::{Calendar, Contract, Snapshot, Zone, day_text, parse_day, table_scope};
+use sesame::engine::Program;
+use sesame::expression::{Expression, Numbers};
+use sesame::features::Plan;
+use sesame::features::compute::Computer;
+use sesame::features::plan::{Accumulator, Grouping, Recency, Sum, TablePlan};
+use sesame::features::shared::{SharedTable, Wanted};
+use sesame::ingest::check::checks::Checks;
+use sesame::ingest::rows::cleaner::Cleaner;
+use sesame::ingest::rows::layout::{FIRST, Layout, ROW};
+use sesame::ingest::rows::store::BucketRows;
+use sesame::ingest::settle::resolve::Counting;
+
+/// 2024-01-01.
+const FROM: i64 = 19_723;
+const SUBJECTS: usize = 4;
+
+/// A repayment; days count from [`FROM`].
+#[derive(Debug, Clone)]
+struct Row {
+    subject: usize,
+    due: i64,
+    paid: Option<i64>,
+    opened: Option<i64>,
+    amounts: (i64, i64),
+    late: Option<i64>,
+    product: i64,
+    account: i64,
+    balance: Option<i64>,
+    limit: Option<i64>,
+    /// By date, whether it counts and whether it is contested.
+    counts: u8,
+    contested: u8,
+}
+
+fn row() -> impl Strategy<Value = Row> {
+    let some = |most: i64| proptest::option::of(0..most);
+    let times = (0..SUBJECTS, 0_i64..420, some(480), some(420));
+    let figures = (0_i64..80, 0_i64..80, some(60), some(90), some(3));
+    (times, figures, 0_i64..5, 0_i64..3, any::<u8>(), any::<u8>()).prop_map(
+        |((subject, due, paid, opened), (owed, gave, late, balance, limit), product, account, counts, contested)| Row {
+            subject,
+            due,
+            paid,
+            opened,
+            amounts: (owed, gave),
+            late,
+            product,
+            account,
+            balance,
+            limit,
+            counts,
+            contested: contested & (contested >> 3),
+        },
+    )
+}
+
+/// Rows as they are stored, by subject.
+fn stored(rows: &[Row], layout: &Layout) -> BucketRows {
+    let mut columns = vec![Arc::new(Vec::new()); layout.width];
+    let mut put = |at: usize, of: &dyn Fn(&Row) -> Option<i64>| {
+        let values: Vec<i64> = rows.iter().map(|row| of(row).unwrap_or(NULL)).collect();
+        // A column that is null throughout is not kept.
+        columns[at] = Arc::new(if values.iter().all(|value| *value == NULL) { Vec::new() } else { values });
+    };
+    let at = |name: &str| layout.table.position(name).unwrap() + FIRST;
+    put(ROW, &|_| Some(7));
+    put(at("due_on"), &|row| Some(FROM + row.due));
+    put(at("paid_on"), &|row| row.paid.map(|day| FROM + day));
+    put(at("opened_on"), &|row| row.opened.map(|day| FROM + day));
+    put(at("amount_due_minor"), &|row| Some(row.amounts.0));
+    put(at("amount_paid_minor"), &|row| Some(row.amounts.1));
+    put(at("days_past_due"), &|row| row.late);
+    put(at("product"), &|row| Some(row.product));
+    put(at("account_id"), &|row| Some(row.account));
+    put(at("balance_minor"), &|row| row.balance);
+    put(at("limit_minor"), &|row| row.limit);
+    let starts = (0..=SUBJECTS).map(|s| rows.iter().filter(|row| row.subject < s).count() as u32).collect();
+    BucketRows { starts, files: vec![0; rows.len()], columns, ..BucketRows::default() }
+}
+
+/// Sums of every kind over conditions of every kind.
+fn plan(contract: &Contract, calendar: &Calendar) -> TablePlan {
+    let scope = table_scope(contract.table("repayments").unwrap(), &contract.limits, calendar);
+    let condition = |text: &str| Expression::predicate(text, &scope, Numbers::Integer).unwrap();
+    let number = |text: &str| Expression::number(text, &scope, Numbers::Integer).unwrap();
+    let window = condition("due_months_ago < 12");
+    let predicates = vec![
+        window.clone(),
+        window.and(&condition("amount_due_minor > 0")),
+        condition("due_months_ago < 2").and(&condition("days_past_due >= 30")),
+        condition(
+            "due_months_ago < 1 OR (product <> 'revolving' AND paid_day IS NULL AND amount_paid_minor < amount_due_minor)",
+        ),
+        condition("due_day > as_of_day - 60"),
+        condition(&format!("due_day > {}", calendar.as_of_day() - 90)).and(&condition("limit_minor IS NOT NULL")),
+        condition("days_past_due > 0"),
+        condition("amount_due_minor BETWEEN 10 AND 50").and(&condition("due_months_ago < 6")),
+        window.and(&condition("balance_minor IS NOT NULL").and(&condition("limit_minor > 0 AND NOT product = 'line'"))),
+    ];
+    let values = [
+        "amount_due_minor",
+        "days_past_due",
+        "due_months_ago",
+        "CASE WHEN paid_day IS NULL AND due_day < as_of_day THEN GREATEST(amount_due_minor - amount_paid_minor, 0) ELSE 0 END",
+        "LEAST(opened_months_ago, 120)",
+        "3 * balance_minor",
+        "amount_paid_minor",
+    ];
+    let values: Vec<Expression> = values.into_iter().map(number).collect();
+    let mut sums = Vec::new();
+    for filter in 0..predicates.len() {
+        sums.push(Sum::Rows { filter });
+        for value in 0..values.len() {
+            sums.extend([
+                Sum::Values { filter, value },
+                Sum::Smallest { filter, value },
+                Sum::Largest { filter, value },
+                Sum::WeightedValues { filter, value, weight: value % 2 },
+            ]);
+        }
+        sums.extend([Sum::Weights { filter, weight: 0 }, Sum::Weights { filter, weight: 1 }]);
+    }
+    for grouping in 0..3 {
+        sums.extend([
+            Sum::Groups { grouping },
+            Sum::ZeroGroups { grouping, value: 6 },
+            Sum::Deviations { grouping, value: Some(0), periods: None },
+            Sum::Deviations { grouping, value: None, periods: Some(12) },
+            Sum::LargestGroup { grouping, value: Some(6) },
+            Sum::Spans { grouping, value: 2 },
+            Sum::Overlap { grouping, split: 3 },
+        ]);
+    }
+    let grouping = |key: &str, filter: usize| Grouping { key: key.to_owned(), filter };
+    TablePlan {
+        table: "repayments".to_owned(),
+        predicates,
+        values,
+        weights: vec![
+            Recency { months_ago: String::new(), millionths: Vec::new() },
+            Recency { months_ago: "due_months_ago".to_owned(), millionths: vec![1_000_000, 700_000, 300_000, 1] },
+        ],
+        groupings: vec![grouping("due_months_ago", 1), grouping("account_id", 0), grouping("limit_minor", 6)],
+        accumulators: sums.into_iter().map(|sum| Accumulator { name: String::new(), sum }).collect(),
+        first_day: None,
+    }
+}
+
+/// A table of a bucket, and what several dates ask of it.
+struct Bucket {
+    table: &'static str,
+    zone: Zone,
+    rows: BucketRows,
+    /// By row and date, whether it counts and whether it is contested.
+    marks: Vec<(u8, u8)>,
+    plan: fn(&Contract, &Calendar) -> TablePlan,
+    /// A condition beside those of the plan and of what is adverse.
+    other: &'static str,
+}
+
+impl Bucket {
+    /// What a date sees of the rows, and which of them count.
+    fn at(&self, date: usize, all: &BucketRows, snapshot: &Snapshot, checks: &Checks) -> (BucketRows, Counting) {
+        let mut alive = vec![true; all.len()];
+        checks.hidden(|at| &all.columns[at + FIRST], snapshot, |row| alive[row] = false);
+        let mut then = all.clone();
+        checks.turn_back(&mut then.columns[FIRST..], (all.len(), &|row| alive[row]), snapshot, &mut Vec::new());
+        let mut counting = Counting { starts: vec![0], ..Counting::default() };
+        for subject in 0..SUBJECTS {
+            for row in all.of(subject).filter(|row| alive[*row] && self.marks[*row].0 >> date & 1 == 1) {
+                counting.rows.push(row);
+                counting.disputed.push(self.marks[row].1 >> date & 1 == 1);
+            }
+            counting.starts.push(counting.rows.len() as u32);
+        }
+        if !counting.disputed.contains(&true) {
+            counting.disputed.clear();
+        }
+        (then, counting)
+    }
+
+    fn every_date_is_as_alone(&self, days: &[i64]) {
+        let contract = Contract::load().unwrap();
+        let table = contract.table(self.table).unwrap();
+        let layout = Layout::new(table, &contract.limits, &self.zone).unwrap();
+        let checks = Checks::new(table, &contract.limits).unwrap();
+        let snapshot = |day: &i64| {
+            let as_of = parse_day(&day_text(FROM + day)).unwrap();
+            let calendar = contract.calendar(as_of, &self.zone).unwrap();
+            Snapshot { known_by: Timestamp::from_microsecond(calendar.cutoff_micros()).unwrap(), calendar }
+        };
+        let snapshots: Vec<Snapshot> = days.iter().map(snapshot).collect();
+        let mut all = self.rows.clone();
+        let widest = Snapshot::widest(&snapshots).unwrap();
+        checks.turn_back(&mut all.columns[FIRST..], (all.files.len(), &|_| true), &widest, &mut Vec::new());
+        let plan_at = |snapshot: &Snapshot| Plan {
+            tables: vec![(self.plan)(&contract, &snapshot.calendar)],
+            features: Vec::new(),
+            subject_columns: Vec::new(),
+        };
+        let plans: Vec<Plan> = snapshots.iter().map(plan_at).collect();
+        let others = |snapshot: &Snapshot| {
+            let scope = table_scope(table, &contract.limits, &snapshot.calendar);
+            let texts = [table.adverse.as_deref().unwrap(), self.other];
+            texts.map(|text| Expression::predicate(text, &scope, Numbers::Integer).unwrap())
+        };
+        let others: Vec<[Expression; 2]> = snapshots.iter().map(others).collect();
+        let mut wanted = Vec::new();
+        for ((plan, others), snapshot) in plans.iter().zip(&others).zip(&snapshots) {
+            let calendar = &snapshot.calendar;
+            wanted.push(Wanted { plan: plan.tables.first(), conditions: others.iter().collect(), calendar });
+        }
+        let shared = SharedTable::new(&layout, &wanted).unwrap();
+        let with_days = shared.with_days(all.clone());
+        let looked_at = shared.rows(&with_days).unwrap();
+        let layouts = BTreeMap::from([(self.table.to_owned(), layout.clone())]);
+        for (date, snapshot) in snapshots.iter().enumerate() {
+            let (then, counting) = self.at(date, &with_days, snapshot, &checks);
+            let found = looked_at.at(date, &then, &counting).unwrap();
+            let (then, counting) = self.at(date, &all, snapshot, &checks);
+            let (mut keep, mut starts) = (Vec::new(), vec![0]);
+            for subject in 0..SUBJECTS {
+                keep.extend(counting.of(subject).filter(|at| !counting.contested(*at)).map(|at| counting.rows[at]));
+                starts.push(keep.len() as u32);
+            }
+            let computer = Computer::new(&plans[date], &layouts, &snapshot.calendar).unwrap();
+            let alone = computer.sums(self.table, &then.pick(&keep, starts), SUBJECTS).unwrap();
+            for (n, accumulator) in plans[date].tables[0].accumulators.iter().enumerate() {
+                assert_eq!(found.sums[n], alone[n], "date {date}: {:?}", accumulator.sum);
+            }
+            for (n, condition) in others[date].iter().enumerate() {
+                let cleaner = Cleaner::new(&layout, &snapshot.calendar, condition.columns.iter().cloned()).unwrap();
+                let clean = cleaner.clean(&then, 0..then.len(), &snapshot.calendar).unwrap();
+                let met = Program::conditions([condition.local.as_str()]).unwrap().run(&clean).unwrap();
+                let met = met[0].conditions().unwrap();
+                for row in &counting.rows {
+                    assert_eq!(found.holds[n][*row], met[*row], "date {date}: {}, row {row}", condition.local);
+                }
+            }
+        }
+    }
+}
+
+fn repayments_are_as_alone(mut rows: Vec<Row>, days: &[i64]) {
+    rows.sort_by_key(|row| row.subject);
+    let contract = Contract::load().unwrap();
+    let layout = Layout::new(contract.table("repayments").unwrap(), &contract.limits, &Zone::utc()).unwrap();
+    let bucket = Bucket {
+        table: "repayments",
+        zone: Zone::utc(),
+        rows: stored(&rows, &layout),
+        marks: rows.iter().map(|row| (row.counts, row.contested)).collect(),
+        plan,
+        other: "due_months_ago < 3 AND days_past_due > 5",
+    };
+    bucket.every_date_is_as_alone(days);
+}
+
+/// An order: subject, hours from [`FROM`], amount, status, seller, and the date at which it counts.
+type Order = (usize, i64, i64, i64, Option<i64>, u8);
+
+/// Orders by month, week, day and hour of a zone whose clocks change.
+fn plan_of_orders(contract: &Contract, calendar: &Calendar) -> TablePlan {
+    let scope = table_scope(contract.table("purchases").unwrap(), &contract.limits, calendar);
+    let condition = |text: &str| Expression::predicate(text, &scope, Numbers::Integer).unwrap();
+    let predicates = vec![
+        condition("occurred_months_ago < 3").and(&condition("status = 'settled' AND refund_of IS NULL")),
+        condition("occurred_weeks_ago < 9"),
+        condition(&format!("occurred_day > {}", calendar.as_of_day() - 40)),
+        condition("occurred_hour < 6 OR occurred_weekday >= 6"),
+        condition("occurred_months_ago < 2").and(&condition("merchant_id IS NOT NULL")),
+    ];
+    let texts = ["amount_minor", "occurred_months_ago", "occurred_day", "occurred_hour"];
+    let values: Vec<Expression> =
+        texts.into_iter().map(|text| Expression::number(text, &scope, Numbers::Integer).unwrap()).collect();
+    let mut sums = Vec::new();
+    for filter in 0..predicates.len() {
+        sums.extend([Sum::Rows { filter }, Sum::Weights { filter, weight: 0 }]);
+        for value in 0..values.len() {
+            sums.extend([Sum::Values { filter, value }, Sum::Smallest { filter, value }]);
+        }
+    }
+    for grouping in 0..4 {
+        sums.extend([Sum::Groups { grouping }, Sum::LargestGroup { grouping, value: Some(0) }]);
+        sums.extend([Sum::Spans { grouping, value: 1 }, Sum::Overlap { grouping, split: 4 }]);
+    }
+    let grouping = |key: &str, filter: usize| Grouping { key: key.to_owned(), filter };
+    TablePlan {
+        table: "purchases".to_owned(),
+        predicates,
+        values,
+        weights: vec![Recency { months_ago: "occurred_months_ago".to_owned(), millionths: vec![900_000, 50_000] }],
+        groupings: vec![
+            grouping("occurred_months_ago", 0),
+            grouping("occurred_weeks_ago", 1),
+            grouping("merchant_id", 4),
+            grouping("occurred_weekday", 2),
+        ],
+        accumulators: sums.into_iter().map(|sum| Accumulator { name: String::new(), sum }).collect(),
+        first_day: None,
+    }
+}
+
+fn orders_are_as_alone(mut orders: Vec<Order>, days: &[i64]) {
+    orders.sort_by_key(|order| order.0);
+    let (contract, zone) = (Contract::load().unwrap(), Zone::named("Europe/Berlin").unwrap());
+    let layout = Layout::new(contract.table("purchases").unwrap(), &contract.limits, &zone).unwrap();
+    let mut columns = vec![Arc::new(Vec::new()); layout.width];
+    let mut put = |name: &str, of: &dyn Fn(&Order) -> i64| {
+        columns[layout.table.position(name).unwrap() + FIRST] = Arc::new(orders.iter().map(of).collect());
+    };
+    put("occurred_at", &|order| (FROM * 24 + order.1) * 3_600_000_000);
+    put("amount_minor", &|order| order.2);
+    put("status", &|order| order.3);
+    put("merchant_id", &|order| order.4.unwrap_or(NULL));
+    let starts = (0..=SUBJECTS).map(|s| orders.iter().filter(|order| order.0 < s).count() as u32).collect();
+    let bucket = Bucket {
+        table: "purchases",
+        zone,
+        rows: BucketRows { starts, files: vec![0; orders.len()], columns, ..BucketRows::default() },
+        marks: orders.iter().map(|order| (order.5, 0)).collect(),
+        plan: plan_of_orders,
+        other: "amount_minor > 50 AND occurred_weeks_ago < 30",
+    };
+    bucket.every_date_is_as_alone(days);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn dates_that_share_rows_add_up_what_each_would_alone(
+        rows in proptest::collection::vec(row(), 0..50),
+        days in proptest::sample::subsequence((30_i64..420).collect::<Vec<_>>(), 2..6),
+    ) {
+        repayments_are_as_alone(rows, &days);
+    }
+
+    #[test]
+    fn so_do_dates_of_a_zone_whose_clocks_change(
+        orders in proptest::collection::vec(
+            (0..SUBJECTS, 0_i64..10_200, 1_i64..90, 0_i64..7, proptest::option::of(0_i64..4), any::<u8>()),
+            0..60,
+        ),
+        days in proptest::sample::subsequence((30_i64..420).collect::<Vec<_>>(), 2..6),
+    ) {
+        orders_are_as_alone(orders, &days);
+    }
+}
+
+#[test]
+fn month_ends_share_more_rows_than_fit_into_a_run() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut some = |most: i64| (rng.u8(0..4) > 0).then(|| rng.i64(0..most));
+    let row = |n: usize| Row {
+        subject: n % SUBJECTS,
+        due: some(420).unwrap_or(3),
+        paid: some(480),
+        opened: some(420),
+        amounts: (some(80).unwrap_or(0), some(80).unwrap_or(0)),
+        late: some(60),
+        product: some(5).unwrap_or(1),
+        account: some(1_000).unwrap_or(0),
+        balance: some(90),
+        limit: some(3),
+        counts: u8::MAX,
+        contested: u8::from(n % 97 == 0),
+    };
+    let rows: Vec<Row> = (0..90_000).map(row).collect();
+    // The last days of January to June 2024, and of December.
+    repayments_are_as_alone(rows, &[30, 59, 90, 120, 151, 181, 365]);
+}
