@@ -114,22 +114,15 @@ fn subjects(path: &Path) -> Result<(Vec<i64>, Vec<u32>, Vec<u16>)> {
 }
 
 fn pipeline(folder: &Path) -> Result<Pipeline> {
-    let input = |table: &str| format!("inputs.{table}=\"{}/{table}.parquet\"", folder.display());
-    let mut overrides = vec![input("subjects"), input("friend_links"), "consent_statement=\"a benchmark\"".to_owned()];
-    for table in [
-        "repayments",
-        "utility_payments",
-        "purchases",
-        "consents",
-        "public_records",
-        "disputes",
-        "sources",
-        "outcomes",
-        "groups",
-    ] {
-        overrides.push(format!("inputs.{table}=\"\""));
-    }
-    Pipeline::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/nightly.toml"), &overrides)
+    let nightly = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/nightly.toml");
+    let tables = Pipeline::load(&nightly, &[])?.settings.inputs.into_keys();
+    let input = |table: String| match table.as_str() {
+        "subjects" | "friend_links" => format!("inputs.{table}=\"{}/{table}.parquet\"", folder.display()),
+        _ => format!("inputs.{table}=\"\""),
+    };
+    let mut overrides: Vec<String> = tables.map(input).collect();
+    overrides.push("consent_statement=\"a benchmark\"".to_owned());
+    Pipeline::load(&nightly, &overrides)
 }
 
 fn write(path: &Path, spine: &Spine, friends: impl Iterator<Item = f64>) -> Result<()> {

@@ -14,6 +14,7 @@ use bytemuck::Pod;
 use rayon::prelude::*;
 
 use super::links::{HOT, Links, Open, Shelf};
+use super::neighbours::Neighbours;
 use super::order::Order;
 use super::parameters::Parameters;
 use crate::exit;
@@ -22,11 +23,6 @@ use crate::machine::budget::Budget;
 use crate::machine::large_array::LargeArray;
 use crate::output::Progress;
 use crate::storage::scratch::Scratch;
-
-/// A mark of a subject that friends are told of.
-pub const VERIFIED: u8 = 1;
-/// The subject is in default.
-pub const IN_DEFAULT: u8 = 2;
 
 /// The graph of counted subjects.
 #[derive(Debug)]
@@ -49,23 +45,6 @@ pub struct Graph<'a> {
     pub merged: Vec<u64>,
     /// Rows by file whose tie, all its rows merged, is too young to count.
     pub young: Vec<u64>,
-}
-
-/// What the chosen ties of a subject are like.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Neighbours {
-    /// Ties.
-    pub ties: u32,
-    /// Ties whose interactions are told.
-    pub told: u32,
-    /// Ties with an interaction.
-    pub interacting: u32,
-    /// Middle age of the ties in whole months; of two the younger.
-    pub median_months: u16,
-    /// Friends with [`VERIFIED`].
-    pub verified: u32,
-    /// Friends with [`IN_DEFAULT`].
-    pub in_default: u32,
 }
 
 /// What a graph is built with.
@@ -208,7 +187,7 @@ impl Shared<'_> {
             }
             let row = &row[..kept];
             if let Some(marks) = self.marks {
-                neighbours[local] = self.describe(row, marks, months);
+                neighbours[local] = Neighbours::of(row, &packing, marks, months);
             }
             part.links += kept as u64;
             for record in row {
@@ -287,27 +266,6 @@ impl Shared<'_> {
             }
         }
         old
-    }
-
-    /// What the chosen ties of one subject are like.
-    fn describe(&self, row: &[u64], marks: &[u8], months: &mut Vec<u16>) -> Neighbours {
-        let mut found = Neighbours::default();
-        months.clear();
-        for record in row {
-            let interactions = Packing::interactions(Packing::code(*record));
-            let marks = marks[self.packing.from(*record) as usize];
-            found.ties += 1;
-            found.told += u32::from(interactions.is_some());
-            found.interacting += u32::from(interactions.is_some_and(|i| i > 0));
-            found.verified += u32::from(marks & VERIFIED != 0);
-            found.in_default += u32::from(marks & IN_DEFAULT != 0);
-            months.push(Packing::months(*record));
-        }
-        let middle = months.len().saturating_sub(1) / 2;
-        if !months.is_empty() {
-            found.median_months = *months.select_nth_unstable(middle).1;
-        }
-        found
     }
 }
 

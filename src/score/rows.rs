@@ -17,7 +17,7 @@ pub struct ScoredRows {
     pub bins: Vec<u8>,
     /// Share of the score from the subject's own categories, in millionths.
     pub own_share: Vec<u32>,
-    /// What friends are told of the subject; see `graph::csr`.
+    /// What friends are told of the subject; see `graph::neighbours`.
     pub marks: Vec<u8>,
     /// The strictest policy rule that a record triggers, by position in the model file, whether it lowers the score or not.
     pub triggered: Vec<Option<u8>>,

@@ -6,7 +6,7 @@ use crate::contract::{Calendar, Contract, subject_scope};
 use crate::engine::{Frame, Program};
 use crate::expression::{ColumnKind, Expression, Numbers, Scope};
 use crate::features::Plan;
-use crate::graph::csr::{IN_DEFAULT, VERIFIED};
+use crate::graph::neighbours::{IN_DEFAULT, VERIFIED};
 use crate::pipeline::model::CATEGORIES;
 use crate::pipeline::{Findings, Model};
 
