@@ -198,8 +198,8 @@ impl Judged {
         self.bad.is_empty()
     }
 
-    fn levels(&self, scores: &[i16]) -> Levels {
-        Levels::of(scores.iter().map(|s| i64::from(*s)).zip(self.bad.iter().copied()))
+    fn levels<S: Copy + Into<i64>>(&self, scores: &[S]) -> Levels {
+        Levels::of(scores.iter().map(|s| (*s).into()).zip(self.bad.iter().copied()))
     }
 
     /// The quality; nothing when few subjects went bad or stayed good.
@@ -310,13 +310,14 @@ impl Judged {
 
     fn categories(&self) -> Vec<CategoryQuality> {
         let one = |(n, category): (usize, &&'static str)| {
-            let rest: Vec<i16> =
-                self.scores.iter().zip(&self.points[n]).map(|(score, points)| score - points).collect();
+            let scores: Vec<i32> = self.scores.iter().map(|score| i32::from(*score)).collect();
+            let rest: Vec<i32> =
+                scores.iter().zip(&self.points[n]).map(|(score, points)| score - i32::from(*points)).collect();
             CategoryQuality {
                 category: (*category).to_owned(),
                 alone: self.levels(&self.points[n]).ranking().map(|r| r.rounded(DECIMALS)),
                 without: self.levels(&rest).ranking().map(|r| r.rounded(DECIMALS)),
-                adds: difference(&self.scores, &rest, &self.bad).map(|d| d.rounded(DECIMALS)),
+                adds: difference(&scores, &rest, &self.bad).map(|d| d.rounded(DECIMALS)),
             }
         };
         CATEGORIES.iter().enumerate().map(one).collect()

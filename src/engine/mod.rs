@@ -1,6 +1,7 @@
 //! The expression engine: polars, behind one door; what is written over numbers alone is computed without it.
 
 pub mod bridge;
+pub mod evaluated;
 mod flat;
 pub mod frame;
 pub mod program;

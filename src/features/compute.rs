@@ -11,7 +11,7 @@ use super::kernel::{Evaluated, Kernel, weigh};
 use super::plan::{Plan, Recency, TablePlan};
 use crate::NULL;
 use crate::contract::Calendar;
-use crate::engine::program::Evaluated as Outcome;
+use crate::engine::evaluated::Evaluated as Outcome;
 use crate::engine::{Frame, Program};
 use crate::ingest::rows::cleaner::Cleaner;
 use crate::ingest::rows::layout::{Layout, ROW};

@@ -249,6 +249,9 @@ impl<'a> Compiler<'a> {
     fn arithmetic(&mut self, left: &ast::Expr, op: &Op, right: &ast::Expr) -> Option<Part> {
         let (a, b) = (self.part(left)?, self.part(right)?);
         if let (Part::Whole(a), Part::Whole(b)) = (a, b) {
+            if !self.varies[a] && !self.varies[b] {
+                return self.folded_whole(self.constant(a)?, op, self.constant(b)?);
+            }
             let step = match op {
                 Op::Plus => Whole::Sum(a, b),
                 Op::Minus => Whole::Difference(a, b),
@@ -271,6 +274,19 @@ impl<'a> Compiler<'a> {
             _ => return None,
         };
         Some(Part::Double(self.double_step(step)))
+    }
+
+    /// What two numbers that are written out come to; polars computes what 64 bits do not hold.
+    fn folded_whole(&mut self, a: i64, op: &Op, b: i64) -> Option<Part> {
+        let number = match op {
+            Op::Plus => a.checked_add(b),
+            Op::Minus => a.checked_sub(b),
+            Op::Multiply => a.checked_mul(b),
+            Op::Modulo if b > 0 => a.checked_rem_euclid(b),
+            _ => None,
+        };
+        let number = number.filter(|number| *number != NULL)?;
+        Some(Part::Whole(self.whole_step(Whole::Constant(number))))
     }
 
     fn is_null(&mut self, e: &ast::Expr) -> Option<Part> {

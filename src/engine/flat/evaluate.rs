@@ -41,11 +41,12 @@ enum Register {
 }
 
 impl Steps {
-    /// Computes every expression over columns of equal length, which are those that are read, in their order.
+    /// Computes every expression over columns of equal length, which are those that are read, in their order; nothing where a value
+    /// that is told came to what stands for null, which polars tells apart.
     ///
     /// # Errors
     /// When the columns are not those.
-    pub(in crate::engine) fn run(&self, columns: &[Values], rows: usize) -> Result<Vec<Found>> {
+    pub(in crate::engine) fn run(&self, columns: &[Values], rows: usize) -> Result<Option<Vec<Found>>> {
         ensure!(columns.len() == self.columns.len(), "defect: expressions over other columns");
         let mut registers: Vec<Register> = self.steps.iter().map(register).collect();
         let mut found: Vec<Found> = self.results.iter().map(|(_, wanted)| empty(*wanted, rows)).collect();
@@ -55,13 +56,16 @@ impl Steps {
                 let (done, rest) = registers.split_at_mut(at);
                 let Some(register) = rest.first_mut() else { bail!("defect: a step without a register") };
                 let before = Before { columns, rows: here.clone(), done };
-                match (step, register) {
+                match (step, &mut *register) {
                     (Step::Whole(step), Register::Wholes(out)) => wholes(*step, &before, &mut out[..here.len()])?,
                     (Step::Double(step), Register::Doubles(out)) => doubles(*step, &before, &mut out[..here.len()])?,
                     (Step::Condition(step), Register::Conditions(out)) => {
                         conditions(*step, &before, &mut out[..here.len()])?;
                     }
                     _ => {}
+                }
+                if before.confuses(step, register)? {
+                    return Ok(None);
                 }
             }
             let all = Before { columns, rows: here, done: &registers };
@@ -74,7 +78,7 @@ impl Steps {
                 }
             }
         }
-        Ok(found)
+        Ok(Some(found))
     }
 }
 
@@ -134,6 +138,31 @@ impl<'a> Before<'a> {
             _ => bail!("defect: a step that is no condition"),
         }
     }
+}
+
+impl Before<'_> {
+    /// Whether a step came to what stands for null though nothing that it was computed from is null: to the smallest of all whole
+    /// numbers, or to a double that is no number, as the difference of two that are infinite.
+    fn confuses(&self, step: &Step, came_to: &Register) -> Result<bool> {
+        match (step, came_to) {
+            (Step::Whole(Whole::Sum(a, b) | Whole::Difference(a, b) | Whole::Product(a, b)), Register::Wholes(out)) => {
+                Ok(confused(out, self.wholes(*a)?, self.wholes(*b)?, |value| value == NULL))
+            }
+            (
+                Step::Double(
+                    Double::Sum(a, b) | Double::Difference(a, b) | Double::Product(a, b) | Double::Quotient(a, b),
+                ),
+                Register::Doubles(out),
+            ) => Ok(confused(out, self.doubles(*a)?, self.doubles(*b)?, f64::is_nan)),
+            _ => Ok(false),
+        }
+    }
+}
+
+/// Whether a value is null that was computed from two that are not.
+fn confused<T: Copy>(out: &[T], a: &[T], b: &[T], null: impl Fn(T) -> bool) -> bool {
+    let rows = out.iter().zip(a.iter().zip(b));
+    rows.fold(false, |any, (out, (a, b))| any | (null(*out) & !null(*a) & !null(*b)))
 }
 
 fn each<T: Copy, V>(out: &mut [V], a: &[T], of: impl Fn(T) -> V) {
