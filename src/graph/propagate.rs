@@ -213,7 +213,8 @@ fn next_round(
 ) -> Result<u32> {
     let places = subjects.par_chunks(RUN).zip(senders.par_chunks(RUN));
     let state = current.par_chunks_mut(RUN).zip(sent.par_chunks_mut(RUN));
-    let change = |((subjects, senders), (current, sent)): ((&[u32], &[u16]), (&mut [u32], &mut [u32]))| {
+    let change = |((subjects, senders), (current, sent)): ((_, _), (&mut [u32], &mut [u32]))| {
+        let (subjects, senders): (&[u32], &[u16]) = (subjects, senders);
         let mut most = 0;
         for n in 0..subjects.len() {
             let subject = subjects[n] as usize;

@@ -197,6 +197,9 @@ impl<'a> Compiler<'a> {
         }
         let value = self.part(e)?;
         let Part::Whole(value) = value else { return None };
+        if let Some(number) = self.constant(value) {
+            return self.folded_whole(0, &Op::Minus, number);
+        }
         let zero = self.whole_step(Whole::Constant(0));
         Some(Part::Whole(self.whole_step(Whole::Difference(zero, value))))
     }
@@ -249,8 +252,8 @@ impl<'a> Compiler<'a> {
     fn arithmetic(&mut self, left: &ast::Expr, op: &Op, right: &ast::Expr) -> Option<Part> {
         let (a, b) = (self.part(left)?, self.part(right)?);
         if let (Part::Whole(a), Part::Whole(b)) = (a, b) {
-            if !self.varies[a] && !self.varies[b] {
-                return self.folded_whole(self.constant(a)?, op, self.constant(b)?);
+            if let (Some(a), Some(b)) = (self.constant(a), self.constant(b)) {
+                return self.folded_whole(a, op, b);
             }
             let step = match op {
                 Op::Plus => Whole::Sum(a, b),
@@ -292,9 +295,9 @@ impl<'a> Compiler<'a> {
     fn is_null(&mut self, e: &ast::Expr) -> Option<Part> {
         let step = match self.part(e)? {
             Part::Null => return None,
-            Part::Whole(at) => Condition::NoWhole(at),
-            Part::Double(at) => Condition::NoDouble(at),
-            Part::Condition(at) => Condition::NoCondition(at),
+            Part::Whole(at) => Condition::NullWhole(at),
+            Part::Double(at) => Condition::NullDouble(at),
+            Part::Condition(at) => Condition::NullTruth(at),
         };
         Some(self.condition_step(step))
     }

@@ -269,9 +269,9 @@ fn conditions(step: Condition, before: &Before, out: &mut [u8]) -> Result<()> {
         Condition::Both(a, b) => pairs(out, of(a)?, of(b)?, u8::min),
         Condition::Either(a, b) => pairs(out, of(a)?, of(b)?, u8::max),
         Condition::Not(a) => each(out, of(a)?, |a| TRUE - a),
-        Condition::NoWhole(a) => each(out, before.wholes(a)?, |a| known(a == NULL, false)),
-        Condition::NoDouble(a) => each(out, before.doubles(a)?, |a| known(a.is_nan(), false)),
-        Condition::NoCondition(a) => each(out, of(a)?, |a| known(a == UNKNOWN, false)),
+        Condition::NullWhole(a) => each(out, before.wholes(a)?, |a| known(a == NULL, false)),
+        Condition::NullDouble(a) => each(out, before.doubles(a)?, |a| known(a.is_nan(), false)),
+        Condition::NullTruth(a) => each(out, of(a)?, |a| known(a == UNKNOWN, false)),
         Condition::Choice(condition, yes, no) => choose(out, of(condition)?, of(yes)?, of(no)?),
     }
     Ok(())

@@ -38,9 +38,9 @@ impl Step {
             | Self::Condition(
                 Condition::Against(_, a, _)
                 | Condition::Not(a)
-                | Condition::NoWhole(a)
-                | Condition::NoDouble(a)
-                | Condition::NoCondition(a),
+                | Condition::NullWhole(a)
+                | Condition::NullDouble(a)
+                | Condition::NullTruth(a),
             ) => [Some(a), None, None],
             Self::Whole(
                 Whole::Sum(a, b)
@@ -126,9 +126,9 @@ pub(super) enum Condition {
     Either(At, At),
     Not(At),
     /// Whether a whole number, a double, or a condition is null.
-    NoWhole(At),
-    NoDouble(At),
-    NoCondition(At),
+    NullWhole(At),
+    NullDouble(At),
+    NullTruth(At),
     Choice(At, At, At),
 }
 
