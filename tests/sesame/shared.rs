@@ -65,7 +65,7 @@ fn row() -> impl Strategy<Value = Row> {
 
 /// Rows as they are stored, by subject.
 fn stored(rows: &[Row], layout: &Layout) -> BucketRows {
-    let mut columns = vec![Arc::new(Vec::new()); layout.width];
+    let mut columns: Vec<Arc<Vec<i64>>> = (0..layout.width).map(|_| Arc::default()).collect();
     let mut put = |at: usize, of: &dyn Fn(&Row) -> Option<i64>| {
         let values: Vec<i64> = rows.iter().map(|row| of(row).unwrap_or(NULL)).collect();
         // A column that is null throughout is not kept.
@@ -314,7 +314,7 @@ fn orders_are_as_alone(mut orders: Vec<Order>, days: &[i64]) {
     orders.sort_by_key(|order| order.0);
     let (contract, zone) = (Contract::load().unwrap(), Zone::named("Europe/Berlin").unwrap());
     let layout = Layout::new(contract.table("purchases").unwrap(), &contract.limits, &zone).unwrap();
-    let mut columns = vec![Arc::new(Vec::new()); layout.width];
+    let mut columns: Vec<Arc<Vec<i64>>> = (0..layout.width).map(|_| Arc::default()).collect();
     let mut put = |name: &str, of: &dyn Fn(&Order) -> i64| {
         columns[layout.table.position(name).unwrap() + FIRST] = Arc::new(orders.iter().map(of).collect());
     };
@@ -373,7 +373,7 @@ fn month_ends_share_more_rows_than_fit_into_a_run() {
         balance: some(90),
         limit: some(3),
         counts: u8::MAX,
-        contested: u8::from(n % 97 == 0),
+        contested: u8::from(n.is_multiple_of(97)),
     };
     let rows: Vec<Row> = (0..90_000).map(row).collect();
     // The last days of January to June 2024, and of December.
