@@ -1,7 +1,7 @@
 //! The steps that an expression is computed in.
 //!
-//! A whole number that is null is [`crate::NULL`], a double that is null is NaN: whole numbers are proven to stay above the one, and
-//! the divisions of features are by nothing that may be 0. Conditions know three values, in the order in which AND takes the least
+//! A whole number that is null is [`crate::NULL`], a double that is null is NaN. Where known values come to one of these, the steps
+//! give up and polars computes the frame ([`evaluate`](super::evaluate)). Conditions know three values, in the order in which AND takes the least
 //! and OR the greatest of them.
 
 /// A condition that does not hold.
