@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use arrow::array::{ArrayRef, RecordBatch, make_array};
+use arrow::array::{ArrayRef, RecordBatch, make_array, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi, to_ffi};
@@ -73,6 +73,12 @@ pub fn from_frame(mut frame: DataFrame) -> Result<RecordBatch> {
     let (mut fields, mut arrays) = (Vec::new(), Vec::new());
     for column in frame.columns() {
         let series = column.as_materialized_series();
+        if series.dtype().is_null() {
+            // A column without a type has no buffers, and each side counts them in its own way.
+            fields.push(Field::new(series.name().as_str(), DataType::Null, true));
+            arrays.push(new_null_array(&DataType::Null, series.len()));
+            continue;
+        }
         let field = series.field().to_arrow(CompatLevel::newest());
         let array = series.to_arrow(0, CompatLevel::newest());
         let data = pl_ffi::export_array_to_c(array);

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, anyhow};
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +72,8 @@ impl DroppedTies {
 /// Reads links and hands on those that are ties.
 pub struct TieReader<'a> {
     joinable: Joinable<'a>,
+    /// Who consents to ties, by date a bit for each subject: ends come in no order, and a bit is more often in a cache.
+    willing: Vec<Vec<u64>>,
     /// `since`, `until`, `interactions_90d`.
     columns: [usize; 3],
     keep: &'a Keep<'a>,
@@ -83,8 +86,10 @@ impl<'a> TieReader<'a> {
     /// # Errors
     /// When the contract's table lacks a column.
     pub fn new(table: &Table, joinable: Joinable<'a>, keep: &'a Keep<'a>) -> Result<Self> {
+        let word = |some: &[u8]| some.iter().rev().fold(0, |word, c| word << 1 | u64::from(c & NETWORK != 0));
         Ok(Self {
             joinable,
+            willing: joinable.consents.iter().map(|consents| consents.par_chunks(64).map(word).collect()).collect(),
             columns: [table.require("since")?, table.require("until")?, table.require("interactions_90d")?],
             keep,
             dropped: Mutex::new(vec![DroppedTies::default(); joinable.consents.len()]),
@@ -135,8 +140,8 @@ impl<'a> TieReader<'a> {
         if a == b {
             return Some(|d| &mut d.self_link);
         }
-        let consents = &self.joinable.consents[date];
-        if consents[a as usize] & consents[b as usize] & NETWORK == 0 {
+        let willing = |end: u32| self.willing[date][end as usize / 64] >> (end % 64) & 1 != 0;
+        if !(willing(a) && willing(b)) {
             return Some(|d| &mut d.no_consent);
         }
         if over {

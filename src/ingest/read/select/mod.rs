@@ -255,6 +255,18 @@ mod tests {
     }
 
     #[test]
+    fn a_branch_may_leave_a_column_null() {
+        let batch = batch(vec![("a", longs(&[1, 2]))]);
+        for sql in [
+            "SELECT a AS x FROM export UNION ALL SELECT NULL AS x FROM export",
+            "SELECT a AS x, 1 AS y FROM export UNION ALL SELECT NULL AS x, a + 1 AS y FROM export",
+        ] {
+            assert_eq!(column(sql, &batch, "x"), [Some(1), Some(2), None, None], "{sql}");
+        }
+        assert_eq!(column("SELECT NULL AS x FROM export", &batch, "x"), [None, None]);
+    }
+
+    #[test]
     fn branches_that_yield_other_columns_are_refused() {
         let batch = batch(vec![("a", longs(&[1])), ("t", Arc::new(StringArray::from(vec!["x"])) as ArrayRef)]);
         let error = |sql: &str| format!("{:#}", run(sql, &batch).unwrap_err());
