@@ -89,6 +89,15 @@ fn stored(rows: &[Row], layout: &Layout) -> BucketRows {
 
 /// Sums of every kind over conditions of every kind.
 fn plan(contract: &Contract, calendar: &Calendar) -> TablePlan {
+    plan_of_repayments(contract, calendar, None)
+}
+
+/// The same with a value that polars computes, and with it all the others of the table.
+fn plan_of_polars(contract: &Contract, calendar: &Calendar) -> TablePlan {
+    plan_of_repayments(contract, calendar, Some("CASE WHEN NULL IS NULL THEN amount_due_minor ELSE 7 END"))
+}
+
+fn plan_of_repayments(contract: &Contract, calendar: &Calendar, more: Option<&str>) -> TablePlan {
     let scope = table_scope(contract.table("repayments").unwrap(), &contract.limits, calendar);
     let condition = |text: &str| Expression::predicate(text, &scope, Numbers::Integer).unwrap();
     let number = |text: &str| Expression::number(text, &scope, Numbers::Integer).unwrap();
@@ -115,7 +124,7 @@ fn plan(contract: &Contract, calendar: &Calendar) -> TablePlan {
         "3 * balance_minor",
         "amount_paid_minor",
     ];
-    let values: Vec<Expression> = values.into_iter().map(number).collect();
+    let values: Vec<Expression> = values.into_iter().chain(more).map(number).collect();
     let mut sums = Vec::new();
     for filter in 0..predicates.len() {
         sums.push(Sum::Rows { filter });
@@ -250,7 +259,7 @@ impl Bucket {
     }
 }
 
-fn repayments_are_as_alone(mut rows: Vec<Row>, days: &[i64]) {
+fn repayments_are_as_alone(mut rows: Vec<Row>, days: &[i64], plan: fn(&Contract, &Calendar) -> TablePlan) {
     rows.sort_by_key(|row| row.subject);
     let contract = Contract::load().unwrap();
     let layout = Layout::new(contract.table("repayments").unwrap(), &contract.limits, &Zone::utc()).unwrap();
@@ -342,7 +351,15 @@ proptest! {
         rows in proptest::collection::vec(row(), 0..50),
         days in proptest::sample::subsequence((30_i64..420).collect::<Vec<_>>(), 2..6),
     ) {
-        repayments_are_as_alone(rows, &days);
+        repayments_are_as_alone(rows, &days, plan);
+    }
+
+    #[test]
+    fn so_do_dates_whose_values_polars_computes(
+        rows in proptest::collection::vec(row(), 0..50),
+        days in proptest::sample::subsequence((30_i64..420).collect::<Vec<_>>(), 2..6),
+    ) {
+        repayments_are_as_alone(rows, &days, plan_of_polars);
     }
 
     #[test]
@@ -377,5 +394,5 @@ fn month_ends_share_more_rows_than_fit_into_a_run() {
     };
     let rows: Vec<Row> = (0..90_000).map(row).collect();
     // The last days of January to June 2024, and of December.
-    repayments_are_as_alone(rows, &[30, 59, 90, 120, 151, 181, 365]);
+    repayments_are_as_alone(rows, &[30, 59, 90, 120, 151, 181, 365], plan);
 }
