@@ -87,7 +87,7 @@ impl Noted {
         (rows, counting, subjects): (&BucketRows, &Counting, &[usize]),
         again: Again,
     ) {
-        let (across, bit) = (stored.across, 1 << date);
+        let (across, bit): (&Across, Dates) = (stored.across, 1 << date);
         let same = |column: usize| Arc::ptr_eq(&rows.columns[column], &stored.rows.columns[column]);
         self.differs |= !across.stored().all(same);
         if counting.disputed.is_empty() {

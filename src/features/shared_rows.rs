@@ -152,14 +152,20 @@ impl SharedRows<'_> {
         let changed = |at: &usize| !Arc::ptr_eq(&rows.columns[*at], &self.rows.columns[*at]);
         let changed: Vec<usize> = self.table.reads.iter().copied().filter(changed).collect();
         let waits = &self.table.waits;
-        let differs = |row: &usize| {
-            waits.iter().any(|at| rows.value(*at, *row) == NULL)
-                || changed.iter().any(|at| rows.value(*at, *row) != self.rows.value(*at, *row))
-        };
-        let few: Vec<usize> = match self.table.program.is_empty() || (waits.is_empty() && changed.is_empty()) {
-            true => Vec::new(),
-            false => counting.rows.iter().copied().filter(differs).collect(),
-        };
+        if self.table.program.is_empty() || (waits.is_empty() && changed.is_empty()) {
+            return Ok(Again::default());
+        }
+        let mut differs = vec![false; rows.len()];
+        waits.iter().for_each(|at| mark(&mut differs, &rows.columns[*at], |value| value == NULL));
+        for at in changed {
+            let (then, stored) = (rows.columns[at].as_slice(), self.rows.columns[at].as_slice());
+            match (then.is_empty(), stored.is_empty()) {
+                (true, _) => mark(&mut differs, stored, |value| value != NULL),
+                (_, true) => mark(&mut differs, then, |value| value != NULL),
+                _ => differs.iter_mut().zip(then.iter().zip(stored)).for_each(|(to, (then, all))| *to |= then != all),
+            }
+        }
+        let few: Vec<usize> = counting.rows.iter().copied().filter(|row| differs[*row]).collect();
         if few.is_empty() {
             return Ok(Again::default());
         }
@@ -182,6 +188,15 @@ impl SharedRows<'_> {
             }
         }
         Ok(again)
+    }
+}
+
+/// Marks the rows whose value is so; a column without values is null throughout.
+fn mark(rows: &mut [bool], column: &[i64], is: impl Fn(i64) -> bool) {
+    match column.is_empty() {
+        true if is(NULL) => rows.fill(true),
+        true => {}
+        false => rows.iter_mut().zip(column).for_each(|(row, value)| *row |= is(*value)),
     }
 }
 
