@@ -11,7 +11,8 @@
 //!    dates divide days into the same months ([`Calendar::months_after`]), these are the months back from the last date less the months
 //!    between the two dates, so the row with the least is the same one, and distances are the same;
 //! 3. its weight is the same at every date, or goes by the event's months back, where dates divide days so;
-//! 4. its groups are the values of a stored column, or the event's months, where dates divide days so.
+//! 4. its groups are the values of a stored column, or the event's months, where dates divide days so; or its weeks, where groups are
+//!    only counted and added up: they are put together from days for each date.
 //!
 //! Rows that are not at a date what they are at others are taken out of its bit, and stand once more for this date alone, with what
 //! all conditions and values come to then. Where 64 bits cannot be proven to suffice, nothing is added up so; nor where a column that
@@ -40,6 +41,7 @@ pub(super) struct Across<'a> {
     /// What groups are made by, once each.
     pub(super) keys: Vec<Of>,
     pub(super) windows: Vec<Window<'a>>,
+    pub(super) calendars: Vec<&'a Calendar>,
     /// The last date.
     pub(super) last: &'a Calendar,
     /// Months between each date and the last, where these are the same for every day.
@@ -66,6 +68,8 @@ pub(super) enum Of {
     Stored(usize),
     /// The event's months back from the last date.
     Months,
+    /// The event's weeks back from each date.
+    Weeks,
 }
 
 /// A grouping: the condition of rows that take part, and the key by its position.
@@ -174,15 +178,19 @@ impl<'a> Across<'a> {
         let months: Vec<Option<bool>> = (0..plan.values.len()).map(value).collect();
         let key = |name: &str| match whole.stored(name) {
             Some(column) => Some(Of::Stored(column)),
+            None if event.weeks == Some(name) => Some(Of::Weeks),
             None => is_months(name).then_some(Of::Months),
         };
         let is_added = |sum: &Sum| {
             let read = Read::of(plan, sum);
+            let totals = !matches!(sum, Sum::Spans { .. } | Sum::Overlap { .. });
             let compares = matches!(sum, Sum::Smallest { .. } | Sum::Largest { .. } | Sum::Spans { .. });
             read.conditions.iter().all(|at| parts[*at].is_some())
                 && read.value.is_none_or(|at| months[at].is_some_and(|months| compares || !months))
                 && read.weight.map(|at| &plan.weights[at].months_ago).is_none_or(|m| m.is_empty() || is_months(m))
-                && read.grouping.is_none_or(|at| key(&plan.groupings[at].key).is_some())
+                && read
+                    .grouping
+                    .is_none_or(|at| key(&plan.groupings[at].key).is_some_and(|of| totals || of != Of::Weeks))
         };
         let sums = plan.accumulators.iter().enumerate().map(|(at, accumulator)| (at, accumulator.sum.clone()));
         let mut sums: Vec<(usize, Sum)> = sums.filter(|(_, sum)| is_added(sum)).collect();
@@ -196,6 +204,7 @@ impl<'a> Across<'a> {
             groupings: vec![None; plan.groupings.len()],
             keys: Vec::new(),
             windows: Vec::new(),
+            calendars: plans.iter().map(|(_, calendar)| *calendar).collect(),
             last,
             back: None,
             day: layout.event.as_ref().map(|e| if e.is_instant() { layout.width } else { e.column }),
@@ -257,7 +266,7 @@ impl<'a> Across<'a> {
     pub(super) fn stored(&self) -> impl Iterator<Item = usize> {
         let key = |of: &Of| match of {
             Of::Stored(column) => Some(*column),
-            Of::Shared(_) | Of::Months => None,
+            Of::Shared(_) | Of::Months | Of::Weeks => None,
         };
         self.keys.iter().filter_map(key).chain(self.day).chain(self.source)
     }

@@ -7,14 +7,13 @@
 use std::ops::Range;
 
 use super::across::{Across, Of};
-use super::across_times::{DATES, Dates, Weighing};
+use super::across_times::{DATES, Dates, Found, Weighing};
+use super::across_weeks::by_week;
 use super::plan::Sum;
 use crate::NULL;
 
 /// What is written where dates begin and end; the last entry is behind all dates.
 pub(super) type Steps = [i64; DATES + 1];
-/// A number for each date.
-pub(super) type Found = [i64; DATES];
 
 /// The evaluated columns of some lines: rows, and then rows as they are at one date alone.
 pub(super) struct Lines<'r> {
@@ -37,6 +36,8 @@ pub(super) struct Own {
     pub(super) again: Range<usize>,
     /// By key, the number of groups.
     pub(super) groups: Vec<usize>,
+    /// Where groups are made by weeks, its days in order, each with the number of its group.
+    pub(super) days: Vec<(i64, u32)>,
 }
 
 impl Own {
@@ -151,6 +152,10 @@ impl Adder {
                         self.present.resize(own.groups[of.key], 0);
                         own.each(|line| self.present[groups[line] as usize] |= met[line]);
                         self.grouping = Some(grouping);
+                    }
+                    if across.keys[of.key] == Of::Weeks {
+                        self.sum((met, groups), added(sum).map(values), own);
+                        return by_week(sum, (&self.present, &self.numbers), &own.days, &across.calendars);
                     }
                     self.grouped(sum, (met, groups), &values, lines, own)
                 }
@@ -271,6 +276,15 @@ impl Adder {
                 found[date] += high[date].wrapping_sub(low[date]);
             }
         }
+    }
+}
+
+/// The value that a sum adds up by group.
+const fn added(sum: &Sum) -> Option<usize> {
+    match *sum {
+        Sum::ZeroGroups { value, .. } => Some(value),
+        Sum::Deviations { value, .. } | Sum::LargestGroup { value, .. } => value,
+        _ => None,
     }
 }
 

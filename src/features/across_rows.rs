@@ -265,12 +265,14 @@ impl Run {
                 rows: own.start - some.start..own.end - some.start,
                 again: some.len() + first..some.len() + last,
                 groups: Vec::with_capacity(self.groups.len()),
+                days: Vec::new(),
             });
             first = last;
         }
         for (key, groups) in stored.across.keys.iter().zip(&mut self.groups) {
             let keys = match key {
                 Of::Stored(column) => rows.columns[*column].get(some.clone()),
+                Of::Weeks => stored.across.day.and_then(|column| rows.columns[column].get(some.clone())),
                 Of::Months | Of::Shared(_) => self.months.get(..some.len()),
             };
             groups.clear();
@@ -284,6 +286,12 @@ impl Run {
                     }
                 };
                 own.groups.push(count);
+                if *key == Of::Weeks {
+                    own.days = match keys {
+                        Some(_) => self.numbering.in_order(),
+                        None => vec![(NULL, 0)],
+                    };
+                }
             }
             repeat(groups, repeated);
         }

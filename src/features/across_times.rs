@@ -10,6 +10,8 @@ pub(super) type Dates = u16;
 /// The most dates of a set.
 pub(super) const DATES: usize = 16;
 const _: () = assert!(DATES == Dates::BITS as usize);
+/// A number for each date.
+pub(super) type Found = [i64; DATES];
 /// Days before the last date of which windows are looked up: about eleven years.
 const NEAR_DAYS: i64 = 4_096;
 
@@ -78,7 +80,7 @@ pub(super) enum Weighing {
     /// All alike.
     Same,
     /// By months back from the last date: the weight at each date.
-    Months(Vec<[i64; DATES]>),
+    Months(Vec<Found>),
 }
 
 impl Weighing {
@@ -100,7 +102,7 @@ impl Weighing {
     }
 
     /// The weight at each date of a row so many months back from the last; nothing where it is 0 at all of them.
-    pub(super) fn weights(&self, months: i64) -> Option<&[i64; DATES]> {
+    pub(super) fn weights(&self, months: i64) -> Option<&Found> {
         match self {
             Self::Same => Some(&[RECENCY_ONE; DATES]),
             Self::Months(by_months) => by_months.get(usize::try_from(months).ok()?),

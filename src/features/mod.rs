@@ -5,6 +5,7 @@ mod across;
 mod across_kernel;
 pub mod across_rows;
 mod across_times;
+mod across_weeks;
 mod adding;
 mod formula;
 mod grouped;

@@ -69,7 +69,8 @@ impl Writer {
         for at in &self.positions {
             let (values, nones) = (&features.values[*at], &features.nones[*at]);
             let told = values.iter().any(|v| v.is_nan());
-            let told = told.then(|| NullBuffer::new(BooleanBuffer::collect_bool(values.len(), |n| !values[n].is_nan())));
+            let told =
+                told.then(|| NullBuffer::new(BooleanBuffer::collect_bool(values.len(), |n| !values[n].is_nan())));
             columns.push(Arc::new(Float64Array::new(values.clone().into(), told)));
             let none = BooleanBuffer::collect_bool(nones.len(), |n| nones[n] == 1);
             columns.push(Arc::new(BooleanArray::new(none, None)));

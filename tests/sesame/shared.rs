@@ -312,6 +312,11 @@ fn plan_of_orders(contract: &Contract, calendar: &Calendar) -> TablePlan {
     for grouping in 0..4 {
         sums.extend([Sum::Groups { grouping }, Sum::LargestGroup { grouping, value: Some(0) }]);
         sums.extend([Sum::Spans { grouping, value: 1 }, Sum::Overlap { grouping, split: 4 }]);
+        sums.extend([
+            Sum::ZeroGroups { grouping, value: 3 },
+            Sum::Deviations { grouping, value: Some(0), periods: None },
+            Sum::Deviations { grouping, value: None, periods: Some(9) },
+        ]);
     }
     let grouping = |key: &str, filter: usize| Grouping { key: key.to_owned(), filter };
     TablePlan {
