@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::points::{Fits, Fraction};
 use super::rows::ScoredRows;
+use super::worths::Worths;
 use crate::engine::Frame;
 use crate::features::compute::FeatureRows;
 use crate::graph::Parameters;
@@ -55,6 +56,7 @@ struct Rater<'a> {
     job: &'a Job,
     data: &'a StageData,
     own: Cleaner,
+    worths: Worths<'a>,
     caps: &'a Caps,
     /// Which statuses have a score.
     scored: Vec<bool>,
@@ -76,6 +78,7 @@ pub fn rate(job: &Job, data: &StageData, caps: &Caps, resources: &Resources) -> 
         job,
         data,
         own: Cleaner::new(&layout, &job.snapshot.calendar, job.rules.subject_columns.clone())?,
+        worths: Worths::of(&job.card),
         caps,
         scored: card.status.iter().map(|s| s.get_ref().scored).collect(),
         no_consent: u8::try_from(no_consent.context("the model has no status for those who do not consent")?)?,
@@ -175,7 +178,7 @@ impl Rater<'_> {
         let bins = self.bins(count, features);
         let width = card.features.len();
         let own_share = (0..count)
-            .map(|s| card.own_share(usize::from(segment[s]), &bins[s * width..(s + 1) * width]))
+            .map(|s| self.worths.own_share(usize::from(segment[s]), &bins[s * width..(s + 1) * width]))
             .collect::<Fits<_>>()?;
         let marks = rules.marks(&frame, count)?;
         Ok(ScoredRows { segment, status, confidence, bins, own_share, marks, ..ScoredRows::default() })
