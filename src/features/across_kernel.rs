@@ -288,7 +288,7 @@ const fn added(sum: &Sum) -> Option<usize> {
     }
 }
 
-/// Weights, or values by their weights; `of` are the dates of each line, and the values.
+/// Weights, or values by their weights, at the dates of each line.
 fn weighted(weighing: Option<&Weighing>, (met, values): (&[Dates], Option<&[i64]>), lines: &Lines, own: &Own) -> Found {
     let number = |line: usize| values.map_or(1, |values| known(values[line]));
     let mut found: Found = [0; DATES];

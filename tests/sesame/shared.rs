@@ -380,12 +380,12 @@ proptest! {
 
     #[test]
     fn so_do_dates_of_a_zone_whose_clocks_change(
-        orders in orders(),
+        some in orders(),
         days in proptest::sample::subsequence((30_i64..420).collect::<Vec<_>>(), 2..6),
         month_ends in proptest::sample::subsequence(MONTH_ENDS.to_vec(), 2..13),
     ) {
-        prop_assert!(orders_are_as_alone(orders.clone(), &days));
-        prop_assert!(orders_are_as_alone(orders, &month_ends));
+        prop_assert!(orders_are_as_alone(some.clone(), &days));
+        prop_assert!(orders_are_as_alone(some, &month_ends));
     }
 }
 
@@ -418,7 +418,7 @@ fn more_dates_than_are_added_up_together_share_rows_all_the_same() {
 fn sums_that_64_bits_may_not_hold_are_left_to_each_date() {
     let order = |amount: i64| vec![(0, 100, 5, 0, None, u32::MAX), (0, 200, amount, 0, Some(1), u32::MAX)];
     assert!(orders_are_as_alone(order(1_000_000), &MONTH_ENDS));
-    assert!(!orders_are_as_alone(order(i64::MAX / 2 + 1), &MONTH_ENDS));
+    assert!(!orders_are_as_alone(order(i64::MAX / 4), &MONTH_ENDS));
 }
 
 #[test]
