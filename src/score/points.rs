@@ -131,7 +131,11 @@ impl Scorecard {
             self.contributions(segment, &sums)[RELATIONSHIPS]
         };
         let neutral = of(self.neutral_share * self.importance[segment][RELATIONSHIPS]);
-        let numerator = of(self.sums(segment, bins)[RELATIONSHIPS]) - neutral;
+        let all = self.features.iter().zip(&self.importances[segment]).zip(bins);
+        let of_friends = all.filter(|((feature, _), _)| feature.category == RELATIONSHIPS);
+        let sum: i64 =
+            of_friends.map(|((feature, importance), bin)| importance * feature.shares[usize::from(*bin)]).sum();
+        let numerator = of(sum) - neutral;
         Fraction { numerator, denominator: self.denominator[segment] }.round_half_even()
     }
 

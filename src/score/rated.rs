@@ -51,6 +51,9 @@ impl Rated {
     }
 }
 
+/// Subjects whose bins are found together.
+const NEAR_SUBJECTS: usize = 256;
+
 /// What rating shares over all blocks.
 struct Rater<'a> {
     job: &'a Job,
@@ -188,15 +191,19 @@ impl Rater<'_> {
         let card: &Scorecard = &self.job.card;
         let width = card.features.len();
         let mut bins = vec![0; count * width];
-        for (n, feature) in card.features.iter().enumerate() {
-            let Origin::Plan(position) = feature.origin else {
-                // Friends come later; until then there are none.
-                (0..count).for_each(|s| bins[s * width + n] = feature.bin(f64::NAN, true));
-                continue;
-            };
-            let (values, nones) = (&features.values[position], &features.nones[position]);
-            for s in 0..count {
-                bins[s * width + n] = feature.bin(values[s], nones[s] == 1);
+        // Some subjects at a time, whose bins stay in the nearest cache until all their features are there.
+        for first in (0..count).step_by(NEAR_SUBJECTS) {
+            let some = first..count.min(first + NEAR_SUBJECTS);
+            for (n, feature) in card.features.iter().enumerate() {
+                let Origin::Plan(position) = feature.origin else {
+                    // Friends come later; until then there are none.
+                    some.clone().for_each(|s| bins[s * width + n] = feature.bin(f64::NAN, true));
+                    continue;
+                };
+                let (values, nones) = (&features.values[position], &features.nones[position]);
+                for s in some.clone() {
+                    bins[s * width + n] = feature.bin(values[s], nones[s] == 1);
+                }
             }
         }
         bins
