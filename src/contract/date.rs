@@ -110,6 +110,16 @@ impl Calendar {
         self.months_ago.get(index).map(|&m| i64::from(m))
     }
 
+    /// How many months further back a day is than it is at another as-of date, where that is the same for every day: both divide days
+    /// into the same months.
+    #[must_use]
+    pub fn months_after(&self, other: &Self) -> Option<i64> {
+        let same_days = self.first_day == other.first_day && self.months_ago.len() == other.months_ago.len();
+        let mut further = self.months_ago.iter().zip(&other.months_ago).map(|(a, b)| i64::from(*a) - i64::from(*b));
+        let first = further.next().filter(|_| same_days)?;
+        further.all(|months| months == first).then_some(first)
+    }
+
     /// The first day that the contract allows.
     #[must_use]
     pub const fn first_day(&self) -> i64 {
@@ -176,6 +186,18 @@ mod tests {
         assert_eq!(ago(2025, 2, 28), Some(0));
         assert_eq!(ago(2025, 2, 27), Some(1));
         assert_eq!(c.months_back(1).unwrap(), day_number(date(2025, 2, 28)).unwrap());
+    }
+
+    #[test]
+    fn month_ends_divide_days_into_the_same_months_and_other_days_do_not() {
+        assert_eq!(calendar(2025, 11, 30).months_after(&calendar(2025, 2, 28)), Some(9));
+        assert_eq!(calendar(2025, 2, 28).months_after(&calendar(2025, 11, 30)), Some(-9));
+        assert_eq!(calendar(2025, 11, 14).months_after(&calendar(2024, 11, 14)), Some(12));
+        assert_eq!(calendar(2025, 11, 30).months_after(&calendar(2025, 11, 29)), None);
+        // The 30 as a first day is cut short in February, the 1 never is.
+        assert_eq!(calendar(2025, 4, 29).months_after(&calendar(2025, 3, 31)), None);
+        let shorter = Calendar::new(date(2025, 11, 30), date(1900, 1, 1), date(2100, 12, 31), &Zone::utc()).unwrap();
+        assert_eq!(calendar(2025, 11, 30).months_after(&shorter), None);
     }
 
     #[test]

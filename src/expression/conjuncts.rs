@@ -132,6 +132,18 @@ impl Comparison {
         Some(Self { column: column.to_owned(), than, number: number.parse().ok()? })
     }
 
+    /// Whether it holds for a value; a null holds nowhere.
+    #[must_use]
+    pub const fn is_met(&self, value: i64) -> bool {
+        let holds = match self.than {
+            Than::Less => value < self.number,
+            Than::AtMost => value <= self.number,
+            Than::Greater => value > self.number,
+            Than::AtLeast => value >= self.number,
+        };
+        holds && value != crate::NULL
+    }
+
     /// Where it holds, 1 or 0 for each value; a null holds nowhere.
     #[must_use]
     pub fn holds(&self, values: &[i64]) -> Vec<u8> {
@@ -215,6 +227,11 @@ mod tests {
         assert_eq!(window.column, "due_months_ago");
         assert_eq!(window.holds(&[0, 11, 12, NULL, -1]), [1, 1, 0, 0, 1]);
         assert_eq!(Comparison::parse("a >= -2").unwrap().holds(&[-2, -3, NULL]), [1, 0, 0]);
+        for text in ["a < 5", "a <= 5", "a > 5", "a >= 5"] {
+            let comparison = Comparison::parse(text).unwrap();
+            let values = [4, 5, 6, NULL];
+            assert_eq!(comparison.holds(&values), values.map(|value| u8::from(comparison.is_met(value))), "{text}");
+        }
         assert_eq!(Comparison::parse("(a > b)"), None);
         assert_eq!(Comparison::parse("(a + 1 > 3)"), None);
     }

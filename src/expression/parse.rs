@@ -1,5 +1,8 @@
 //! The text of an expression as a tree.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
 use sqlparser::ast::{BinaryOperator, Expr};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -12,6 +15,13 @@ const MOST_TOKENS: usize = 2_000;
 
 /// How deep conversions may be nested: the parser's time doubles with each of them that is not closed.
 const DEEPEST_CASTS: usize = 12;
+
+/// Texts that are remembered, and the longest of them in bytes: some megabytes at most.
+const MOST_KNOWN: usize = 1_024;
+const LONGEST_KNOWN: usize = 500;
+
+/// Texts that were parsed before: every as-of date compiles the same catalogue.
+static KNOWN: Mutex<BTreeMap<String, Arc<Expr>>> = Mutex::new(BTreeMap::new());
 
 /// Refuses what would keep the parser busy for longer than anybody waits.
 ///
@@ -38,7 +48,11 @@ pub fn not_too_deep(tokens: &[Token]) -> Result<(), String> {
 ///
 /// # Errors
 /// A sentence that says what is wrong.
-pub(super) fn parsed(text: &str) -> Result<Expr, String> {
+pub(super) fn parsed(text: &str) -> Result<Arc<Expr>, String> {
+    // Where another thread failed with the lock, texts are parsed as if they were new.
+    if let Some(known) = KNOWN.lock().ok().and_then(|known| known.get(text).cloned()) {
+        return Ok(known);
+    }
     let dialect = GenericDialect {};
     let tokens = Tokenizer::new(&dialect, text).tokenize().map_err(|e| format!("`{text}`: {e}"))?;
     if tokens.len() > MOST_TOKENS {
@@ -50,6 +64,15 @@ pub(super) fn parsed(text: &str) -> Result<Expr, String> {
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
         return Err(format!("`{text}`: unexpected `{rest}` after the expression"));
+    }
+    let ast = Arc::new(ast);
+    if text.len() <= LONGEST_KNOWN
+        && let Ok(mut known) = KNOWN.lock()
+    {
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(text.to_owned(), Arc::clone(&ast));
     }
     Ok(ast)
 }
@@ -90,5 +113,20 @@ mod tests {
         assert!(checked(&chain(1_001)).unwrap_err().contains("at most 2000"));
         assert!(parsed(&"CAST(".repeat(40)).unwrap_err().contains("nested more than 12 times"));
         assert!(parsed(&format!("{}a{}", "(".repeat(500), ")".repeat(500))).unwrap_err().contains("recursion"));
+    }
+
+    #[test]
+    fn a_text_that_was_parsed_before_is_what_it_was_and_a_faulty_one_stays_faulty() {
+        let texts: Vec<String> = (0..MOST_KNOWN + 10).map(|n| format!("a < {n} AND b IS NULL")).collect();
+        for _ in 0..2 {
+            for text in &texts {
+                assert_eq!(parsed(text).unwrap().to_string(), *text);
+            }
+            assert!(parsed("a < 1 b").unwrap_err().contains("unexpected"));
+        }
+        assert!(KNOWN.lock().unwrap().len() <= MOST_KNOWN);
+        let long = "1 + ".repeat(LONGEST_KNOWN / 4) + "1";
+        assert_eq!(parsed(&long).unwrap().to_string(), long);
+        assert!(!KNOWN.lock().unwrap().contains_key(&long));
     }
 }

@@ -68,12 +68,13 @@ pub fn doubtful(plan: &TablePlan, rows: &Evaluated, ranges: &[Range<usize>]) -> 
     plan.accumulators.iter().map(|a| !fits_all(&a.sum) && !fits_each(&a.sum)).collect()
 }
 
-fn magnitude(values: &[i64]) -> u64 {
+/// The largest of some values without their signs; nulls are 0.
+pub(super) fn magnitude(values: &[i64]) -> u64 {
     values.iter().fold(0, |most, v| most.max(if *v == NULL { 0 } else { v.unsigned_abs() }))
 }
 
 /// The most a sum over so many rows can be, from the largest of each value.
-fn bound(sum: &Sum, rows: usize, largest: &dyn Fn(usize) -> u64) -> i128 {
+pub(super) fn bound(sum: &Sum, rows: usize, largest: &dyn Fn(usize) -> u64) -> i128 {
     let rows = rows as i128;
     let sum_of = |value: usize| i128::from(largest(value)) * rows;
     let weight = i128::from(RECENCY_ONE) * i128::from(RELIABILITY_ONE);

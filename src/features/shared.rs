@@ -22,20 +22,26 @@
 //! 5. All else (months and weeks back, windows, the as-of date itself) is evaluated for each date, over R(d). The day of an event
 //!    that is an instant is found once: no date turns the event itself back.
 //!
+//! 6. Of these conditions and values, sums of which all dates have the same, and which ask for nothing else but when the event was, are
+//!    added up for all dates together: see `across`.
+//!
 //! So in every row that counts at d, every condition and value is what d alone finds. Rows that do not count have 0 in every
 //! condition, as if they were not there: sums of the kernel look at rows that a condition lets through, in any order. Its proof that 64
 //! bits suffice looks at more rows than count; where it fails therefore, the same sum is taken in 128 bits, and refused as before
 //! when it does not fit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 
+use super::across::Across;
 use super::plan::TablePlan;
+use super::rest::Rest;
+use super::sharing::{Sharing, Texts};
 use crate::contract::Calendar;
 use crate::engine::Program;
 use crate::expression::Expression;
-use crate::expression::conjuncts::{Comparison, conjuncts, named, without_defaults};
+use crate::expression::conjuncts::{Comparison, conjuncts, named};
 use crate::ingest::rows::cleaner::Cleaner;
 use crate::ingest::rows::layout::{EventColumn, Layout};
 
@@ -64,6 +70,8 @@ pub struct SharedTable<'a> {
     /// The stored columns that some of them wait for.
     pub(super) waits: Vec<usize>,
     pub(super) dates: Vec<OfDate<'a>>,
+    /// What the dates add up together; each adds up the rest of its plan.
+    pub(super) across: Option<Across<'a>>,
     /// The event, where it is an instant, of which each date wants the day.
     pub(super) instant: Option<EventColumn>,
 }
@@ -72,11 +80,24 @@ pub struct SharedTable<'a> {
 pub(super) struct OfDate<'a> {
     pub(super) plan: Option<&'a TablePlan>,
     pub(super) calendar: &'a Calendar,
-    /// The plan's conditions and then the others, each as parts that must all hold.
+    /// What the date adds up itself of its plan.
+    pub(super) rest: Option<Rest>,
+    pub(super) parts: Parts,
+    /// All conditions of the plan, the others, and the plan's values, for rows that are not as the others see them.
+    pub(super) whole: (Cleaner, Program),
+    /// Number of all conditions.
+    pub(super) conditions: usize,
+    /// The stored columns that these read.
+    pub(super) reads: Vec<bool>,
+}
+
+/// What a date asks for beside what is added up for all: what is shared of it, and what is its own.
+pub(super) struct Parts {
+    /// The conditions of the rest of the plan and then the others, each as parts that must all hold.
     pub(super) conditions: Vec<Vec<Part>>,
-    /// The plan's values.
+    /// The values of the rest of the plan.
     pub(super) values: Vec<Value>,
-    /// The plan's keys of groups.
+    /// Its keys of groups.
     pub(super) keys: Vec<Key>,
     /// Makes the clean columns of what is the date's own.
     pub(super) cleaner: Cleaner,
@@ -84,10 +105,6 @@ pub(super) struct OfDate<'a> {
     /// Other parts and then values of its own.
     pub(super) program: Program,
     pub(super) own_conditions: usize,
-    /// All conditions and then values, for rows that are not as the others see them.
-    pub(super) whole: (Cleaner, Program),
-    /// The stored columns that these read.
-    pub(super) reads: Vec<bool>,
 }
 
 /// A part of a condition, by its position.
@@ -121,34 +138,6 @@ pub(super) enum Key {
     Clean(String),
 }
 
-/// Texts in the order in which they were first asked for.
-#[derive(Default)]
-struct Texts<'a> {
-    all: Vec<&'a str>,
-    places: BTreeMap<&'a str, usize>,
-    columns: BTreeSet<String>,
-}
-
-impl<'a> Texts<'a> {
-    fn place(&mut self, text: &'a str, columns: &BTreeSet<String>) -> usize {
-        self.columns.extend(columns.iter().cloned());
-        *self.places.entry(text).or_insert_with(|| {
-            self.all.push(text);
-            self.all.len() - 1
-        })
-    }
-}
-
-/// What becomes of the texts that the dates share.
-struct Sharing<'a> {
-    /// At how many dates a text is asked for.
-    asked: BTreeMap<&'a str, usize>,
-    /// What each clean column waits for; nothing for one that is the date's own.
-    waiting: BTreeMap<String, Option<BTreeSet<usize>>>,
-    conditions: Texts<'a>,
-    values: Texts<'a>,
-}
-
 impl<'a> SharedTable<'a> {
     /// Finds what the dates share.
     ///
@@ -157,27 +146,40 @@ impl<'a> SharedTable<'a> {
     pub fn new(layout: &Layout, wanted: &[Wanted<'a>]) -> Result<Self> {
         let whole = wanted.iter().map(|date| Cleaner::new(layout, date.calendar, date.columns()));
         let whole: Vec<Cleaner> = whole.collect::<Result<_>>()?;
-        let mut sharing = Sharing::of(wanted, &whole);
-        let mut dates = Vec::with_capacity(wanted.len());
-        for (date, whole) in wanted.iter().zip(whole) {
-            dates.push(date.split(layout, whole, &mut sharing)?);
+        let (calendar, first) = (wanted.last().context("no date")?.calendar, whole.first().context("no date")?);
+        let columns = wanted.iter().flat_map(Wanted::columns).collect();
+        let mut sharing = Sharing::of(wanted.iter().map(Wanted::texts), columns, &whole);
+        let plans = wanted.iter().map(|date| Some((date.plan?, date.calendar)));
+        let plans: Option<Vec<(&TablePlan, &'a Calendar)>> = plans.collect();
+        let across = plans.and_then(|plans| Across::of(layout, &plans, first, &mut sharing));
+        let is_rest = |at: usize| across.as_ref().is_none_or(|across| across.sums.iter().all(|(sum, _)| *sum != at));
+        let rests: Vec<Option<Rest>> =
+            wanted.iter().map(|date| date.plan.map(|plan| Rest::of(plan, &is_rest))).collect();
+        let mut parts = Vec::with_capacity(wanted.len());
+        for ((date, rest), whole) in wanted.iter().zip(&rests).zip(&whole) {
+            let (plan, conditions) = (rest.as_ref().map(|rest| &rest.plan), date.conditions.clone());
+            parts.push(Wanted { plan, conditions, calendar: date.calendar }.split(layout, whole, &mut sharing)?);
         }
-        let calendar = wanted.last().context("no date")?.calendar;
-        let Sharing { waiting, conditions, values, .. } = sharing;
-        let columns: BTreeSet<String> = conditions.columns.into_iter().chain(values.columns).collect();
-        let waits: BTreeSet<usize> =
-            columns.iter().filter_map(|c| waiting.get(c)?.as_ref()).flatten().copied().collect();
+        let (columns, waits) = sharing.reads();
         let cleaner = Cleaner::new(layout, calendar, columns.into_iter().chain([RELIABILITY.to_owned()]))?;
         let reads: BTreeSet<usize> = cleaner.reads().collect();
-        let program = Program::conditions(conditions.all.iter().copied())?;
+        let program = Program::conditions(sharing.conditions.all.iter().copied())?;
+        let (conditions, values) = (program.len(), Program::integers(sharing.values.all.iter().copied())?);
+        // It reads the texts of the rests, which are handed on now.
+        drop(sharing);
+        let mut dates = Vec::with_capacity(wanted.len());
+        for ((date, rest), (parts, whole)) in wanted.iter().zip(rests).zip(parts.into_iter().zip(whole)) {
+            dates.push(date.made_of(layout, rest, parts, whole)?);
+        }
         Ok(Self {
             cleaner,
-            conditions: program.len(),
-            program: program.followed_by(&Program::integers(values.all.iter().copied())?),
+            conditions,
+            program: program.followed_by(&values),
             calendar,
             reads: reads.into_iter().collect(),
             waits: waits.into_iter().collect(),
             dates,
+            across,
             instant: layout.event.clone().filter(EventColumn::is_instant),
         })
     }
@@ -194,6 +196,12 @@ impl<'a> Wanted<'a> {
         self.plan.map_or(&[][..], |plan| plan.values.as_slice())
     }
 
+    /// The texts of values, and of the parts of conditions.
+    fn texts(&self) -> BTreeSet<&'a str> {
+        let parts = self.all_conditions().flat_map(|e| conjuncts(&e.local));
+        parts.chain(self.values().iter().map(|e| e.local.as_str())).collect()
+    }
+
     /// Every clean column that the date reads.
     fn columns(&self) -> BTreeSet<String> {
         let read = self.all_conditions().chain(self.values()).flat_map(|e| e.columns.iter().cloned());
@@ -206,9 +214,9 @@ impl<'a> Wanted<'a> {
         columns
     }
 
-    /// Divides what the date asks for into what is shared and what is its own.
-    fn split(&self, layout: &Layout, whole: Cleaner, sharing: &mut Sharing<'a>) -> Result<OfDate<'a>> {
-        let mut columns = BTreeSet::from([RELIABILITY.to_owned()]);
+    /// Divides what the date asks for into what is shared and what is its own. `whole` makes all its clean columns.
+    fn split(&self, layout: &Layout, whole: &Cleaner, sharing: &mut Sharing<'a>) -> Result<Parts> {
+        let mut columns = BTreeSet::new();
         let (mut comparisons, mut own, mut own_values) = (Vec::new(), Texts::default(), Texts::default());
         let mut conditions = Vec::new();
         for condition in self.all_conditions() {
@@ -247,22 +255,17 @@ impl<'a> Wanted<'a> {
                 });
             }
             columns.extend(months(plan));
+            columns.extend((!plan.weights.is_empty()).then(|| RELIABILITY.to_owned()));
         }
         columns.extend(comparisons.iter().map(|comparison: &Comparison| comparison.column.clone()));
         columns.extend(own.columns);
         columns.extend(own_values.columns);
         let program = Program::conditions(own.all.iter().copied())?;
-        let all = Program::conditions(self.all_conditions().map(|e| e.local.as_str()))?;
-        let all = all.followed_by(&Program::integers(self.values().iter().map(|e| e.local.as_str()))?);
         let mut cleaner = Cleaner::new(layout, self.calendar, columns)?;
         if let Some(event) = layout.event.as_ref().filter(|event| event.is_instant()) {
             cleaner.read_days(event.column, layout.width);
         }
-        let mut reads = vec![false; layout.width];
-        whole.reads().for_each(|column| reads[column] = true);
-        Ok(OfDate {
-            plan: self.plan,
-            calendar: self.calendar,
+        Ok(Parts {
             conditions,
             values,
             keys,
@@ -270,54 +273,18 @@ impl<'a> Wanted<'a> {
             comparisons,
             own_conditions: program.len(),
             program: program.followed_by(&Program::integers(own_values.all.iter().copied())?),
-            whole: (whole, all),
-            reads,
         })
     }
-}
 
-impl<'a> Sharing<'a> {
-    fn of(wanted: &[Wanted<'a>], whole: &[Cleaner]) -> Self {
-        let mut asked: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut columns = BTreeSet::new();
-        for date in wanted {
-            let parts = date.all_conditions().flat_map(|e| conjuncts(&e.local));
-            let texts: BTreeSet<&str> = parts.chain(date.values().iter().map(|e| e.local.as_str())).collect();
-            texts.into_iter().for_each(|text| *asked.entry(text).or_default() += 1);
-            columns.append(&mut date.columns());
-        }
-        let waiting = columns.into_iter().map(|column| {
-            let waits = waits(whole, &column);
-            (column, waits)
-        });
-        Self { asked, waiting: waiting.collect(), conditions: Texts::default(), values: Texts::default() }
+    /// The table at this date, of what the date asks for in parts.
+    fn made_of(&self, layout: &Layout, rest: Option<Rest>, parts: Parts, whole: Cleaner) -> Result<OfDate<'a>> {
+        let all = Program::conditions(self.all_conditions().map(|e| e.local.as_str()))?;
+        let conditions = all.len();
+        let all = all.followed_by(&Program::integers(self.values().iter().map(|e| e.local.as_str()))?);
+        let mut reads = vec![false; layout.width];
+        whole.reads().for_each(|column| reads[column] = true);
+        Ok(OfDate { plan: self.plan, calendar: self.calendar, rest, parts, whole: (whole, all), conditions, reads })
     }
-
-    /// Whether a text that reads some clean columns is evaluated once for all dates that ask for it.
-    fn shares(&self, text: &str, columns: &BTreeSet<String>) -> bool {
-        let same = |column: &String| self.waiting.get(column).is_some_and(Option::is_some);
-        self.asked.get(text).is_some_and(|dates| *dates > 1) && columns.iter().all(same)
-    }
-}
-
-/// The stored columns for which a clean one waits: it is the same at every date in a row where none of them is null. Nothing for one
-/// that differs whatever the row says. `whole` has one cleaner for each date.
-fn waits(whole: &[Cleaner], column: &str) -> Option<BTreeSet<usize>> {
-    let first = whole.first()?;
-    let Some(derived) = first.derived(column) else { return (!first.counts_back(column)).then(BTreeSet::new) };
-    if derived.columns.iter().any(|c| first.counts_back(c)) {
-        return None;
-    }
-    let texts: Vec<&str> =
-        whole.iter().map(|date| Some(date.derived(column)?.local.as_str())).collect::<Option<_>>()?;
-    if texts.iter().all(|text| *text == derived.local) {
-        return Some(BTreeSet::new());
-    }
-    let left = without_defaults(&derived.local);
-    if texts.iter().any(|text| without_defaults(text) != left) {
-        return None;
-    }
-    left.1.iter().map(|column| first.null_with(column)).collect()
 }
 
 /// The columns of months back that a plan's weights read.

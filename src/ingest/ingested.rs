@@ -97,10 +97,12 @@ impl Ingested<'_> {
         let checks = self.checks.get(table).with_context(|| format!("{table} was not read"))?;
         let first = u32::try_from(self.buckets.subjects(bucket).start)?;
         let mut found: Vec<Findings> = self.snapshots.iter().map(|_| Findings::default()).collect();
+        let mut other = None;
         for (date, (snapshot, found)) in self.snapshots.iter().zip(&mut found).enumerate() {
             let view = View { date, snapshot, members: Some(self.spine.members(date)) };
-            let seen = view.of(all, first, layout, checks, found);
+            let seen = view.of((all, first), other.take(), (layout, checks), found);
             work(date, &seen, found)?;
+            other = Some(seen);
         }
         Ok(found)
     }

@@ -11,6 +11,7 @@ use super::records::{Conditions, Contested, contested_rows, undisputed};
 use crate::contract::{Calendar, Contract};
 use crate::engine::Frame;
 use crate::features::Plan;
+use crate::features::across_rows::Noted;
 use crate::features::compute::{Computer, FeatureRows, Sums, TooLarge};
 use crate::features::shared::{SharedTable, Wanted};
 use crate::features::shared_rows::{AtDate, SharedRows};
@@ -182,18 +183,20 @@ impl<'a> Measurer<'a> {
         Ok(())
     }
 
-    /// Settles and adds up the rows of one table, which was looked at for all dates.
+    /// Settles the rows of one table, which was looked at for all dates, and adds them up but for what is added up for all.
     fn add_shared(
         &self,
         work: &mut UnderWay<'a>,
-        (table, shared): (&'a str, &SharedRows),
+        (table, shared, noted): (&'a str, &SharedRows, &mut Noted),
         (seen, related): (&Seen, &RelatedRows),
         found: &mut Findings,
     ) -> Result<()> {
         let layout = self.ingested.layouts.get(table).with_context(|| format!("{table} was not read"))?;
         let first_day = self.first_days.get(table).copied().flatten();
         let counting = counting(seen, related, layout, &work.may, first_day, found)?;
-        let AtDate { sums, holds } = shared.at(self.date, &seen.rows, &counting).map_err(|error| self.placed(error))?;
+        let rows = (&seen.rows, seen.subjects.as_slice());
+        let AtDate { sums, holds } =
+            shared.at(self.date, rows, &counting, noted).map_err(|error| self.placed(error))?;
         let (counts, evidence) = self.conditions(table)?.records(&seen.rows, &counting, &holds)?;
         if let Some(evidence) = evidence {
             work.measured.evidence.insert(table.to_owned(), evidence);
@@ -205,6 +208,20 @@ impl<'a> Measurer<'a> {
         }
         work.sums.insert(table, sums);
         work.measured.records.insert(table.to_owned(), counts);
+        Ok(())
+    }
+
+    /// Adds up the rows of one table as if there were no other date.
+    fn add_alone(&self, work: &mut UnderWay<'a>, table: &'a str, (seen, related): (&Seen, &RelatedRows)) -> Result<()> {
+        let layout = self.ingested.layouts.get(table).with_context(|| format!("{table} was not read"))?;
+        let first_day = self.first_days.get(table).copied().flatten();
+        let needed = self.needed.get(table).map_or(&[][..], Vec::as_slice);
+        // What is found was told when the rows were settled before.
+        let resolved = resolve(seen, related, layout, &work.may, (first_day, needed), &mut Findings::default())?;
+        let mut counts = RecordCounts { disputed: vec![0; work.may.len()], ..RecordCounts::default() };
+        let (rows, _) = undisputed(resolved, &mut counts)?;
+        let sums = self.computer.sums(table, &rows, work.may.len()).map_err(|error| self.placed(error))?;
+        work.sums.insert(table, sums);
         Ok(())
     }
 
@@ -329,9 +346,18 @@ pub fn bucket<'m>(
                 let (all, related) = ingested.rows(table, bucket)?;
                 let all = shared.with_days(all);
                 let rows = shared.rows(&all)?;
-                ingested.seen(table, bucket, &all, &mut |date, seen, found| {
-                    measurers[date].add_shared(&mut work[date], (*table, &rows), (seen, &related), found)
-                })?
+                let mut noted = rows.noted();
+                let found = ingested.seen(table, bucket, &all, &mut |date, seen, found| {
+                    let shared = (*table, &rows, &mut noted);
+                    measurers[date].add_shared(&mut work[date], shared, (seen, &related), found)
+                })?;
+                let mut sums: Vec<&mut Sums> = work.iter_mut().map(|of| of.sums.entry(*table).or_default()).collect();
+                if !rows.add_up(noted, &mut sums) {
+                    ingested.seen(table, bucket, &all, &mut |date, seen, _| {
+                        measurers[date].add_alone(&mut work[date], table, (seen, &related))
+                    })?;
+                }
+                found
             }
         };
         findings.push((table, found));

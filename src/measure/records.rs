@@ -66,6 +66,12 @@ impl<'a> Conditions<'a> {
             triggered: vec![None; subjects],
             triggered_with: vec![None; subjects],
         };
+        if holds.is_empty() && counting.disputed.is_empty() {
+            for (subject, used) in counts.used.iter_mut().enumerate() {
+                *used = i32::try_from(counting.of(subject).len())?;
+            }
+            return Ok((counts, None));
+        }
         let (mut chosen, mut of, mut policy) = (Vec::new(), Vec::new(), Vec::new());
         for subject in 0..subjects {
             for at in counting.of(subject) {

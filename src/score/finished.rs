@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::points::{Fits, Points};
 use super::population::Population;
 use super::rows::NONE;
+use super::worths::Worths;
 use crate::pipeline::Model;
 use crate::pipeline::calibration::neutral;
 use crate::scorecard::Scorecard;
@@ -91,10 +92,11 @@ pub fn write(
 ) -> Result<(Told, Option<Hash>)> {
     let mut file = ScoresFile::create(path, subjects, label, finished.model.card.calibration.is_some())?;
     let mut told = Told::new(finished.card.reasons.len());
+    let worths = Worths::of(finished.card);
     for from in (0..subjects.len()).step_by(GROUP_ROWS) {
         let group = from..(from + GROUP_ROWS).min(subjects.len());
         let explained: Vec<Explained> =
-            group.clone().into_par_iter().map(|s| finished.explain(s)).collect::<Result<_>>().context(OFF)?;
+            group.clone().into_par_iter().map(|s| finished.explain(s, &worths)).collect::<Result<_>>().context(OFF)?;
         let mut of_group = Told::new(finished.card.reasons.len());
         for (explained, s) in explained.iter().zip(group.clone()) {
             if finished.is_scored(s) {
@@ -135,7 +137,7 @@ impl<'a> Finished<'a> {
         self.card.points(usize::from(self.population.rows.segment[s]), self.bins(s))
     }
 
-    fn explain(&self, s: usize) -> Result<Explained> {
+    fn explain(&self, s: usize, worths: &Worths) -> Result<Explained> {
         let (rows, card, bins) = (&self.population.rows, &self.model.card, self.bins(s));
         let segment = usize::from(rows.segment[s]);
         let named = |code: &str| self.card.reasons.iter().position(|r| r == code);
@@ -154,7 +156,7 @@ impl<'a> Finished<'a> {
         let told = self.is_scored(s) && self.card.tells_of_friends(bins);
         let of_friends = if told { self.population.shortfalls.of_friends(segment, bins) } else { None };
         let mut points = [0; 5];
-        for (to, points) in points.iter_mut().zip(self.points(s)?.categories) {
+        for (to, points) in points.iter_mut().zip(worths.points(segment, bins)?.categories) {
             *to = i16::try_from(points)?;
         }
         Ok(Explained { points, reasons, of_friends })

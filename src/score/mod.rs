@@ -9,3 +9,4 @@ pub mod population;
 pub mod rated;
 pub mod reasons;
 pub mod rows;
+pub mod worths;

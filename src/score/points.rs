@@ -62,19 +62,33 @@ fn divided(numerator: i128, denominator: i128) -> (i128, i128) {
 /// # Errors
 /// When a part is none of 64 bits, or the total is less than its parts.
 pub fn share_out(total: i64, contributions: &[i128], denominator: i128) -> Fits<Vec<i64>> {
-    let divided: Vec<(i128, i128)> = contributions.iter().map(|c| divided(*c, denominator)).collect();
-    let mut parts: Vec<i64> = divided.iter().map(|(whole, _)| i64::try_from(*whole)).collect::<Fits<_>>()?;
+    let (mut parts, mut order) = (vec![0; contributions.len()], vec![(0, 0); contributions.len()]);
+    share_into(&mut parts, &mut order, (total, contributions), denominator)?;
+    Ok(parts)
+}
+
+/// The same into parts that are there; `order` is as long.
+fn share_into(
+    parts: &mut [i64],
+    order: &mut [(i128, usize)],
+    (total, contributions): (i64, &[i128]),
+    denominator: i128,
+) -> Fits<()> {
+    for (n, (contribution, (part, of))) in contributions.iter().zip(parts.iter_mut().zip(order.iter_mut())).enumerate()
+    {
+        let (whole, rest) = divided(*contribution, denominator);
+        (*part, *of) = (i64::try_from(whole)?, (rest, n));
+    }
     let left = usize::try_from(total - parts.iter().sum::<i64>())?;
     if left == 0 {
-        return Ok(parts);
+        return Ok(());
     }
-    let mut order: Vec<usize> = (0..parts.len()).collect();
-    order.sort_by_key(|n| std::cmp::Reverse(divided[*n].1));
+    order.sort_by_key(|(rest, _)| std::cmp::Reverse(*rest));
     // A base beside the parts may leave one more than there are parts.
-    for n in order.iter().cycle().take(left) {
+    for (_, n) in order.iter().cycle().take(left) {
         parts[*n] += 1;
     }
-    Ok(parts)
+    Ok(())
 }
 
 impl Scorecard {
@@ -91,8 +105,12 @@ impl Scorecard {
     /// # Errors
     /// As [`Self::points`].
     pub fn own_share(&self, segment: usize, bins: &[u8]) -> Fits<u32> {
-        let sums = self.sums(segment, bins);
-        let contributions = self.contributions(segment, &sums);
+        self.own_share_of(segment, &self.sums(segment, bins))
+    }
+
+    /// The same from Σ importance·share of each category.
+    pub(super) fn own_share_of(&self, segment: usize, sums: &[i64; 5]) -> Fits<u32> {
+        let contributions = self.contributions(segment, sums);
         let own: i128 = contributions[..RELATIONSHIPS].iter().sum();
         let most: i128 = self.contributions(segment, &self.full[segment])[..RELATIONSHIPS].iter().sum();
         if most == 0 {
@@ -113,7 +131,11 @@ impl Scorecard {
             self.contributions(segment, &sums)[RELATIONSHIPS]
         };
         let neutral = of(self.neutral_share * self.importance[segment][RELATIONSHIPS]);
-        let numerator = of(self.sums(segment, bins)[RELATIONSHIPS]) - neutral;
+        let all = self.features.iter().zip(&self.importances[segment]).zip(bins);
+        let of_friends = all.filter(|((feature, _), _)| feature.category == RELATIONSHIPS);
+        let sum: i64 =
+            of_friends.map(|((feature, importance), bin)| importance * feature.shares[usize::from(*bin)]).sum();
+        let numerator = of(sum) - neutral;
         Fraction { numerator, denominator: self.denominator[segment] }.round_half_even()
     }
 
@@ -169,7 +191,12 @@ impl Scorecard {
     /// # Errors
     /// As [`Self::points`].
     pub fn score(&self, segment: usize, bins: &[u8]) -> Fits<i16> {
-        i16::try_from(self.low + self.points(segment, bins)?.total)
+        self.score_of(segment, &self.sums(segment, bins))
+    }
+
+    /// The same from Σ importance·share of each category.
+    pub(super) fn score_of(&self, segment: usize, sums: &[i64; 5]) -> Fits<i16> {
+        i16::try_from(self.low + self.total(segment, &self.contributions(segment, sums))?)
     }
 
     /// Σ importance·share of each category.
@@ -190,13 +217,18 @@ impl Scorecard {
     }
 
     /// Points from Σ importance·share of each category.
-    fn of_sums(&self, segment: usize, sums: &[i64; 5]) -> Fits<Points> {
+    pub(super) fn of_sums(&self, segment: usize, sums: &[i64; 5]) -> Fits<Points> {
         let contributions = self.contributions(segment, sums);
-        let denominator = self.denominator[segment];
+        let total = self.total(segment, &contributions)?;
+        let mut categories = [0; 5];
+        share_into(&mut categories, &mut [(0, 0); 5], (total, &contributions), self.denominator[segment])?;
+        Ok(Points { total, categories })
+    }
+
+    /// Points above the lowest score, from the exact contributions of the categories.
+    fn total(&self, segment: usize, contributions: &[i128; 5]) -> Fits<i64> {
         let numerator = self.base + contributions.iter().sum::<i128>();
-        let total = Fraction { numerator, denominator }.round_half_even()?;
-        let parts = share_out(total, &contributions, denominator)?;
-        Ok(Points { total, categories: std::array::from_fn(|c| parts[c]) })
+        Fraction { numerator, denominator: self.denominator[segment] }.round_half_even()
     }
 
     /// Exact contributions of the categories; one without features is neutral, unless its sum is told.

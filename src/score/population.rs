@@ -9,6 +9,7 @@ use super::points::Fits;
 use super::rated::{Contested, Rated};
 use super::reasons::{Baselines, Shortfalls};
 use super::rows::{NONE, ScoredRows};
+use super::worths::Worths;
 use crate::pipeline::model::Model;
 use crate::scorecard::card::Scorecard;
 use crate::scorecard::policy::Caps;
@@ -96,6 +97,7 @@ fn score_all(
     if width == 0 {
         return Ok(());
     }
+    let worths = Worths::of(card);
     let (segment, status, triggered) = (&rows.segment, &rows.status, &rows.triggered);
     let outcome = rows.score.par_iter_mut().zip(&mut rows.before).zip(&mut rows.policy);
     rows.bins.par_chunks_mut(width).zip(outcome).enumerate().try_for_each(|(s, (bins, ((score, before), policy)))| {
@@ -105,7 +107,7 @@ fn score_all(
         if let Some(friends) = friends {
             friends.fill(card, s, bins);
         }
-        *score = card.score(usize::from(segment[s]), bins)?;
+        *score = worths.score(usize::from(segment[s]), bins)?;
         if let Some((rule, capped)) = triggered[s].and_then(|rule| Some((rule, caps.capped(*score, rule)?))) {
             (*before, *score, *policy) = (*score, capped, Some(rule));
         }

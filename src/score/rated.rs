@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::points::{Fits, Fraction};
 use super::rows::ScoredRows;
+use super::worths::Worths;
 use crate::engine::Frame;
 use crate::features::compute::FeatureRows;
 use crate::graph::Parameters;
@@ -50,11 +51,15 @@ impl Rated {
     }
 }
 
+/// Subjects whose bins are found together.
+const NEAR_SUBJECTS: usize = 256;
+
 /// What rating shares over all blocks.
 struct Rater<'a> {
     job: &'a Job,
     data: &'a StageData,
     own: Cleaner,
+    worths: Worths<'a>,
     caps: &'a Caps,
     /// Which statuses have a score.
     scored: Vec<bool>,
@@ -76,6 +81,7 @@ pub fn rate(job: &Job, data: &StageData, caps: &Caps, resources: &Resources) -> 
         job,
         data,
         own: Cleaner::new(&layout, &job.snapshot.calendar, job.rules.subject_columns.clone())?,
+        worths: Worths::of(&job.card),
         caps,
         scored: card.status.iter().map(|s| s.get_ref().scored).collect(),
         no_consent: u8::try_from(no_consent.context("the model has no status for those who do not consent")?)?,
@@ -175,7 +181,7 @@ impl Rater<'_> {
         let bins = self.bins(count, features);
         let width = card.features.len();
         let own_share = (0..count)
-            .map(|s| card.own_share(usize::from(segment[s]), &bins[s * width..(s + 1) * width]))
+            .map(|s| self.worths.own_share(usize::from(segment[s]), &bins[s * width..(s + 1) * width]))
             .collect::<Fits<_>>()?;
         let marks = rules.marks(&frame, count)?;
         Ok(ScoredRows { segment, status, confidence, bins, own_share, marks, ..ScoredRows::default() })
@@ -185,15 +191,19 @@ impl Rater<'_> {
         let card: &Scorecard = &self.job.card;
         let width = card.features.len();
         let mut bins = vec![0; count * width];
-        for (n, feature) in card.features.iter().enumerate() {
-            let Origin::Plan(position) = feature.origin else {
-                // Friends come later; until then there are none.
-                (0..count).for_each(|s| bins[s * width + n] = feature.bin(f64::NAN, true));
-                continue;
-            };
-            let (values, nones) = (&features.values[position], &features.nones[position]);
-            for s in 0..count {
-                bins[s * width + n] = feature.bin(values[s], nones[s] == 1);
+        // Some subjects at a time, whose bins stay in the nearest cache until all their features are there.
+        for first in (0..count).step_by(NEAR_SUBJECTS) {
+            let some = first..count.min(first + NEAR_SUBJECTS);
+            for (n, feature) in card.features.iter().enumerate() {
+                let Origin::Plan(position) = feature.origin else {
+                    // Friends come later; until then there are none.
+                    some.clone().for_each(|s| bins[s * width + n] = feature.bin(f64::NAN, true));
+                    continue;
+                };
+                let (values, nones) = (&features.values[position], &features.nones[position]);
+                for s in some.clone() {
+                    bins[s * width + n] = feature.bin(values[s], nones[s] == 1);
+                }
             }
         }
         bins

@@ -9,6 +9,9 @@ use crate::pipeline::model::{Baseline, RELATIONSHIPS};
 use crate::scorecard::card::Scorecard;
 use crate::tables::scores::REASONS;
 
+/// Reason codes up to which no memory is asked for to add up what each costs.
+const FEW_CODES: usize = 48;
+
 /// What shares are compared with: per segment and feature, the sum of shares and the number of subjects.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baselines {
@@ -111,7 +114,15 @@ impl Shortfalls {
 
     /// The `most` codes that cost most, those that cost as much in order of their text.
     fn costly(&self, segment: usize, bins: &[u8], of_friends: bool, most: usize) -> Vec<usize> {
-        let mut cost = vec![0_i128; self.codes];
+        // Few models have so many codes that they do not fit here: this is done for every subject at every date.
+        let (mut few, mut many) = ([0_i128; FEW_CODES], Vec::new());
+        let cost = match few.get_mut(..self.codes) {
+            Some(few) => few,
+            None => {
+                many.resize(self.codes, 0_i128);
+                many.as_mut_slice()
+            }
+        };
         let costs = &self.by_segment[segment].costs;
         for ((costs, bin), (reason, friends)) in costs.iter().zip(bins).zip(&self.reasons) {
             if let Some(reason) = reason.filter(|_| *friends == of_friends) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, UInt32Array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, UInt32Type};
 
 use super::merged::{Order, files, of_some, one_each};
@@ -66,9 +67,13 @@ impl Writer {
     fn columns(&self, features: &FeatureRows) -> Vec<ArrayRef> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(2 * self.positions.len());
         for at in &self.positions {
-            let value = |v: &f64| (!v.is_nan()).then_some(*v);
-            columns.push(Arc::new(features.values[*at].iter().map(value).collect::<Float64Array>()));
-            columns.push(Arc::new(features.nones[*at].iter().map(|n| Some(*n == 1)).collect::<BooleanArray>()));
+            let (values, nones) = (&features.values[*at], &features.nones[*at]);
+            let told = values.iter().any(|v| v.is_nan());
+            let told =
+                told.then(|| NullBuffer::new(BooleanBuffer::collect_bool(values.len(), |n| !values[n].is_nan())));
+            columns.push(Arc::new(Float64Array::new(values.clone().into(), told)));
+            let none = BooleanBuffer::collect_bool(nones.len(), |n| nones[n] == 1);
+            columns.push(Arc::new(BooleanArray::new(none, None)));
         }
         columns
     }

@@ -13,6 +13,8 @@ use crate::tables::blocks::{BlockWriter, Blocks};
 use crate::tables::columns::column;
 
 const TIES: &str = "ties.parquet";
+/// Random bytes that are drawn at a time: a multiple of the eight that one number takes.
+const DRAWN: usize = 1_024;
 
 /// Writes the stage batch by batch, in any order.
 pub struct Writer {
@@ -25,11 +27,18 @@ pub struct Writer {
 fn shuffled(seed: &[u8; 32], subjects: usize) -> Result<Vec<u32>> {
     let mut random = blake3::Hasher::new_keyed(seed).finalize_xof();
     let mut numbers: Vec<u32> = (0..u32::try_from(subjects)?).collect();
+    // Many at a time: a few bytes cost as much as a whole block of them.
+    let (mut drawn, mut eight) = ([0_u8; DRAWN], [0_u8; 8]);
+    let mut at = DRAWN;
     for left in (1..numbers.len()).rev() {
-        let mut bytes = [0; 8];
-        random.fill(&mut bytes);
+        if at == DRAWN {
+            random.fill(&mut drawn);
+            at = 0;
+        }
+        eight.copy_from_slice(&drawn[at..at + 8]);
+        at += 8;
         // The remainder of 2^64 by a number below 2^32 favours none by more than 2^-32.
-        let other = u64::from_le_bytes(bytes) % (left as u64 + 1);
+        let other = u64::from_le_bytes(eight) % (left as u64 + 1);
         numbers.swap(left, usize::try_from(other)?);
     }
     Ok(numbers)
@@ -131,5 +140,26 @@ impl Ties {
         let (a, b, file): (_, _, Result<_>) = (numbers("a")?, numbers("b")?, numbers("file"));
         let file = file?;
         Ok((0..block.num_rows()).map(|n| (file[n], (a[n], b[n], u64::from(content[n])))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_eight_bytes_after_the_other() {
+        for subjects in [0, 1, 2, 127, 128, 129, 130, 1_000] {
+            let seed = *blake3::hash(b"a seed").as_bytes();
+            let mut random = blake3::Hasher::new_keyed(&seed).finalize_xof();
+            let mut expected: Vec<u32> = (0..subjects).collect();
+            for left in (1..expected.len()).rev() {
+                let mut bytes = [0; 8];
+                random.fill(&mut bytes);
+                let other = u64::from_le_bytes(bytes) % (left as u64 + 1);
+                expected.swap(left, usize::try_from(other).unwrap());
+            }
+            assert_eq!(shuffled(&seed, subjects as usize).unwrap(), expected, "{subjects} subjects");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use arrow::array::{ArrayRef, AsArray, Int16Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int16Type, Schema};
+use rayon::prelude::*;
 
 use super::columns::{column, texts};
 use super::ids::{self, SubjectIds};
@@ -48,7 +49,7 @@ pub fn write(
     ]);
     let mut file = ParquetFile::create(path, Arc::new(schema), properties()?.build())?;
     for group in told.chunks(GROUP_ROWS) {
-        let rows = group.iter().map(|s| row(*s)).collect::<Result<Vec<_>>>()?;
+        let rows = group.par_iter().map(|s| row(*s)).collect::<Result<Vec<_>>>()?;
         let columns: Vec<ArrayRef> = vec![
             ids::column(subjects, group.iter().copied())?,
             Arc::new(rows.iter().map(|r| Some(r.friends.as_str())).collect::<StringArray>()),

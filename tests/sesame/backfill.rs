@@ -186,6 +186,52 @@ fn dates_that_share_a_pass_see_random_rows_as_they_would_alone() {
 }
 
 #[test]
+fn a_subject_with_very_many_rows_is_at_every_date_what_it_is_alone() {
+    let work = Workdir::new();
+    // More than are added up for all dates together.
+    let rows = 0..17_000_i32;
+    let ids: Vec<String> = rows.clone().map(|n| format!("r{n}")).collect();
+    let due: Vec<String> = rows.clone().map(|n| date(n % 120)).collect();
+    Export::new()
+        .text("record_id", ids.iter().map(String::as_str))
+        .text("subject_id", rows.clone().map(|n| if n % 500 == 3 { "s2" } else { "s1" }))
+        .text("account_id", rows.clone().map(|n| if n % 2 == 0 { "a" } else { "b" }))
+        .text("product", rows.clone().map(|_| "instalment"))
+        .date("due_on", &due.iter().map(|day| Some(day.as_str())).collect::<Vec<_>>())
+        .long("amount_due_minor", rows.clone().map(i64::from))
+        .long("amount_paid_minor", rows.clone().map(|n| i64::from(n - n % 3)))
+        .text("currency", rows.map(|_| "CNY"))
+        .write(&work.path("export/repayments.parquet"));
+    Export::new()
+        .text("subject_id", ["s1", "s2"])
+        .text("kind", ["consumer", "consumer"])
+        .write(&work.path("export/subjects.parquet"));
+    let free = [
+        "--set",
+        "consent_statement=\"test\"",
+        "--set",
+        "gates.max_age_days=100000",
+        "--set",
+        "gates.min_scored_share=0.0",
+        "--set",
+        "gates.max_psi=100.0",
+        "--set",
+        "gates.max_band_jump=1.0",
+        "--set",
+        "privacy.min_cell=1",
+    ];
+    let range = ["--from", "2025-01-31", "--to", "2025-03-31", "--every", "month"];
+    backfill(&work, "export", "together", &[&free[..], &range].concat()).expect(0);
+    for as_of in ["2025-01-31", "2025-02-28", "2025-03-31"] {
+        work.run(&work.path("export"), "alone", &[&free[..], &["--as-of", as_of]].concat()).expect(0);
+    }
+    assert_eq!(work.published("together").len(), 3);
+    assert!(work.published("together") == work.published("alone"));
+    let (together, alone) = (audits(&work, "together"), audits(&work, "alone"));
+    assert_eq!(together, alone);
+}
+
+#[test]
 fn a_date_that_fails_stops_no_other_and_is_tried_again() {
     let work = Workdir::new();
     // Two versions of a subject, both known since the end of February, contradict each other: no date after it can be scored.

@@ -2,14 +2,12 @@
 
 use polars::prelude::{DataType, Expr, PlSmallStr, Schema, lit, when};
 use sqlparser::ast::{self, BinaryOperator as Op, CastKind, UnaryOperator, Value};
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
 
 use super::casts::{cast, kind_of};
+use super::known::parsed;
 use super::literals::{Translated, length, like_literal, literal, null, number, quoted, text_of};
 use super::texts::{like, matching};
 use super::times::{self, at_time_zone, later, later_by};
-use crate::machine::stack::with_room;
 
 /// The engine's expression for SQL over columns of which nothing is known, such as those that only hold numbers.
 ///
@@ -18,23 +16,6 @@ use crate::machine::stack::with_room;
 pub(in crate::engine) fn text(sql: &str) -> Translated {
     parsed(sql, |expression| Translator { schema: &Schema::default() }.expression(expression))
 }
-
-/// Parses SQL and does something with it; both may go as deep as what is written.
-///
-/// # Errors
-/// A sentence that says what is wrong.
-pub(in crate::engine) fn parsed<T>(sql: &str, work: impl FnOnce(&ast::Expr) -> Result<T, String>) -> Result<T, String> {
-    with_room(|| {
-        let parser = Parser::new(&GenericDialect {}).with_recursion_limit(DEEPEST);
-        let mut parser = parser.try_with_sql(sql).map_err(|e| e.to_string())?;
-        let expression = parser.parse_expr().map_err(|e| e.to_string())?;
-        work(&expression)
-    })
-}
-
-/// How deep SQL that this program wrote may be nested: a chain of operators is written with parentheses around each, and what a user
-/// may write has at most some hundreds.
-const DEEPEST: usize = 10_000;
 
 /// SQL over columns of some types.
 pub(in crate::engine) struct Translator<'a> {

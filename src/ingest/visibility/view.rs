@@ -73,29 +73,43 @@ impl View<'_> {
         }
     }
 
-    /// The rows of a bucket whose first subject has a number, as they were then; what the date does not see is counted.
+    /// The rows of a bucket whose first subject has a number, as they were then; what the date does not see is counted. What another date
+    /// saw of them is made use of again.
     #[must_use]
-    pub fn of(&self, all: &BucketRows, first: u32, layout: &Layout, checks: &Checks, found: &mut Findings) -> Seen {
+    pub fn of(
+        &self,
+        (all, first): (&BucketRows, u32),
+        other: Option<Seen>,
+        (layout, checks): (&Layout, &Checks),
+        found: &mut Findings,
+    ) -> Seen {
         let faulty = &all.columns[FAULTY];
-        let mut alive = vec![true; all.len()];
+        let other = other.unwrap_or_else(|| Seen { rows: all.clone(), alive: Vec::new(), subjects: Vec::new() });
+        let Seen { mut rows, mut alive, mut subjects } = other;
+        rows.columns.clone_from(&all.columns);
+        alive.clear();
+        alive.resize(all.len(), true);
+        subjects.clear();
         checks.hidden(|at| &all.columns[at + FIRST], self.snapshot, |row| alive[row] = false);
-        let mut subjects = Vec::with_capacity(all.starts.len());
         let mut hidden: Vec<u64> = Vec::new();
         for (subject, number) in (0..all.starts.len().saturating_sub(1)).zip(first..) {
             let range = all.of(subject);
             if matches!(self.standing(number), Standing::In(_)) {
                 subjects.push(subject);
-                if faulty.is_empty() {
-                    // Of a subject that it knows a date sees what is visible by its own times, and the rest is hidden.
-                    for row in range.filter(|row| !alive[*row]) {
+                // Of a subject that it knows a date sees what is visible by its own times and breaks no rule then; what breaks one was
+                // counted when it was read, and the rest is hidden.
+                for row in range {
+                    if faulty.get(row).is_some_and(|dates| DateSet::from_stored(*dates).has(self.date)) {
+                        alive[row] = false;
+                    } else if !alive[row] {
                         let file = all.files[row] as usize;
                         if file >= hidden.len() {
                             hidden.resize(file + 1, 0);
                         }
                         hidden[file] += 1;
                     }
-                    continue;
                 }
+                continue;
             }
             for row in range {
                 let faulty = faulty.get(row).copied().map_or(DateSet::NONE, DateSet::from_stored);
@@ -113,7 +127,6 @@ impl View<'_> {
             }
         }
         (0_u32..).zip(&hidden).for_each(|(file, rows)| found.tally.add(file, Class::NotVisible, *rows));
-        let mut rows = all.clone();
         if !rows.columns[DISPUTED].is_empty() {
             let at = |dates: &mut i64| *dates = i64::from(DateSet::from_stored(*dates).has(self.date));
             Arc::make_mut(&mut rows.columns[DISPUTED]).iter_mut().for_each(at);

@@ -1,0 +1,374 @@
+//! Adding up one subject's rows for all dates at once: see [`across`](super::across).
+//!
+//! What a row adds, it adds at a set of dates. Nearly always these follow each other, from the first that sees it to the last whose
+//! window has it: then the row is written where they begin and taken back where they end, and the sums are the running totals of what
+//! was written. Whole numbers of 64 bits that wrap come back: a total is exact whenever it fits, whatever was passed on the way.
+
+use std::ops::Range;
+
+use super::across::{Across, Of};
+use super::across_times::{DATES, Dates, Found, Weighing};
+use super::across_weeks::by_week;
+use super::plan::Sum;
+use crate::NULL;
+
+/// What is written where dates begin and end; the last entry is behind all dates.
+pub(super) type Steps = [i64; DATES + 1];
+
+/// The evaluated columns of some lines: rows, and then rows as they are at one date alone.
+pub(super) struct Lines<'r> {
+    /// By condition of the plan, the dates at which each line counts and meets it.
+    pub(super) conditions: &'r [Vec<Dates>],
+    /// By value of the plan.
+    pub(super) values: &'r [Vec<i64>],
+    /// The event's months back from the last date.
+    pub(super) months: &'r [i64],
+    pub(super) reliability: &'r [i64],
+    /// By key, the number of each line's group among those of its subject.
+    pub(super) groups: &'r [Vec<u32>],
+}
+
+/// One subject's lines.
+pub(super) struct Own {
+    /// Its rows.
+    pub(super) rows: Range<usize>,
+    /// Those of them that are other rows at one date.
+    pub(super) again: Range<usize>,
+    /// By key, the number of groups.
+    pub(super) groups: Vec<usize>,
+    /// Where groups are made by weeks, its days in order, each with the number of its group.
+    pub(super) days: Vec<(i64, u32)>,
+}
+
+impl Own {
+    #[inline]
+    fn each(&self, mut of: impl FnMut(usize)) {
+        self.rows.clone().for_each(&mut of);
+        self.again.clone().for_each(&mut of);
+    }
+}
+
+/// Writes a number where a set of dates begins and ends.
+#[inline]
+fn write(steps: &mut Steps, dates: Dates, number: i64) {
+    let first = dates.trailing_zeros();
+    let from_first = dates.checked_shr(first).unwrap_or(0);
+    if from_first & from_first.wrapping_add(1) == 0 {
+        let end = first + from_first.trailing_ones();
+        steps[first as usize] = steps[first as usize].wrapping_add(number);
+        steps[end as usize] = steps[end as usize].wrapping_sub(number);
+        return;
+    }
+    each_date(dates, |date| {
+        steps[date] = steps[date].wrapping_add(number);
+        steps[date + 1] = steps[date + 1].wrapping_sub(number);
+    });
+}
+
+/// What was written comes to at each date.
+fn totals(steps: &Steps) -> Found {
+    let (mut found, mut total) = ([0; DATES], 0_i64);
+    for (found, step) in found.iter_mut().zip(steps) {
+        total = total.wrapping_add(*step);
+        *found = total;
+    }
+    found
+}
+
+#[inline]
+fn each_date(mut dates: Dates, mut of: impl FnMut(usize)) {
+    while dates != 0 {
+        of(dates.trailing_zeros() as usize);
+        dates &= dates - 1;
+    }
+}
+
+#[inline]
+const fn known(value: i64) -> i64 {
+    if value == NULL { 0 } else { value }
+}
+
+/// Adds up for all dates, one sum of one subject after another.
+#[derive(Default)]
+pub(super) struct Adder {
+    /// The grouping of which the dates of each group are known, with these.
+    grouping: Option<usize>,
+    present: Vec<Dates>,
+    steps: Vec<Steps>,
+    /// Numbers of each group at each date, or two.
+    numbers: Vec<Found>,
+    others: Vec<Found>,
+}
+
+impl Adder {
+    /// Another subject follows.
+    pub(super) const fn begin(&mut self) {
+        self.grouping = None;
+    }
+
+    /// What a sum comes to at each date.
+    pub(super) fn add(&mut self, across: &Across, sum: &Sum, lines: &Lines, own: &Own) -> Found {
+        let values = |at: usize| match across.values[at] {
+            Some(Of::Months) => lines.months,
+            _ => lines.values[at].as_slice(),
+        };
+        let mut steps: Steps = [0; DATES + 1];
+        match *sum {
+            Sum::Rows { filter } => {
+                let met = &lines.conditions[filter];
+                own.each(|line| write(&mut steps, met[line], 1));
+                totals(&steps)
+            }
+            Sum::Values { filter, value } => {
+                let (met, values) = (&lines.conditions[filter], values(value));
+                own.each(|line| write(&mut steps, met[line], known(values[line])));
+                totals(&steps)
+            }
+            Sum::Weights { filter, weight } => {
+                weighted(across.weights[weight].as_ref(), (&lines.conditions[filter], None), lines, own)
+            }
+            Sum::WeightedValues { filter, value, weight } => {
+                let (met, values) = (&lines.conditions[filter], Some(values(value)));
+                weighted(across.weights[weight].as_ref(), (met, values), lines, own)
+            }
+            Sum::Smallest { filter, value } | Sum::Largest { filter, value } => {
+                let least = matches!(sum, Sum::Smallest { .. });
+                let found = farthest((&lines.conditions[filter], values(value)), least, own);
+                match (across.values[value], &across.back) {
+                    (Some(Of::Months), Some(back)) => back_from_each(found, back),
+                    _ => found,
+                }
+            }
+            Sum::Groups { grouping }
+            | Sum::ZeroGroups { grouping, .. }
+            | Sum::Deviations { grouping, .. }
+            | Sum::LargestGroup { grouping, .. }
+            | Sum::Spans { grouping, .. }
+            | Sum::Overlap { grouping, .. } => match across.groupings[grouping] {
+                Some(of) => {
+                    let (met, groups) = (&lines.conditions[of.filter], &lines.groups[of.key]);
+                    if self.grouping != Some(grouping) {
+                        self.present.clear();
+                        self.present.resize(own.groups[of.key], 0);
+                        own.each(|line| self.present[groups[line] as usize] |= met[line]);
+                        self.grouping = Some(grouping);
+                    }
+                    if across.keys[of.key] == Of::Weeks {
+                        self.sum((met, groups), added(sum).map(values), own);
+                        return by_week(sum, (&self.present, &self.numbers), &own.days, &across.calendars);
+                    }
+                    self.grouped(sum, (met, groups), &values, lines, own)
+                }
+                None => [0; DATES],
+            },
+        }
+    }
+
+    /// A sum over groups, of which it is known at which dates they have a row.
+    fn grouped<'v>(
+        &mut self,
+        sum: &Sum,
+        by: (&[Dates], &[u32]),
+        values: &dyn Fn(usize) -> &'v [i64],
+        lines: &Lines,
+        own: &Own,
+    ) -> Found {
+        let mut found: Found = [0; DATES];
+        match *sum {
+            Sum::ZeroGroups { value, .. } => {
+                self.sum(by, Some(values(value)), own);
+                self.each_group(|date, number| found[date] += i64::from(number == 0));
+            }
+            Sum::Deviations { value, periods, .. } => {
+                self.sum(by, value.map(values), own);
+                let (present, mut all) = (self.count(), [0; DATES]);
+                self.each_group(|date, number| all[date] += number);
+                let n = periods.map_or(present, |periods| [periods; DATES]);
+                self.each_group(|date, number| found[date] += (n[date] * number - all[date]).abs());
+                for date in 0..DATES {
+                    found[date] += (n[date] - present[date]) * all[date].abs();
+                }
+            }
+            Sum::LargestGroup { value, .. } => {
+                self.sum(by, value.map(values), own);
+                let mut most = [NULL; DATES];
+                self.each_group(|date, number| most[date] = most[date].max(number));
+                found = most.map(known);
+            }
+            Sum::Spans { value, .. } => self.spans(by, values(value), own, &mut found),
+            Sum::Overlap { split, .. } => {
+                self.sum(by, None, own);
+                std::mem::swap(&mut self.numbers, &mut self.others);
+                let split = &lines.conditions[split];
+                self.add_groups(by.1, own, |line| (by.0[line] & split[line], 1));
+                let (mut firsts, mut seconds) = ([0; DATES], [0; DATES]);
+                for (first, all) in self.numbers.iter().zip(&self.others) {
+                    for date in 0..DATES {
+                        firsts[date] += first[date];
+                        seconds[date] += all[date] - first[date];
+                    }
+                }
+                for (first, all) in self.numbers.iter().zip(&self.others) {
+                    for date in 0..DATES {
+                        let second = all[date] - first[date];
+                        found[date] += (first[date] * seconds[date]).min(second * firsts[date]);
+                    }
+                }
+            }
+            _ => found = self.count(),
+        }
+        found
+    }
+
+    /// The number of groups with a row.
+    fn count(&self) -> Found {
+        let mut steps: Steps = [0; DATES + 1];
+        self.present.iter().for_each(|dates| write(&mut steps, *dates, 1));
+        totals(&steps)
+    }
+
+    /// Calls `of` with the number of each group at each date at which it has a row.
+    fn each_group(&self, mut of: impl FnMut(usize, i64)) {
+        for (dates, numbers) in self.present.iter().zip(&self.numbers) {
+            each_date(*dates, |date| of(date, numbers[date]));
+        }
+    }
+
+    /// Adds up values, or counts rows, by group.
+    fn sum(&mut self, (met, groups): (&[Dates], &[u32]), values: Option<&[i64]>, own: &Own) {
+        match values {
+            Some(values) => self.add_groups(groups, own, |line| (met[line], known(values[line]))),
+            None => self.add_groups(groups, own, |line| (met[line], 1)),
+        }
+    }
+
+    /// Adds up, by group, a number of each line at the dates that are told with it.
+    fn add_groups(&mut self, groups: &[u32], own: &Own, of: impl Fn(usize) -> (Dates, i64)) {
+        self.steps.clear();
+        self.steps.resize(self.present.len(), [0; DATES + 1]);
+        own.each(|line| {
+            let (dates, number) = of(line);
+            write(&mut self.steps[groups[line] as usize], dates, number);
+        });
+        self.numbers.clear();
+        self.numbers.extend(self.steps.iter().map(totals));
+    }
+
+    /// The distance from the smallest to the largest value of each group, added up.
+    fn spans(&mut self, (met, groups): (&[Dates], &[u32]), values: &[i64], own: &Own, found: &mut Found) {
+        for ends in [&mut self.numbers, &mut self.others] {
+            ends.clear();
+            ends.resize(self.present.len(), [NULL; DATES]);
+        }
+        own.each(|line| {
+            let (value, group) = (values[line], groups[line] as usize);
+            if value != NULL {
+                let (high, low) = (&mut self.numbers[group], &mut self.others[group]);
+                each_date(met[line], |date| {
+                    // Null is smaller than every value.
+                    high[date] = high[date].max(value);
+                    low[date] = if low[date] == NULL { value } else { low[date].min(value) };
+                });
+            }
+        });
+        for (high, low) in self.numbers.iter().zip(&self.others) {
+            for date in 0..DATES {
+                found[date] += high[date].wrapping_sub(low[date]);
+            }
+        }
+    }
+}
+
+/// The value that a sum adds up by group.
+const fn added(sum: &Sum) -> Option<usize> {
+    match *sum {
+        Sum::ZeroGroups { value, .. } => Some(value),
+        Sum::Deviations { value, .. } | Sum::LargestGroup { value, .. } => value,
+        _ => None,
+    }
+}
+
+/// Weights, or values by their weights, at the dates of each line.
+fn weighted(weighing: Option<&Weighing>, (met, values): (&[Dates], Option<&[i64]>), lines: &Lines, own: &Own) -> Found {
+    let number = |line: usize| values.map_or(1, |values| known(values[line]));
+    let mut found: Found = [0; DATES];
+    match weighing {
+        Some(Weighing::Same) => {
+            let mut steps: Steps = [0; DATES + 1];
+            let one = super::plan::RECENCY_ONE;
+            own.each(|line| write(&mut steps, met[line], number(line) * (one * lines.reliability[line])));
+            found = totals(&steps);
+        }
+        Some(by_months) => own.each(|line| {
+            if let Some(weights) = by_months.weights(lines.months[line]) {
+                let number = number(line) * lines.reliability[line];
+                each_date(met[line], |date| found[date] += number * weights[date]);
+            }
+        }),
+        None => {}
+    }
+    found
+}
+
+/// The smallest or largest value at each date, null where there is none.
+fn farthest((met, values): (&[Dates], &[i64]), least: bool, own: &Own) -> Found {
+    let mut found: Found = [NULL; DATES];
+    own.each(|line| {
+        let value = values[line];
+        if value != NULL {
+            each_date(met[line], |date| {
+                let held = &mut found[date];
+                if *held == NULL || (value < *held) == least {
+                    *held = value;
+                }
+            });
+        }
+    });
+    found
+}
+
+/// Months back from each date, of those from the last.
+fn back_from_each(mut found: Found, back: &[i64]) -> Found {
+    found.iter_mut().zip(back).filter(|(months, _)| **months != NULL).for_each(|(months, back)| *months -= back);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_comes_to_its_sum_at_every_date(
+            all in proptest::collection::vec((any::<Dates>(), 0_u32..17, 0_u32..17, any::<bool>(), -9_i64..9), 0..40)
+        ) {
+            let mut steps: Steps = [0; DATES + 1];
+            let mut expected: Found = [0; DATES];
+            for (some, from, to, runs, number) in all {
+                // As sets are for the most part: those from one date on to another.
+                let run = (0..16).filter(|date| (from..to).contains(date)).fold(0, |run, date| run | 1 << date);
+                let dates = if runs { run } else { some };
+                write(&mut steps, dates, number);
+                for (date, expected) in expected.iter_mut().enumerate() {
+                    *expected += if dates >> date & 1 == 1 { number } else { 0 };
+                }
+            }
+            prop_assert_eq!(totals(&steps), expected);
+        }
+    }
+
+    #[test]
+    fn numbers_that_wrap_on_the_way_come_back() {
+        let mut steps: Steps = [0; DATES + 1];
+        for _ in 0..3 {
+            write(&mut steps, 0b0001, i64::MAX / 2);
+            write(&mut steps, 0b0110, i64::MAX / 2);
+            write(&mut steps, 0b0110, -(i64::MAX / 2));
+            write(&mut steps, 0b0001, -(i64::MAX / 2));
+        }
+        write(&mut steps, 0b1000, i64::MAX);
+        write(&mut steps, 0b0100, i64::MAX);
+        assert_eq!(totals(&steps)[..5], [0, 0, i64::MAX, i64::MAX, 0]);
+    }
+}
