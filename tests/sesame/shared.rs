@@ -428,7 +428,7 @@ fn more_dates_than_are_added_up_together_share_rows_all_the_same() {
         contested: 0,
     };
     let days: Vec<i64> = (0..20).map(|n| 100 + 17 * n).collect();
-    assert!(repayments_are_as_alone((0..40).map(row).collect(), &days));
+    assert!(repayments_are_as_alone((0..40).map(row).collect(), &days, plan));
 }
 
 #[test]
