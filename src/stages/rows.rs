@@ -93,7 +93,7 @@ impl<'a> KeptRows<'a> {
     /// The content of an export's files.
     fn content(&self, table: &str) -> &'a [Hash] {
         let at = self.exports.iter().position(|export| export.table.name == table);
-        at.and_then(|at| self.hashes.get(at)).map_or(&[], Vec::as_slice)
+        at.and_then(|at| self.hashes.get(at)).map_or(&[][..], Vec::as_slice)
     }
 
     /// Whether rows of a table are to be kept.
@@ -172,9 +172,12 @@ fn serves(one: &Key, other: &Key) -> bool {
 fn counted(stage: &Stage, table: &str, rows: u64) -> Result<Counted> {
     let found = stage.findings()?;
     let tally = &found.get(table).context("a stage of rows without its counts")?.tally;
-    let (settled, left_out, multiplied) = (tally.get(0, Class::Used), tally.get(0, Class::LeftOut), tally.multiplied(0));
-    let rest = (rows + multiplied).checked_sub(settled + left_out).context("a stage of more rows than its file has")?;
-    Ok(Counted { settled, rest, left_out, multiplied })
+    let of = |class: Class| tally.get(0, class);
+    let (settled, left_out, erased) = (of(Class::Used), of(Class::LeftOut), of(Class::Erased));
+    let multiplied = tally.multiplied(0);
+    let rest = (rows + multiplied).checked_sub(settled + left_out + erased);
+    let rest = rest.context("a stage of more rows than its file has")?;
+    Ok(Counted { settled, rest, left_out, multiplied, erased })
 }
 
 impl Keeping for KeptRows<'_> {
@@ -258,6 +261,7 @@ impl Keeping for KeptRows<'_> {
         let mut found = Findings::default();
         found.tally.add(0, Class::Used, counted.settled);
         found.tally.add(0, Class::LeftOut, counted.left_out);
+        found.tally.add(0, Class::Erased, counted.erased);
         found.tally.multiply(0, counted.multiplied);
         Ok(stage.keep(&BTreeMap::from([(table.to_owned(), found)]))?.folder)
     }

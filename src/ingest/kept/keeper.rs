@@ -79,7 +79,7 @@ impl<'a> Keeper<'a> {
         let divided = scan.divide(batch, with.spine, &|owner| with.numbers.in_roster(owner) != UNKNOWN)?;
         let (settled, rest) = (divided.rows.len() as u64, (batch.len - divided.rows.len()) as u64);
         let (left_out, multiplied) = (batch.left_out, batch.multiplied);
-        // The file, what is disputed and what breaks a rule come before the contract's columns, as in every stored row; see `layout`.
+        // The row's number, what is disputed and what breaks a rule come before the contract's columns, as in every stored row.
         let mut columns = vec![divided.rows, Vec::new(), Vec::new()];
         columns.extend(divided.columns);
         let text = with.record.and_then(|at| batch.columns.get(at)?.as_ref());
@@ -93,7 +93,7 @@ impl<'a> Keeper<'a> {
             }
         }
         let rest_of = (rest > 0).then(|| picked(batch, &divided.rest)).transpose()?;
-        self.note(Counted { settled, rest, left_out, multiplied });
+        self.note(Counted { settled, rest, left_out, multiplied, erased: 0 });
         match rest_of {
             Some(rest) => {
                 if self.is_whole()
@@ -104,7 +104,7 @@ impl<'a> Keeper<'a> {
                 Ok(Some(rest))
             }
             None => {
-                scan.note(left(batch.file, left_out, multiplied))?;
+                scan.note(beside(batch.file, Counted { left_out, multiplied, ..Counted::default() }))?;
                 Ok(None)
             }
         }
@@ -147,16 +147,17 @@ impl<'a> Keeper<'a> {
         all.multiplied += of.multiplied;
     }
 
-    /// Ends what is written of a file that has so many rows. It is of use for other nights when each of them came by, so that none was
-    /// passed over or taken out before, and more of them are settled than are not.
+    /// Ends what is written of a file that has so many rows, of which so many are of erased subjects and visible. It is of use for other
+    /// nights when each other one came by, so that none was passed over or not looked at, and more of them are settled than are not.
     ///
     /// # Errors
     /// When a thread failed while it wrote.
-    pub(super) fn finish(self, folder: &Path, rows: u64) -> Result<Written> {
+    pub(super) fn finish(self, folder: &Path, rows: u64, erased: u64) -> Result<Written> {
         let Self { blocks, rest, state } = self;
-        let State { counted, failed } = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let State { mut counted, failed } = state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (file, blocks) = blocks.end()?;
-        let came = counted.settled + counted.rest + counted.left_out == rows + counted.multiplied;
+        counted.erased = erased;
+        let came = counted.settled + counted.rest + counted.left_out + erased == rows + counted.multiplied;
         let useful = came && counted.settled > counted.rest;
         let finish = || -> Result<()> {
             rest.finish()?;
@@ -171,10 +172,11 @@ impl<'a> Keeper<'a> {
     }
 }
 
-/// What is found of a file's rows that a `select` leaves out or makes, and of nothing else.
-pub(super) fn left(file: u32, left_out: u64, multiplied: u64) -> Findings {
+/// What is found of a file's rows that are not there to be looked at.
+pub(super) fn beside(file: u32, counted: Counted) -> Findings {
     let mut found = Findings::default();
-    found.tally.add(file, Class::LeftOut, left_out);
-    found.tally.multiply(file, multiplied);
+    found.tally.add(file, Class::LeftOut, counted.left_out);
+    found.tally.add(file, Class::Erased, counted.erased);
+    found.tally.multiply(file, counted.multiplied);
     found
 }

@@ -43,6 +43,8 @@ pub struct Counted {
     pub left_out: u64,
     /// Rows that it makes of one row of the file, beyond the first.
     pub multiplied: u64,
+    /// Rows of subjects who were erased, all of them visible: nothing else of them is kept.
+    pub erased: u64,
 }
 
 /// What becomes of a file of a table.

@@ -8,10 +8,11 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 
 use super::held::{Held, Place};
-use super::keeper::{Keeper, With, left};
+use super::keeper::{self, Keeper, With};
 use super::nightly::{Nightly, Reading};
 use super::roster::{Numbers, Roster, bytes};
 use super::{Counted, OfFile, file, lost, rest};
+use crate::ingest::check::conservation::Class;
 use crate::ingest::check::findings::Findings;
 use crate::ingest::pass::Pass;
 use crate::ingest::read::batches::Batch;
@@ -82,7 +83,7 @@ impl<'a> Pass<'a> {
             scan.note(lost::found(&held, table.require("subject_id")?)?)?;
             let rest_of = |(number, (folder, counted)): (&u32, &(PathBuf, Counted))| {
                 self.resources.check()?;
-                scan.note(left(*number, counted.left_out, counted.multiplied))?;
+                scan.note(keeper::beside(*number, *counted))?;
                 rest::read(folder, table, *number, &mut |batch| usual(scan, batch))
             };
             kept.par_iter().try_for_each(rest_of)
@@ -99,7 +100,9 @@ impl<'a> Pass<'a> {
             keepers.into_iter().map(|(number, (folder, keeper))| (number, folder, keeper)).collect();
         let ends = written.into_par_iter().map(|(number, folder, keeper)| {
             let rows = export.files.get(number as usize).context("defect: no such file")?.rows;
-            let written = keeper.finish(&folder, rows)?;
+            // Of the one date.
+            let erased = found.first().map_or(0, |found| found.tally.get(number as usize, Class::Erased));
+            let written = keeper.finish(&folder, rows, erased)?;
             let place = match written.counted {
                 Some(counted) => nightly.keeping.keep(&table.name, number, counted).map(|kept| kept.join(super::ROWS)),
                 None => Err(anyhow::anyhow!("nothing of it is kept")),
