@@ -154,11 +154,12 @@ impl<'a> KeptRows<'a> {
 
 /// Whether two keys are of the same rows, whatever the dates.
 fn same(one: &Key, other: &Key) -> bool {
-    let parts = |key: &Key| -> Vec<(String, Hash)> {
-        let timeless = key.parts.iter().filter(|(name, _)| name.as_str() != CUT_OFF);
-        timeless.map(|(name, hash)| (name.clone(), hash.clone())).collect()
-    };
-    one.kind == other.kind && parts(one) == parts(other)
+    one.kind == other.kind && timeless(one).eq(timeless(other))
+}
+
+/// The parts of a key that no date is.
+fn timeless(key: &Key) -> impl Iterator<Item = (&String, &Hash)> {
+    key.parts.iter().filter(|(name, _)| name.as_str() != CUT_OFF)
 }
 
 /// Whether rows of one key are those of another: the same, as an earlier date, or the same one, saw them.
@@ -188,7 +189,7 @@ impl Keeping for KeptRows<'_> {
                 continue;
             };
             let parts = &stage.label.key.parts;
-            let shift = parts.get(BUCKETS).and_then(|text| text.parse().ok());
+            let shift = parts.get(BUCKETS).and_then(|text| text.parse::<u32>().ok());
             if let (Some(shift), Some(hash)) = (shift, parts.get(ROSTER)) {
                 let subjects = later::read(&stage.path(IDS))?;
                 self.state().roster = Some(hash.clone());
@@ -232,20 +233,22 @@ impl Keeping for KeptRows<'_> {
         let kept = found.iter().filter(|file| matches!(file, OfFile::Kept(..))).count();
         let mut writes = 0;
         let mut begun: Vec<&Key> = Vec::new();
-        for ((number, key), file) in (0_u32..).zip(&keys).zip(&mut found) {
+        let wanted = self.wants(table);
+        for ((number, key), file) in (0_u32..).zip(&keys).zip(&mut found).filter(|_| wanted) {
             // Of a later date there is what serves more dates than this one would; two files of one content are kept once.
             let other = || there.iter().any(|stage| stage.folder.exists() && same(&stage.label.key, key));
-            if matches!(file, OfFile::Kept(..)) || writes == MOST_FILES || !self.wants(table) || other() {
+            if matches!(file, OfFile::Kept(..)) || writes == MOST_FILES || begun.contains(&key) || other() {
                 continue;
             }
-            if begun.contains(&key) {
-                continue;
+            match self.store.begin(key) {
+                Ok(stage) => {
+                    *file = OfFile::Keep(stage.path(""));
+                    self.state().under_way.insert((table.clone(), number), stage);
+                    begun.push(key);
+                    writes += 1;
+                }
+                Err(error) => self.log.warn(&format!("rows of {table} are not kept for other nights: {error:#}")),
             }
-            let stage = self.store.begin(key)?;
-            *file = OfFile::Keep(stage.path(""));
-            self.state().under_way.insert((table.clone(), number), stage);
-            begun.push(key);
-            writes += 1;
         }
         if kept > 0 || writes > 0 {
             self.log.line(&format!(

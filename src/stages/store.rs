@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -238,7 +239,10 @@ impl StageStore {
     /// # Errors
     /// When its folder cannot be removed.
     pub fn remove(stage: &Stage) -> Result<()> {
-        if stage.folder.exists() { Ok(fs_err::remove_dir_all(&stage.folder)?) } else { Ok(()) }
+        match fs_err::remove_dir_all(&stage.folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => Ok(removed?),
+        }
     }
 
     /// Every stage, by kind and name.
