@@ -48,5 +48,7 @@ fn seen(output: &Path) -> Result<BTreeSet<Hash>> {
     let ended = runs.iter().rev().filter(|run| run.path(MANIFEST).exists());
     // One that cannot be read tells of no file; others tell what is wrong with it.
     let manifests = ended.take(LATEST).filter_map(|run| Manifest::read(run).ok());
-    Ok(manifests.flat_map(|run| run.inputs().iter().map(|of| of.digest.text().to_owned()).collect::<Vec<_>>()).collect())
+    Ok(manifests
+        .flat_map(|run| run.inputs().iter().map(|of| of.digest.text().to_owned()).collect::<Vec<_>>())
+        .collect())
 }

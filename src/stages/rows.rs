@@ -108,7 +108,7 @@ impl<'a> KeptRows<'a> {
     fn keep_roster(&self, roster: &Roster) -> Result<Hash> {
         forget(self.store)?;
         let mut hasher = blake3::Hasher::new();
-        part(&mut hasher, format!("{:?}", roster.subjects.form).as_bytes());
+        part(&mut hasher, format!("{:?} {}", roster.subjects.form, roster.shift).as_bytes());
         (0..roster.subjects.len()).for_each(|n| part(&mut hasher, roster.subjects.ids.get(n)));
         let hash = hasher.finalize().to_hex().to_string();
         let parts = [(ROSTER, hash.clone()), (BUCKETS, roster.shift.to_string())];

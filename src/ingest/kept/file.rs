@@ -87,7 +87,8 @@ pub(super) fn write_index(folder: &Path, blocks: &[Block]) -> Result<()> {
     fields.push(Field::new("from", DataType::UInt64, false));
     let mut file = BlockWriter::create(&folder.join(INDEX), fields)?;
     for some in blocks.chunks(BLOCK_ROWS) {
-        let numbers = |of: fn(&Block) -> u32| Arc::new(some.iter().map(|block| Some(of(block))).collect::<UInt32Array>());
+        let numbers =
+            |of: fn(&Block) -> u32| Arc::new(some.iter().map(|block| Some(of(block))).collect::<UInt32Array>());
         let from = Arc::new(some.iter().map(|block| Some(block.from)).collect::<UInt64Array>());
         file.add(vec![numbers(|b| b.bucket), numbers(|b| b.rows), numbers(|b| b.len), from])?;
     }

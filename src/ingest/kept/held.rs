@@ -106,7 +106,9 @@ impl Held {
             let source = self.sources.get(*number as usize).context("defect: a block of no file")?;
             let mut bytes = vec![0; block.len as usize];
             match &source.place {
-                Place::Open(file) => file.read_exact_at(&mut bytes, block.from).context("reading rows that are kept")?,
+                Place::Open(file) => {
+                    file.read_exact_at(&mut bytes, block.from).context("reading rows that are kept")?
+                }
                 Place::Path(path) => {
                     let file = match opened.take_if(|(other, _)| *other == *number) {
                         Some((_, file)) => file,

@@ -68,9 +68,12 @@ impl<'a> RestWriter<'a> {
         writer.finish()?;
         let back = Blocks::open(&self.path)?;
         let same = back.schema().fields().len() == fields.len()
-            && back.schema().fields().iter().zip(&fields).all(|(back, field)| {
-                back.name() == field.name() && back.data_type() == field.data_type()
-            });
+            && back
+                .schema()
+                .fields()
+                .iter()
+                .zip(&fields)
+                .all(|(back, field)| back.name() == field.name() && back.data_type() == field.data_type());
         ensure!(same, "Parquet has no such columns");
         Ok(())
     }

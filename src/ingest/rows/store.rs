@@ -23,7 +23,10 @@ struct Place {
 #[derive(Debug)]
 enum Bytes {
     Kept(Box<[u8]>),
-    Spilled { offset: u64, len: u32 },
+    Spilled {
+        offset: u64,
+        len: u32,
+    },
     /// Of rows that are kept from night to night, with the number in their roster of the subject that theirs are counted from.
     Held(Box<[u8]>, u32),
 }

@@ -38,12 +38,7 @@ impl Scan<'_> {
     ///
     /// # Errors
     /// When a column is of a type the structural check should have refused.
-    pub(in crate::ingest) fn divide(
-        &self,
-        batch: &Batch,
-        spine: &Spine,
-        may: &dyn Fn(u32) -> bool,
-    ) -> Result<Divided> {
+    pub(in crate::ingest) fn divide(&self, batch: &Batch, spine: &Spine, may: &dyn Fn(u32) -> bool) -> Result<Divided> {
         let Decoded { mut columns, mut faults, owners, .. } = self.decoder.decode(batch, Some(spine))?;
         let mut owners = owners.into_iter().next().unwrap_or_default();
         owners.resize(batch.len, UNKNOWN);
