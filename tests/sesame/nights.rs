@@ -299,6 +299,28 @@ fn rows_that_break_rules_are_told_of_every_night() {
 }
 
 #[test]
+fn of_a_row_with_an_id_that_looks_personal_nothing_is_kept() {
+    const PERSONAL: &str = "someone.canary@example.com";
+    let mut nights = Nights::new();
+    nights.more = vec!["--set".to_owned(), "engine.keep_rows=true".to_owned()];
+    nights.change("repayments/2.parquet", |batch| {
+        let mut subjects = texts(&batch, "subject_id");
+        subjects[3] = PERSONAL.to_owned();
+        let subjects: ArrayRef = Arc::new(StringArray::from(subjects));
+        with_column(&batch, "subject_id", &subjects)
+    });
+    nights.night("2025-10-28", &[]);
+    let said = nights.night("2025-10-29", &[]);
+    assert!(said.contains("repayments: the rows of 3 of 4 file(s) are kept from before, and those of 1"), "{said}");
+    assert_eq!(nights.kept("repayments").len(), 3);
+    let files = glob::glob(nights.work.path("out/**/*").to_str().unwrap()).unwrap().map(Result::unwrap);
+    for file in files.filter(|path| path.is_file()) {
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(!bytes.windows(PERSONAL.len()).any(|part| part == PERSONAL.as_bytes()), "{}", file.display());
+    }
+}
+
+#[test]
 fn what_is_damaged_is_read_again_with_a_word() {
     let mut nights = Nights::new();
     nights.more = vec!["--set".to_owned(), "engine.keep_rows=true".to_owned()];

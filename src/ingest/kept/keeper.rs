@@ -45,7 +45,9 @@ pub(super) struct Keeper<'a> {
 #[derive(Default)]
 struct State {
     counted: Counted,
-    /// Why what is written is of no use for other nights.
+    /// Whether what is written is of no use for other nights.
+    useless: bool,
+    /// Why, if something went wrong.
     failed: Option<anyhow::Error>,
 }
 
@@ -79,6 +81,8 @@ impl<'a> Keeper<'a> {
         let divided = scan.divide(batch, with.spine, &|owner| with.numbers.in_roster(owner) != UNKNOWN)?;
         let (settled, rest) = (divided.rows.len() as u64, (batch.len - divided.rows.len()) as u64);
         let (left_out, multiplied) = (batch.left_out, batch.multiplied);
+        // Of a row with an id that looks personal nothing is written down, so that the file is read every night.
+        self.state().useless |= divided.personal;
         // The row's number, what is disputed and what breaks a rule come before the contract's columns, as in every stored row.
         let mut columns = vec![divided.rows, Vec::new(), Vec::new()];
         columns.extend(divided.columns);
@@ -131,11 +135,13 @@ impl<'a> Keeper<'a> {
     }
 
     fn is_whole(&self) -> bool {
-        self.state().failed.is_none()
+        !self.state().useless
     }
 
     fn fail(&self, error: anyhow::Error) {
-        self.state().failed.get_or_insert(error);
+        let mut state = self.state();
+        state.useless = true;
+        state.failed.get_or_insert(error);
     }
 
     fn note(&self, of: Counted) {
@@ -154,11 +160,11 @@ impl<'a> Keeper<'a> {
     /// When a thread failed while it wrote.
     pub(super) fn finish(self, folder: &Path, rows: u64, erased: u64) -> Result<Written> {
         let Self { blocks, rest, state } = self;
-        let State { mut counted, failed } = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let State { mut counted, useless, failed } = state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (file, blocks) = blocks.end()?;
         counted.erased = erased;
         let came = counted.settled + counted.rest + counted.left_out + erased == rows + counted.multiplied;
-        let useful = came && counted.settled > counted.rest;
+        let useful = !useless && came && counted.settled > counted.rest;
         let finish = || -> Result<()> {
             rest.finish()?;
             write_index(folder, &blocks)?;

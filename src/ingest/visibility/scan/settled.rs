@@ -14,6 +14,7 @@ use super::{Scan, reliabilities};
 use crate::contract::ColumnType;
 use crate::ingest::check::checks::Columns;
 use crate::ingest::check::findings::Findings;
+use crate::ingest::check::rule::Rule;
 use crate::ingest::read::batches::Batch;
 use crate::ingest::spine::Spine;
 use crate::ingest::visibility::decoded::{Decoded, gather};
@@ -31,6 +32,8 @@ pub(in crate::ingest) struct Divided {
     pub(in crate::ingest) owners: Vec<u32>,
     /// Which rows of the batch are others.
     pub(in crate::ingest) rest: Vec<bool>,
+    /// Whether an id of one of the others looks personal: nothing of such a row may be kept.
+    pub(in crate::ingest) personal: bool,
 }
 
 impl Scan<'_> {
@@ -54,6 +57,7 @@ impl Scan<'_> {
         self.checks.turn_back(&mut editable, (batch.len, &leave), snapshot, &mut faults);
         self.checks.faults(&columns, batch.len, &snapshot.calendar, &mut faults);
         faults.iter().for_each(|fault| rest[fault.row] = true);
+        let personal = faults.iter().any(|fault| fault.rule == Rule::PiiSuspect);
         late.into_inner().into_iter().for_each(|row| rest[row] = true);
         if let Some(at) = self.source {
             columns[at] = reliabilities(&columns[at], &self.setting.reliability);
@@ -69,7 +73,8 @@ impl Scan<'_> {
             owners = gather(&owners, &few);
         }
         let settled = few.iter().map(|row| u32::try_from(*row)).collect::<Result<Vec<u32>, _>>()?;
-        Ok(Divided { rows: few.iter().map(|row| batch.rows.get(*row)).collect(), settled, columns, owners, rest })
+        let rows = few.iter().map(|row| batch.rows.get(*row)).collect();
+        Ok(Divided { rows, settled, columns, owners, rest, personal })
     }
 
     /// Adds what was found of rows that are kept, of which nothing is looked at any more. The scan is for one date.
@@ -220,6 +225,17 @@ mod tests {
         };
         assert!(settled((0, 5, Some(6), Some(10), 100, 0)));
         assert!(settled((0, 10, None, None, 100, 3)));
+        let usual = setting(&contract, &date);
+        let personal = |bill: Bill| {
+            let scan = Scan::new(table, &usual).unwrap();
+            let mut batch = batch(table, &[bill]);
+            if bill.5 == 7 {
+                let at = table.position("account_id").unwrap();
+                batch.columns[at] = Some(Arc::new(StringArray::from(vec!["someone@example.com"])));
+            }
+            scan.divide(&batch, &spine, &|_| true).unwrap().personal
+        };
+        assert!(personal((0, 5, None, None, 100, 7)) && !personal((0, 5, None, None, 100, 1)));
         for (bill, why) in [
             ((0, 11, None, None, 100, 0), "due later"),
             ((0, 5, Some(11), None, 100, 0), "paid later"),
