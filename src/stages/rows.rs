@@ -236,7 +236,7 @@ impl Keeping for KeptRows<'_> {
         let wanted = self.wants(table);
         for ((number, key), file) in (0_u32..).zip(&keys).zip(&mut found).filter(|_| wanted) {
             // Of a later date there is what serves more dates than this one would; two files of one content are kept once.
-            let other = || there.iter().any(|stage| stage.folder.exists() && same(&stage.label.key, key));
+            let other = || there.iter().any(|stage| same(&stage.label.key, key) && stage.folder.exists());
             if matches!(file, OfFile::Kept(..)) || writes == MOST_FILES || begun.contains(&key) || other() {
                 continue;
             }
