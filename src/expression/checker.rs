@@ -16,7 +16,8 @@ impl Expression {
     /// # Errors
     /// A sentence that says what is wrong and what to write instead.
     pub fn parse(text: &str, scope: &Scope, numbers: Numbers) -> Checked {
-        Checker { scope, numbers }.check(&parsed(text)?)
+        let tree = parsed(text)?;
+        Checker { scope, numbers }.check(&tree)
     }
 
     /// As [`Expression::parse`], for a condition.

@@ -6,10 +6,11 @@ use anyhow::{Context, Result};
 
 use super::check::checks::Checks;
 use super::check::findings::Findings;
+use super::kept::contest;
 use super::rows::buckets::Buckets;
 use super::rows::layout::Layout;
 use super::rows::store::{BucketRows, Store};
-use super::settle::disputes::Matches;
+use super::settle::disputes::{Disputed, Matches};
 use super::settle::groups::GroupColumn;
 use super::settle::outcomes::Outcome;
 use super::settle::resolve::RelatedRows;
@@ -38,8 +39,8 @@ pub struct Ingested<'a> {
     pub outcomes: Vec<Vec<Outcome>>,
     /// Protected groups at each date.
     pub groups: Vec<Vec<GroupColumn>>,
-    /// What records the disputes match, by date and table.
-    pub disputes: Vec<BTreeMap<String, Matches>>,
+    /// The records under dispute at each date.
+    pub(super) disputed: Vec<Disputed>,
     /// How each table's record ids are written; integers are their own keys, others are kept beside them.
     pub(super) record_forms: BTreeMap<String, IdForm>,
 }
@@ -49,6 +50,13 @@ impl Ingested<'_> {
     #[must_use]
     pub fn record_form(&self, table: &str) -> IdForm {
         self.record_forms.get(table).copied().unwrap_or(IdForm::Integer)
+    }
+
+    /// What records the disputes match at a date, by table: known once the rows of every bucket were taken out.
+    #[must_use]
+    pub fn disputes(&self, date: usize) -> BTreeMap<String, Matches> {
+        let of_date = self.disputed.get(date).into_iter().flatten();
+        of_date.map(|(table, contested)| (table.clone(), contested.matches())).collect()
     }
 
     /// Takes the rows of a table and bucket out, as each date sees them, date by date. What a date does not see is counted.
@@ -77,7 +85,10 @@ impl Ingested<'_> {
     pub fn rows(&self, table: &str, bucket: usize) -> Result<(BucketRows, RelatedRows)> {
         let layout = self.layouts.get(table).with_context(|| format!("{table} was not read"))?;
         let store = self.stores.get(table).with_context(|| format!("{table} was not read"))?;
-        let all = store.take(bucket, layout.width, self.record_form(table) != IdForm::Integer)?;
+        let mut all = store.take(bucket, layout.width, self.record_form(table) != IdForm::Integer)?;
+        if let Some(contested) = self.disputed.first().and_then(|of| of.get(table)).filter(|_| store.holds_kept()) {
+            contest::mark(&mut all, u32::try_from(self.buckets.subjects(bucket).start)?, layout, contested);
+        }
         let related = RelatedRows::of(&all, layout)?;
         Ok((all, related))
     }

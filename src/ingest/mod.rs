@@ -6,6 +6,7 @@
 //! 1. [`read`]: files, their columns and the input's `select`, batch by batch, as integers.
 //! 2. [`visibility`]: what each date sees of it; [`check`]: what it must satisfy.
 //! 3. [`spine`]: whose it is. [`rows`]: packed by bucket, spilled when memory is short.
+//!    [`kept`]: those that need not be read again the next night.
 //! 4. [`settle`]: which version of it counts at each date, and what the small tables say. [`links`]: ties between subjects.
 //!
 //! [`pass`] has it done for every export, or for one shard of the subjects, which some small tables ([`whole`]) go to as they
@@ -23,6 +24,7 @@ pub mod links;
 pub mod settle;
 pub mod visibility;
 pub mod rows;
+pub mod kept;
 pub mod read;
 pub mod spine;
 pub mod check;

@@ -9,6 +9,9 @@ use super::check::checks::Checks;
 use super::check::conservation::Class;
 use super::check::findings::Findings;
 pub use super::ingested::Ingested;
+use super::kept::Keeping;
+use super::kept::held::Held;
+use super::kept::nightly::Reading;
 use super::links::ties::{DroppedTies, Joinable, Keep, TieReader};
 use super::read::batches::{self, Batch};
 use super::read::decode::{IdColumn, KeyMap};
@@ -57,6 +60,8 @@ pub struct Pass<'a> {
     pub shard: Option<Shard>,
     /// Its rows, where another engine chose them.
     pub shuffled: Option<&'a Shuffled>,
+    /// Who keeps rows for later passes, and has those of earlier ones, if anyone does.
+    pub keeping: Option<&'a dyn Keeping>,
 }
 
 /// The tables that go whole to every shard.
@@ -93,6 +98,7 @@ impl<'a> Pass<'a> {
         setting.reliability = self.sources(&setting, &mut findings)?;
         let (spine, store) = self.subjects(&setting, &mut findings)?;
         let buckets = self.buckets(&spine);
+        let nightly = if wanted.is_empty() { None } else { self.nightly(&spine, buckets)? };
         let consents = self.consents(&spine, &setting, &mut findings)?;
         let disputed = self.disputes(&spine, &setting, &mut findings)?;
         let mut stores = BTreeMap::from([("subjects".to_owned(), store)]);
@@ -102,17 +108,17 @@ impl<'a> Pass<'a> {
             let name = &export.table.name;
             let layout = self.layout(export)?;
             let store = Store::new(buckets, self.budget, &self.resources.scratch)?;
-            let found = self.records(export, &setting, &spine, &layout, &disputed, &store)?;
+            let nightly = nightly.as_ref();
+            let reading = Reading { export, setting: &setting, spine: &spine, store: &store, nightly };
+            let (found, held) = self.records(&reading, &layout, &disputed)?;
             note(&mut findings, name, found);
-            stores.insert(name.clone(), store);
+            stores.insert(name.clone(), store.with(held));
             layouts.insert(name.clone(), layout);
         }
         let outcomes = self.outcomes(&spine, &setting, wanted, &mut findings)?;
         let groups = self.groups(&spine, &setting, wanted, &mut findings)?;
         let tables = self.exports.iter().filter(|e| e.table.has_records());
         let record_forms = tables.map(|e| (e.table.name.clone(), e.record_form())).collect();
-        let matches = |of: &Disputed| of.iter().map(|(table, of)| (table.clone(), of.matches())).collect();
-        let disputes = disputed.iter().map(matches).collect();
         let checks = self.exports.iter().filter(|e| layouts.contains_key(&e.table.name));
         let checks = checks.map(|e| Ok((e.table.name.clone(), Checks::new(&e.table, &self.contract.limits)?)));
         let checks = checks.collect::<Result<_>>()?;
@@ -128,7 +134,7 @@ impl<'a> Pass<'a> {
             findings,
             outcomes,
             groups,
-            disputes,
+            disputed,
             record_forms,
         })
     }
@@ -188,19 +194,12 @@ impl<'a> Pass<'a> {
         given.finish()
     }
 
-    /// Splits one table's records by bucket.
-    fn records(
-        &self,
-        export: &Export,
-        setting: &Setting,
-        spine: &Spine,
-        layout: &Layout,
-        disputed: &[Disputed],
-        store: &Store,
-    ) -> Result<Vec<Findings>> {
+    /// Splits one table's records by bucket: what was found in them, and those that are kept from night to night.
+    fn records(&self, of: &Reading, layout: &Layout, disputed: &[Disputed]) -> Result<(Vec<Findings>, Option<Held>)> {
+        let (export, spine, store) = (of.export, of.spine, of.store);
         let record = export.table.position("record_id").context("records without ids")?;
         let text = export.record_form() != IdForm::Integer;
-        self.scan(export, setting, Some(spine), &|scan, batch| {
+        let usual: &(dyn Fn(&Scan, Batch) -> Result<()> + Sync) = &|scan, batch| {
             let checked = scan.check(&batch, Some(spine))?;
             let flags = contested_dates(scan, &checked, spine, record, disputed);
             let mut columns = Vec::with_capacity(layout.width);
@@ -211,7 +210,11 @@ impl<'a> Pass<'a> {
             let ids = batch.columns[record].as_ref().filter(|_| text).map(IdColumn::new).transpose()?;
             let records = ids.as_ref().map(|ids| (ids, checked.kept.as_slice()));
             store.add(&Rows { file: checked.file, subjects: &checked.owners[0], columns: &columns, records })
-        })
+        };
+        match of.nightly {
+            Some(nightly) => self.read_nightly(nightly, of, usual),
+            None => Ok((self.scan(export, of.setting, Some(spine), usual)?, None)),
+        }
     }
 
     /// The outcomes of an export of nothing else, for subjects that are known already, by date; and what was found in it.
@@ -284,6 +287,18 @@ impl<'a> Pass<'a> {
         spine: Option<&Spine>,
         work: &(dyn Fn(&Scan, Batch) -> Result<()> + Sync),
     ) -> Result<Vec<Findings>> {
+        self.scan_but(export, setting, spine, (&|_| false, &|_| Ok(())), work)
+    }
+
+    /// The same without some files, of which what is `beside` tells the scan.
+    pub(super) fn scan_but(
+        &self,
+        export: &Export,
+        setting: &Setting,
+        spine: Option<&Spine>,
+        (left, beside): (&(dyn Fn(u32) -> bool + Sync), &dyn Fn(&Scan) -> Result<()>),
+        work: &(dyn Fn(&Scan, Batch) -> Result<()> + Sync),
+    ) -> Result<Vec<Findings>> {
         let shard = self.shard.filter(|_| !WHOLE.contains(&export.table.name.as_str()));
         // Where another engine divided the rows, all of a subject's have to be here.
         let strangers = self.shuffled.filter(|_| self.shard.is_some()).map(Shuffled::strangers);
@@ -292,6 +307,9 @@ impl<'a> Pass<'a> {
         let rows = from.files.iter().map(|f| f.rows).sum();
         let progress = self.resources.log.stage(&reading(&export.table.name), rows, "rows");
         let skipped = |meta: &RowGroupMetaData, file: u32| {
+            if left(file) {
+                return Ok(true);
+            }
             // Who of the subjects comes later is found in their rows.
             let skips = export.select.is_none() && export.table.name != "subjects" && self.shuffled.is_none();
             if !skips || !hidden(export, meta, &setting.widest) {
@@ -312,6 +330,7 @@ impl<'a> Pass<'a> {
                 (None, None) => one(batch),
             }
         })?;
+        beside(&scan)?;
         progress.finish();
         scan.finish()
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Job;
 use crate::contract::CONTRACT_TOML;
-use crate::ingest::read::export::Export;
+use crate::ingest::read::export::{Export, OpenFile};
 use crate::storage::hashes::{self, Hash, part};
 
 /// The content of the sources this program was built from.
@@ -29,6 +29,9 @@ pub const PROGRAM: &str = "the program";
 /// The part that those are who were erased; nothing while nobody was.
 pub const ERASED: &str = "who was erased";
 
+/// The part that the knowledge cut-off is, as text.
+pub const CUT_OFF: &str = "the knowledge cut-off";
+
 /// The part that an input is.
 #[must_use]
 pub fn input_part(table: &str) -> String {
@@ -36,7 +39,7 @@ pub fn input_part(table: &str) -> String {
 }
 
 /// The parts that every stage depends on besides its inputs and definitions.
-const OF_EVERY_STAGE: [&str; 4] = ["the contract", "the currency", "the knowledge cut-off", "the time zone"];
+const OF_EVERY_STAGE: [&str; 4] = ["the contract", "the currency", CUT_OFF, "the time zone"];
 
 impl Dependencies {
     /// Everything that the result of a job depends on. `hashes` are those of the input files, export by export.
@@ -48,7 +51,7 @@ impl Dependencies {
             ("the configuration".to_owned(), configuration(job)),
             ("the contract".to_owned(), hashes::text(CONTRACT_TOML)),
             ("the currency".to_owned(), settings.currency.clone()),
-            ("the knowledge cut-off".to_owned(), job.snapshot.known_by.to_string()),
+            (CUT_OFF.to_owned(), job.snapshot.known_by.to_string()),
             ("the model".to_owned(), job.model.hash()),
             ("the time zone".to_owned(), hashes::text(&settings.time_zone.meaning())),
             (PROGRAM.to_owned(), BUILD.to_owned()),
@@ -134,14 +137,31 @@ fn configuration(job: &Job) -> Hash {
 
 /// What an export yields, wherever its files are: their content in order, what their paths say, and the `select`.
 fn input(export: &Export, files: &[Hash]) -> Hash {
-    let mut hasher = blake3::Hasher::new();
-    part(&mut hasher, export.select.as_ref().map_or("", |s| s.text()).as_bytes());
+    let mut hasher = selected(export);
     for (file, hash) in export.files.iter().zip(files) {
-        part(&mut hasher, hash.as_bytes());
-        for (column, value) in &file.given {
-            part(&mut hasher, column.as_bytes());
-            part(&mut hasher, value.meaning().as_bytes());
-        }
+        add_file(&mut hasher, file, hash);
     }
     hasher.finalize().to_hex().to_string()
+}
+
+/// What one file of an export yields, wherever it is: its content, what its path says, and the `select`.
+#[must_use]
+pub fn input_file(export: &Export, file: &OpenFile, hash: &Hash) -> Hash {
+    let mut hasher = selected(export);
+    add_file(&mut hasher, file, hash);
+    hasher.finalize().to_hex().to_string()
+}
+
+fn selected(export: &Export) -> blake3::Hasher {
+    let mut hasher = blake3::Hasher::new();
+    part(&mut hasher, export.select.as_ref().map_or("", |s| s.text()).as_bytes());
+    hasher
+}
+
+fn add_file(hasher: &mut blake3::Hasher, file: &OpenFile, hash: &Hash) {
+    part(hasher, hash.as_bytes());
+    for (column, value) in &file.given {
+        part(hasher, column.as_bytes());
+        part(hasher, value.meaning().as_bytes());
+    }
 }

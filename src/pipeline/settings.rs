@@ -225,6 +225,9 @@ pub struct Engine {
     pub memory: Option<String>,
     /// Where rows are spilled; the run's own folder when not set.
     pub scratch: Option<PathBuf>,
+    /// Whether rows are kept for the runs of later dates: true from the first run on, false never; when not set, of tables of which an
+    /// earlier run read a file that is still there.
+    pub keep_rows: Option<bool>,
 }
 
 impl Settings {

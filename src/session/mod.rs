@@ -6,7 +6,7 @@
 //!
 //! [`one_date`] does that for one as-of date, [`backfill`] for many, [`replay`] once more for a run that is kept. [`attempt`] tells of runs
 //! that ended before they began, [`shards`] has the stages of one made by several processes, [`releasing`] gives scores to a partner,
-//! [`erasing`] takes subjects out, whom `guard` keeps out of what comes later, [`plan`] says what a run would do, [`acceptance`] which
+//! [`nights`] says whose rows are kept for the next date, [`erasing`] takes subjects out, whom `guard` keeps out of what comes later, [`plan`] says what a run would do, [`acceptance`] which
 //! gates are overridden.
 
 pub mod acceptance;
@@ -22,6 +22,7 @@ mod hooks;
 pub mod identity;
 mod judging;
 mod new_model;
+mod nights;
 pub mod one_date;
 pub mod plan;
 mod prepare;

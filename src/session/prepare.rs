@@ -3,7 +3,9 @@
 
 use anyhow::{Context, Result};
 
+use super::nights::kept_rows;
 use super::{Making, Session};
+use crate::ingest::kept::Keeping;
 use crate::job::Job;
 use crate::runs::inputs::Memory;
 use crate::stages::key::keys;
@@ -62,7 +64,10 @@ pub(super) fn stages(jobs: &[&Job], hashes: &[Vec<Hash>], session: &Session) -> 
         found.push(kept);
     }
     match &session.making {
-        Making::AtOnce => make(&lacking, store, &session.resources)?,
+        Making::AtOnce => {
+            let rows = kept_rows(&lacking, hashes, session)?;
+            make(&lacking, rows.as_ref().map(|rows| rows as &dyn Keeping), store, &session.resources)?;
+        }
         Making::InShards(shards) => {
             for lacking in &lacking {
                 make_in_shards(lacking, &keys(lacking.job, hashes)?, *shards, store, &session.resources)?;

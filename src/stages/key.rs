@@ -29,6 +29,10 @@ pub enum Kind {
     Outcomes,
     /// Protected groups.
     Groups,
+    /// The rows of a file of a table, kept for other dates.
+    Rows(String),
+    /// The subjects that such rows name by number.
+    Roster,
 }
 
 impl Kind {
@@ -42,6 +46,8 @@ impl Kind {
             Self::Ties => "ties".to_owned(),
             Self::Outcomes => "outcomes".to_owned(),
             Self::Groups => "groups".to_owned(),
+            Self::Rows(table) => format!("rows-{table}"),
+            Self::Roster => "roster".to_owned(),
         }
     }
 }

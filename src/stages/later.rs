@@ -1,11 +1,12 @@
-//! Ids in a file of a shard's folder: of subjects whom the date does not see yet, of those that rows name and that are nobody's.
+//! Ids in a file: in a shard's folder of subjects whom the date does not see yet, and of those that rows name and that are nobody's; in
+//! the stage of a roster of its subjects.
 
 use std::path::Path;
 
 use anyhow::Result;
 use arrow::datatypes::Field;
 
-use crate::tables::blocks::{BlockWriter, Blocks};
+use crate::tables::blocks::{BLOCK_ROWS, BlockWriter, Blocks};
 use crate::tables::ids::{self, SubjectIds};
 use crate::tables::scores::SUBJECT_ID;
 
@@ -15,7 +16,9 @@ use crate::tables::scores::SUBJECT_ID;
 /// When the disk is full.
 pub(super) fn write(path: &Path, some: &SubjectIds) -> Result<()> {
     let mut file = BlockWriter::create(path, vec![Field::new(SUBJECT_ID, ids::data_type(some)?, false)])?;
-    file.add(vec![ids::column(some, 0..some.len())?])?;
+    for from in (0..some.len()).step_by(BLOCK_ROWS) {
+        file.add(vec![ids::column(some, from..(from + BLOCK_ROWS).min(some.len()))?])?;
+    }
     file.finish()
 }
 

@@ -12,6 +12,7 @@ use super::{features, groups, outcomes, records, subjects, ties};
 use crate::contract::Snapshot;
 use crate::features::{Plan, compile};
 use crate::ingest::check::findings::Findings;
+use crate::ingest::kept::Keeping;
 use crate::ingest::links::ties::Joinable;
 use crate::ingest::pass::{Ingested, Pass};
 use crate::ingest::read::export::Export;
@@ -55,12 +56,18 @@ struct Date<'a> {
     counted: BTreeMap<String, Findings>,
 }
 
-/// Makes the stages that some jobs lack. The jobs are those of one pipeline and model, in order of as-of date.
+/// Makes the stages that some jobs lack. The jobs are those of one pipeline and model, in order of as-of date. Rows of one date may be
+/// kept for the next one, or be there from an earlier one.
 ///
 /// # Errors
 /// When a file turns out corrupt, versions of a subject contradict each other, the disk is full, or the run is interrupted.
-pub fn make(lacking: &[Lacking], store: &StageStore, resources: &Resources) -> Result<()> {
-    make_of(lacking, None, store, resources).map(drop)
+pub fn make(
+    lacking: &[Lacking],
+    keeping: Option<&dyn Keeping>,
+    store: &StageStore,
+    resources: &Resources,
+) -> Result<()> {
+    make_of(lacking, (None, keeping), store, resources).map(drop)
 }
 
 /// Makes stages of one shard's subjects alone, or of everyone's; what is beside them is that of the first job.
@@ -69,7 +76,7 @@ pub fn make(lacking: &[Lacking], store: &StageStore, resources: &Resources) -> R
 /// As [`make`].
 pub(super) fn make_of(
     lacking: &[Lacking],
-    of: Option<Chosen>,
+    (of, keeping): (Option<Chosen>, Option<&dyn Keeping>),
     store: &StageStore,
     resources: &Resources,
 ) -> Result<Beside> {
@@ -91,7 +98,7 @@ pub(super) fn make_of(
             Kind::Groups => {
                 read.insert("groups".to_owned());
             }
-            Kind::Subjects | Kind::Ties => {}
+            Kind::Subjects | Kind::Ties | Kind::Rows(_) | Kind::Roster => {}
         }
     }
     let catalogue = first.model.catalogue.only(&categories);
@@ -101,7 +108,7 @@ pub(super) fn make_of(
     let snapshots: Vec<Snapshot> = lacking.iter().map(|l| l.job.snapshot.clone()).collect();
     let budget = resources.budget();
     let (shard, shuffled) = (of.map(|of| of.shard), of.and_then(|of| of.rows));
-    let pass = Pass { shard, shuffled, ..first.pass(&snapshots, &budget, resources) };
+    let pass = Pass { shard, shuffled, keeping, ..first.pass(&snapshots, &budget, resources) };
     let mut ingested = pass.run(&read)?;
     let mut findings = std::mem::take(&mut ingested.findings);
     let broken = findings.first().into_iter().flatten().map(|(table, found)| (table.clone(), found.broken)).collect();
@@ -125,7 +132,7 @@ pub(super) fn make_of(
         };
         keep_ties(lacking, &pass, export, joinable, store)?;
     }
-    let disputes = std::mem::take(&mut ingested.disputes).into_iter().next().unwrap_or_default();
+    let disputes = ingested.disputes(0);
     let words = ingested.groups.first().into_iter().flatten();
     Ok(Beside {
         later: ingested.spine.nobody_sees(),
@@ -211,7 +218,7 @@ impl<'a> Date<'a> {
                     let writer = features::Writer::create(&stage, &of)?;
                     date.features.push((stage, writer));
                 }
-                Kind::Ties | Kind::Outcomes | Kind::Groups => {}
+                Kind::Ties | Kind::Outcomes | Kind::Groups | Kind::Rows(_) | Kind::Roster => {}
             }
         }
         Ok(date)
@@ -253,9 +260,10 @@ impl<'a> Date<'a> {
             writer.finish()?;
             stage.keep(&of(&["subjects", "sources", "consents", "disputes"]))?;
         }
+        let disputes = ingested.disputes(date);
         for (table, (mut stage, writer)) in self.records {
             writer.finish(&self.ids)?;
-            stage.disputes = ingested.disputes[date].get(&table).map(Matches::count);
+            stage.disputes = disputes.get(&table).map(Matches::count);
             stage.keep(&of(&[&table]))?;
         }
         for (stage, writer) in self.features {

@@ -61,7 +61,7 @@ impl StageData {
         for stage in stages {
             data.findings.extend(stage.findings()?);
             match &stage.label.key.kind {
-                Kind::Subjects => {}
+                Kind::Subjects | Kind::Rows(_) | Kind::Roster => {}
                 Kind::Groups => data.groups = Some(stage.clone()),
                 Kind::Records(table) => {
                     data.disputes.extend(stage.label.disputes.map(|count| (table.clone(), count)));

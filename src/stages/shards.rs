@@ -94,7 +94,7 @@ impl Part {
         resources: &Resources,
     ) -> Result<Self> {
         let store = StageStore::of(folder, secret);
-        let beside = make_of(&[Lacking { job, keys: keys.to_vec() }], Some(of), &store, resources)?;
+        let beside = make_of(&[Lacking { job, keys: keys.to_vec() }], (Some(of), None), &store, resources)?;
         let made = |key: &Key| store.find(key).with_context(|| format!("the stage {} was not made", key.kind.name()));
         Ok(Self { shard: of.shard, stages: keys.iter().map(made).collect::<Result<_>>()?, beside, rated: None })
     }
@@ -183,7 +183,7 @@ pub fn put_together(lacking: &Lacking, mut parts: Vec<Part>, store: &StageStore,
                 let beside: Vec<&Beside> = parts.iter().map(|part| &part.beside).collect();
                 groups::merge(&stages, &order, &beside, &stage)?;
             }
-            Kind::Ties => bail!("defect: ties are no shard's"),
+            Kind::Ties | Kind::Rows(_) | Kind::Roster => bail!("defect: {} are no shard's", key.kind.name()),
         }
         stage.keep(&findings(&stages)?).map(|_| ())
     })?;

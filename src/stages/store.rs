@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -225,6 +226,25 @@ impl StageStore {
         Ok(stages)
     }
 
+    /// The stages of a kind, by name; their files are not looked at.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn of_kind(&self, kind: &key::Kind) -> Result<Vec<Stage>> {
+        self.in_folder(&self.folder.join(kind.name()))
+    }
+
+    /// Removes a stage, if it is still there.
+    ///
+    /// # Errors
+    /// When its folder cannot be removed.
+    pub fn remove(stage: &Stage) -> Result<()> {
+        match fs_err::remove_dir_all(&stage.folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => Ok(removed?),
+        }
+    }
+
     /// Every stage, by kind and name.
     ///
     /// # Errors
@@ -304,6 +324,14 @@ impl NewStage {
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// Ends the stage without keeping it.
+    ///
+    /// # Errors
+    /// When its folder cannot be removed.
+    pub fn give_up(self) -> Result<()> {
+        Ok(fs_err::remove_dir_all(&self.folder)?)
     }
 
     /// Ends the stage: it is kept under its key.

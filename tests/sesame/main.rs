@@ -42,6 +42,7 @@ mod identity;
 mod language;
 mod meaning;
 mod mistakes;
+mod nights;
 mod objects;
 mod objects_output;
 mod oracle;

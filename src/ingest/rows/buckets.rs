@@ -28,6 +28,18 @@ impl Buckets {
         Self { shift, subjects }
     }
 
+    /// Buckets of two to the power of so many subjects each.
+    #[must_use]
+    pub const fn with_shift(shift: u32, subjects: usize) -> Self {
+        Self { shift, subjects }
+    }
+
+    /// Two to the power of this subjects are in each.
+    #[must_use]
+    pub const fn shift(&self) -> u32 {
+        self.shift
+    }
+
     /// Number of buckets; at least one.
     #[must_use]
     pub fn count(&self) -> usize {

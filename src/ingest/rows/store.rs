@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::buckets::Buckets;
 use super::pack::Unpacker;
 use super::split::{Rows, Split};
+use crate::ingest::kept::held::{Held, HeldBlock};
 use crate::machine::budget::Budget;
 use crate::storage::scratch::Scratch;
 
@@ -22,8 +23,22 @@ struct Place {
 #[derive(Debug)]
 enum Bytes {
     Kept(Box<[u8]>),
-    Spilled { offset: u64, len: u32 },
+    Spilled {
+        offset: u64,
+        len: u32,
+    },
+    /// Of rows that are kept from night to night, with the number in their roster of the subject that theirs are counted from.
+    Held(Box<[u8]>, u32),
 }
+
+impl Place {
+    fn held(block: HeldBlock) -> Self {
+        Self { file: block.file, rows: block.rows, bytes: Bytes::Held(block.bytes, block.first) }
+    }
+}
+
+/// Stands for the place of a row that is of another bucket.
+const ELSEWHERE: u32 = u32::MAX;
 
 /// The rows of one table, by bucket.
 #[derive(Debug)]
@@ -32,6 +47,8 @@ pub struct Store<'a> {
     places: Vec<Mutex<Vec<Place>>>,
     budget: &'a Budget,
     scratch: Scratch,
+    /// Rows that lie elsewhere.
+    held: Option<Held>,
 }
 
 impl<'a> Store<'a> {
@@ -42,7 +59,20 @@ impl<'a> Store<'a> {
     pub fn new(buckets: Buckets, budget: &'a Budget, scratch: &Path) -> Result<Self> {
         let scratch = Scratch::below(scratch)?;
         let places = (0..buckets.count()).map(|_| Mutex::default()).collect();
-        Ok(Self { buckets, places, budget, scratch })
+        Ok(Self { buckets, places, budget, scratch, held: None })
+    }
+
+    /// The same, with rows that are kept from night to night.
+    #[must_use]
+    pub(in crate::ingest) fn with(mut self, held: Option<Held>) -> Self {
+        self.held = held;
+        self
+    }
+
+    /// Whether some rows are kept from night to night; which of them are disputed now they do not say.
+    #[must_use]
+    pub(in crate::ingest) const fn holds_kept(&self) -> bool {
+        self.held.is_some()
     }
 
     /// Splits rows by bucket and keeps them.
@@ -87,10 +117,16 @@ impl<'a> Store<'a> {
     pub fn take(&self, bucket: usize, columns: usize, text_records: bool) -> Result<BucketRows> {
         let mut places =
             std::mem::take(&mut *self.places[bucket].lock().map_err(|_| anyhow::anyhow!("another thread failed"))?);
+        let subjects = self.buckets.subjects(bucket);
+        if let Some(held) = &self.held {
+            places.extend(held.of(&subjects)?.into_iter().map(Place::held));
+        }
         // Threads add blocks in any order; nothing below may depend on it.
         places.sort_by_key(|p| p.file);
         let mut blocks = Vec::with_capacity(places.len());
-        for place in &mut places {
+        // Where the numbers of a block's subjects are counted from, if they are those of a roster.
+        let mut rosters: Vec<Option<u32>> = vec![None; places.len()];
+        for (place, roster) in places.iter_mut().zip(&mut rosters) {
             blocks.push(match std::mem::replace(&mut place.bytes, Bytes::Kept(Box::default())) {
                 Bytes::Kept(bytes) => {
                     self.budget.give_back(bytes.len() as u64);
@@ -101,15 +137,29 @@ impl<'a> Store<'a> {
                     self.scratch.read(offset, len as usize, &mut bytes)?;
                     bytes.into()
                 }
+                Bytes::Held(bytes, first) => {
+                    *roster = Some(first);
+                    bytes
+                }
             });
         }
-        let rows: usize = places.iter().map(|p| p.rows as usize).sum();
-        let subjects = self.buckets.subjects(bucket);
+        let all: usize = places.iter().map(|p| p.rows as usize).sum();
         let mut readers: Vec<Unpacker> =
             places.iter().zip(&blocks).map(|(p, b)| Unpacker::new(b, p.rows as usize)).collect();
         let mut starts = vec![0_u32; subjects.len() + 1];
-        let mut local = Vec::with_capacity(rows);
-        for reader in &mut readers {
+        let mut local = Vec::with_capacity(all);
+        for (reader, roster) in readers.iter_mut().zip(&rosters) {
+            if let (Some(first), Some(held)) = (roster, &self.held) {
+                reader.column(|_, s| {
+                    let number = u32::try_from(s).ok().and_then(|s| first.checked_add(s));
+                    let place = number.and_then(|number| held.numbers().place(number, &subjects));
+                    if let Some(place) = place {
+                        starts[place as usize + 1] += 1;
+                    }
+                    local.push(place.unwrap_or(ELSEWHERE));
+                })?;
+                continue;
+            }
             #[allow(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -123,11 +173,12 @@ impl<'a> Store<'a> {
         for s in 0..subjects.len() {
             starts[s + 1] += starts[s];
         }
+        let rows = starts.last().map_or(0, |rows| *rows as usize);
         let mut next = starts.clone();
         let to: Vec<u32> = local
             .iter()
             .map(|s| {
-                let place = &mut next[*s as usize];
+                let Some(place) = next.get_mut(*s as usize) else { return ELSEWHERE };
                 *place += 1;
                 *place - 1
             })
@@ -152,14 +203,14 @@ impl<'a> Store<'a> {
             let mut column = vec![0; rows];
             for (reader, base) in readers.iter_mut().zip(&bases) {
                 let to = &to[*base..];
-                reader.column(|row, v| column[to[row] as usize] = v)?;
+                reader.column(|row, v| put(&mut column, to[row], v))?;
             }
             out.push(Arc::new(column));
         }
         let mut files = vec![0; rows];
         for (place, base) in places.iter().zip(&bases) {
             for t in &to[*base..*base + place.rows as usize] {
-                files[*t as usize] = place.file;
+                put(&mut files, *t, place.file);
             }
         }
         let mut records = Records::default();
@@ -175,7 +226,7 @@ impl<'a> Store<'a> {
                     reason = "the length of a text of this block"
                 )]
                 reader.column(|row, len| {
-                    records.spans[to[row] as usize] = (from, len as u32);
+                    put(&mut records.spans, to[row], (from, len as u32));
                     from += len as u32;
                 })?;
                 all.extend_from_slice(reader.rest());
@@ -183,6 +234,13 @@ impl<'a> Store<'a> {
             records.bytes = Arc::new(all);
         }
         Ok(BucketRows { starts, files, columns: out, records })
+    }
+}
+
+/// Puts a value at its place, if it has one here: a row of another bucket has none.
+fn put<T>(values: &mut [T], to: u32, value: T) {
+    if let Some(place) = values.get_mut(to as usize) {
+        *place = value;
     }
 }
 

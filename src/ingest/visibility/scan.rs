@@ -1,5 +1,6 @@
 //! One batch of a table, from Arrow columns to checked rows.
 
+pub mod settled;
 use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context, Result};

@@ -1,0 +1,189 @@
+//! The rows of a file that are not settled, as the file has them: in the columns of the contract, with their numbers. Each night they go
+//! the way of every row, and come to what they come to then.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use arrow::array::{ArrayRef, AsArray, Int64Array};
+use arrow::datatypes::{DataType, Field, Int64Type};
+
+use super::REST;
+use crate::contract::Table;
+use crate::ingest::read::batches::{Batch, RowNumbers};
+use crate::tables::blocks::{BlockWriter, Blocks};
+use crate::tables::columns::column;
+
+/// The column of row numbers; no column of a contract has a space.
+const NUMBER: &str = "row number";
+/// Rows that are read at a time.
+const BATCH_ROWS: usize = 65_536;
+
+/// Writes such rows of one file, batch by batch, in any order.
+pub(super) struct RestWriter<'a> {
+    table: &'a Table,
+    path: PathBuf,
+    /// Begun with the first rows, which tell the types of columns.
+    file: Mutex<Option<(BlockWriter, Vec<Field>)>>,
+}
+
+impl<'a> RestWriter<'a> {
+    /// Writes to a folder, if there are any.
+    pub(super) fn new(folder: &Path, table: &'a Table) -> Self {
+        Self { table, path: folder.join(REST), file: Mutex::default() }
+    }
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// When the disk is full, or a column is of another type than before.
+    pub(super) fn add(&self, batch: &Batch) -> Result<()> {
+        let numbers: Int64Array = (0..batch.len).map(|row| Some(batch.rows.get(row))).collect();
+        let mut fields = vec![Field::new(NUMBER, DataType::Int64, false)];
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(numbers)];
+        for (column, array) in self.table.columns.iter().zip(&batch.columns) {
+            if let Some(array) = array {
+                fields.push(Field::new(&column.name, array.data_type().clone(), true));
+                columns.push(Arc::clone(array));
+            }
+        }
+        let mut file = self.file.lock().map_err(|_| anyhow!("another thread failed"))?;
+        if file.is_none() {
+            // Columns one after another: who waits for the lock may be of the same pool.
+            *file = Some((BlockWriter::create(&self.path, fields.clone())?.one_by_one(), fields.clone()));
+        }
+        let (writer, known) = file.as_mut().context("defect: a file that was begun")?;
+        ensure!(*known == fields, "a column is of another type than before");
+        writer.add(columns)
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// When the disk is full, or a column would not come back as it is.
+    pub(super) fn finish(self) -> Result<()> {
+        let Some((writer, fields)) = self.file.into_inner().map_err(|_| anyhow!("another thread failed"))? else {
+            return Ok(());
+        };
+        writer.finish()?;
+        let back = Blocks::open(&self.path)?;
+        let same = back.schema().fields().len() == fields.len()
+            && back
+                .schema()
+                .fields()
+                .iter()
+                .zip(&fields)
+                .all(|(back, field)| back.name() == field.name() && back.data_type() == field.data_type());
+        ensure!(same, "Parquet has no such columns");
+        Ok(())
+    }
+}
+
+/// Reads such rows of a file of a table, if there are any: the number of the export's file is the batches' own.
+///
+/// # Errors
+/// When they are damaged, or the first error of `work`.
+pub(super) fn read(folder: &Path, table: &Table, file: u32, work: &mut dyn FnMut(Batch) -> Result<()>) -> Result<()> {
+    let path = folder.join(REST);
+    if !path.exists() {
+        return Ok(());
+    }
+    for batch in Blocks::open(&path)?.stream(BATCH_ROWS)? {
+        let batch = batch.with_context(|| path.display().to_string())?;
+        let numbers = column(&batch, NUMBER, &DataType::Int64)?.as_primitive::<Int64Type>().values().to_vec();
+        work(Batch {
+            file,
+            len: numbers.len(),
+            rows: RowNumbers::Listed(numbers),
+            columns: table.columns.iter().map(|column| batch.column_by_name(&column.name).cloned()).collect(),
+            extra: Vec::new(),
+            left_out: 0,
+            multiplied: 0,
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{
+        BooleanArray, Decimal128Array, FixedSizeBinaryArray, Float64Array, Int32Array, StringViewArray,
+        TimestampNanosecondArray, TimestampSecondArray, UInt64Array,
+    };
+    use arrow::datatypes::TimeUnit;
+
+    use crate::contract::Contract;
+
+    /// Rows of a table whose columns are of the types that are given, one after another.
+    fn batch(table: &Table, arrays: &[Option<ArrayRef>], numbers: Vec<i64>) -> Batch {
+        let mut columns = arrays.to_vec();
+        columns.resize(table.columns.len(), None);
+        Batch {
+            file: 3,
+            len: numbers.len(),
+            rows: RowNumbers::Listed(numbers),
+            columns,
+            extra: Vec::new(),
+            left_out: 0,
+            multiplied: 0,
+        }
+    }
+
+    #[test]
+    fn rows_come_back_in_the_types_that_they_have() {
+        let contract = Contract::load().unwrap();
+        let table = contract.table("repayments").unwrap();
+        let types: [ArrayRef; 9] = [
+            Arc::new(StringViewArray::from(vec![Some("a longer text than fits into a view"), None])),
+            Arc::new(FixedSizeBinaryArray::try_from_iter([[1_u8, 2], [3, 4]].into_iter()).unwrap()),
+            Arc::new(UInt64Array::from(vec![Some(u64::MAX), None])),
+            Arc::new(Int32Array::from(vec![Some(-7), None])),
+            Arc::new(Decimal128Array::from(vec![Some(12_345), None]).with_precision_and_scale(20, 2).unwrap()),
+            Arc::new(TimestampNanosecondArray::from(vec![Some(1), None]).with_timezone("UTC")),
+            Arc::new(TimestampSecondArray::from(vec![Some(-1), None])),
+            Arc::new(Float64Array::from(vec![Some(f64::NAN), None])),
+            Arc::new(BooleanArray::from(vec![Some(true), None])),
+        ];
+        for array in types {
+            let folder = tempfile::tempdir().unwrap();
+            let writer = RestWriter::new(folder.path(), table);
+            let all = batch(table, &[None, Some(Arc::clone(&array))], vec![7, 40]);
+            writer.add(&all).unwrap();
+            writer.add(&all).unwrap();
+            let kind = array.data_type().clone();
+            // What Parquet has no type for is not kept, and nothing else.
+            let kept = writer.finish();
+            assert!(kept.is_ok() || matches!(kind, DataType::Timestamp(TimeUnit::Second, _)), "{kind}");
+            if kept.is_err() {
+                continue;
+            }
+            let mut rows = 0;
+            read(folder.path(), table, 5, &mut |back| {
+                assert_eq!(back.file, 5);
+                for row in 0..back.len {
+                    assert_eq!(back.rows.get(row), [7, 40][rows % 2]);
+                    let value = back.columns[1].as_ref().unwrap().slice(row, 1);
+                    assert_eq!(value.to_data(), array.slice(rows % 2, 1).to_data(), "{kind}");
+                    rows += 1;
+                }
+                assert!(back.columns[0].is_none() && back.columns[2].is_none());
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(rows, 4, "{kind}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_nothing_and_other_types_are_refused() {
+        let contract = Contract::load().unwrap();
+        let table = contract.table("repayments").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        RestWriter::new(folder.path(), table).finish().unwrap();
+        read(folder.path(), table, 0, &mut |_| panic!("there are no rows")).unwrap();
+        let writer = RestWriter::new(folder.path(), table);
+        writer.add(&batch(table, &[Some(Arc::new(Int64Array::from(vec![1])))], vec![0])).unwrap();
+        assert!(writer.add(&batch(table, &[Some(Arc::new(Int32Array::from(vec![1])))], vec![0])).is_err());
+    }
+}

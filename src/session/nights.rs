@@ -1,0 +1,54 @@
+//! From night to night: of which tables the rows are kept.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Session;
+use crate::runs::folder::RunFolder;
+use crate::runs::folder::manifest::{MANIFEST, Manifest};
+use crate::stages::make::Lacking;
+use crate::stages::rows::{KeptRows, Wanted, forget};
+use crate::storage::encryption;
+use crate::storage::hashes::Hash;
+
+/// Runs that are looked at for files that were read before: those of the latest dates.
+const LATEST: usize = 3;
+
+/// The rows that are kept for one date whose stages are made; nothing where several dates share a pass, or everything is made anew. Where
+/// keys are named for files none are kept either, and those that were are forgotten: rows lie as they are.
+///
+/// # Errors
+/// When a folder cannot be read, or what is to be forgotten not removed.
+pub(super) fn kept_rows<'a>(
+    lacking: &[Lacking<'a>],
+    hashes: &'a [Vec<Hash>],
+    session: &'a Session,
+) -> Result<Option<KeptRows<'a>>> {
+    let [Lacking { job, .. }] = lacking else { return Ok(None) };
+    let (asked, store) = (job.pipeline.settings.engine.keep_rows, &session.folder.stages);
+    if encryption::any() || asked == Some(false) {
+        forget(store)?;
+        return Ok(None);
+    }
+    if session.fresh {
+        return Ok(None);
+    }
+    let wanted = match asked {
+        Some(true) => Wanted::All,
+        _ => Wanted::Seen(seen(&session.folder.path)?),
+    };
+    Ok(Some(KeptRows::new(job, hashes, store, session.resources.log, wanted)))
+}
+
+/// The content of the files that the latest runs read.
+fn seen(output: &Path) -> Result<BTreeSet<Hash>> {
+    let runs = RunFolder::all(output)?;
+    let ended = runs.iter().rev().filter(|run| run.path(MANIFEST).exists());
+    // One that cannot be read tells of no file; others tell what is wrong with it.
+    let manifests = ended.take(LATEST).filter_map(|run| Manifest::read(run).ok());
+    Ok(manifests
+        .flat_map(|run| run.inputs().iter().map(|of| of.digest.text().to_owned()).collect::<Vec<_>>())
+        .collect())
+}
