@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ["subjects", "repayments", "utility_payments", "purchases", "friend_links", "consents", "public_records", "disputes", "sources",
-          "outcomes", "groups"]
+          "outcomes", "groups", "sales"]
 
 
 def measure(command):
