@@ -64,6 +64,11 @@ pub struct Pass<'a> {
     pub keeping: Option<&'a dyn Keeping>,
 }
 
+/// Whether a file of an export is left out of a scan.
+pub(super) type LeftOut<'a> = dyn Fn(u32) -> bool + Sync + 'a;
+/// What a scan is told beside the batches that it reads.
+pub(super) type Beside<'a> = dyn Fn(&Scan) -> Result<()> + 'a;
+
 /// The tables that go whole to every shard.
 const WHOLE: [&str; 2] = ["sources", "disputes"];
 
@@ -296,7 +301,7 @@ impl<'a> Pass<'a> {
         export: &Export,
         setting: &Setting,
         spine: Option<&Spine>,
-        (left, beside): (&(dyn Fn(u32) -> bool + Sync), &dyn Fn(&Scan) -> Result<()>),
+        (left, beside): (&LeftOut, &Beside),
         work: &(dyn Fn(&Scan, Batch) -> Result<()> + Sync),
     ) -> Result<Vec<Findings>> {
         let shard = self.shard.filter(|_| !WHOLE.contains(&export.table.name.as_str()));

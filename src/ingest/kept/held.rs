@@ -119,7 +119,7 @@ impl Held {
                     opened = Some((*number, file));
                 }
             }
-            let first = self.numbers.first_of(bucket);
+            let first = self.numbers.first_of(bucket)?;
             found.push(HeldBlock { file: source.file, rows: block.rows, first, bytes: bytes.into() });
         }
         Ok(found)

@@ -14,7 +14,7 @@ use super::roster::{Numbers, Roster, bytes};
 use super::{Counted, OfFile, file, lost, rest};
 use crate::ingest::check::conservation::Class;
 use crate::ingest::check::findings::Findings;
-use crate::ingest::pass::Pass;
+use crate::ingest::pass::{Beside, Pass};
 use crate::ingest::read::batches::Batch;
 use crate::ingest::read::export::Export;
 use crate::ingest::rows::buckets::Buckets;
@@ -79,7 +79,7 @@ impl<'a> Pass<'a> {
         }
         let record = table.position("record_id").filter(|_| export.record_form() != IdForm::Integer);
         let with = With { spine: of.spine, numbers: &nightly.numbers, record, store: of.store };
-        let beside: &dyn Fn(&Scan) -> Result<()> = &|scan| {
+        let beside: &Beside = &|scan| {
             scan.note(lost::found(&held, table.require("subject_id")?)?)?;
             let rest_of = |(number, (folder, counted)): (&u32, &(PathBuf, Counted))| {
                 self.resources.check()?;

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use anyhow::Result;
+
 use crate::contract::DateSet;
 use crate::ingest::rows::buckets::Buckets;
 use crate::ingest::spine::Spine;
@@ -58,11 +60,13 @@ impl Numbers {
         };
         let mut common = 0;
         matched(&of.subjects.ids, &spine.ids, &mut |here, there| {
-            if let (Some(here), Some(there)) = (here, there) {
+            // A spine numbers with 32 bits; whom they do not number is another subject.
+            if let (Some(here), Some(there)) = (here, there)
+                && let (Ok(number), Ok(place)) = (u32::try_from(here), u32::try_from(there))
+            {
                 common += 1;
-                // A spine numbers with 32 bits; a longer roster is none that was made of one.
-                numbers.spine[here] = u32::try_from(there).unwrap_or(UNKNOWN);
-                numbers.roster[there] = u32::try_from(here).unwrap_or(UNKNOWN);
+                numbers.spine[here] = place;
+                numbers.roster[there] = number;
             }
         });
         let few = |others: usize, all: usize| others.saturating_mul(MOST_OTHERS) <= all;
@@ -103,13 +107,15 @@ impl Numbers {
         let meets = move |span: &Option<(u32, u32)>| {
             span.is_some_and(|(first, last)| (first as usize) < among.end && (last as usize) >= among.start)
         };
-        self.spans.iter().enumerate().filter(move |(_, span)| meets(*span)).map(|(bucket, _)| bucket)
+        self.spans.iter().enumerate().filter(move |(_, span)| meets(span)).map(|(bucket, _)| bucket)
     }
 
     /// The number of the first subject of a bucket of the roster.
-    pub(in crate::ingest) fn first_of(&self, bucket: usize) -> u32 {
-        // A number of the roster, which has 32 bits.
-        u32::try_from(self.buckets.subjects(bucket).start).unwrap_or(UNKNOWN)
+    ///
+    /// # Errors
+    /// When it has more than 32 bits, which no roster has.
+    pub(in crate::ingest) fn first_of(&self, bucket: usize) -> Result<u32> {
+        Ok(u32::try_from(self.buckets.subjects(bucket).start)?)
     }
 
     /// Those of the roster who are not in the spine, with whether the date does not see them yet.
@@ -154,7 +160,7 @@ mod tests {
             for from in (0..spine.len()).step_by(size) {
                 let among = from..(from + size).min(spine.len());
                 for bucket in numbers.overlapping(among.clone()) {
-                    let first = numbers.first_of(bucket);
+                    let first = numbers.first_of(bucket).unwrap();
                     for number in (first..).take(numbers.buckets().subjects(bucket).len()) {
                         if let Some(at) = numbers.place(number, &among) {
                             found.push((from + at as usize, number));
