@@ -150,7 +150,7 @@ mod tests {
     fn sums_that_are_chosen_read_what_they_read_in_the_whole_plan() {
         let expression = |n: usize| Expression::literal(&format!("e{n}"), Type::Number);
         let recency = |n: i64| Recency { months_ago: String::new(), millionths: vec![n] };
-        let sums = vec![
+        let sums = [
             Sum::Rows { filter: 0 },
             Sum::WeightedValues { filter: 3, value: 2, weight: 1 },
             Sum::Values { filter: 1, value: 0 },

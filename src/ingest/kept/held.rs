@@ -177,8 +177,11 @@ mod tests {
         }
     }
 
+    /// What is told of a row.
+    type Told = (u32, i64, i64, Vec<u8>);
+
     /// What a bucket's rows say, subject by subject, in an order that does not depend on how they came.
-    fn told(rows: &BucketRows) -> Vec<Vec<(u32, i64, i64, Vec<u8>)>> {
+    fn told(rows: &BucketRows) -> Vec<Vec<Told>> {
         let of = |row: usize| {
             let text = rows.records.get(row).unwrap().to_vec();
             (rows.files[row], rows.value(0, row), rows.value(2, row), text)

@@ -201,7 +201,8 @@ mod tests {
             let rest = picked(&all, &divided.rest).unwrap();
             prop_assert_eq!(divided.rows.len() + rest.len, bills.len());
             prop_assert!(divided.owners.iter().all(|owner| *owner < 3));
-            prop_assert_eq!(divided.settled.iter().map(|at| i64::from(*at) + 70).collect::<Vec<_>>(), divided.rows.clone());
+            let numbered: Vec<i64> = divided.settled.iter().map(|at| i64::from(*at) + 70).collect();
+            prop_assert_eq!(&numbered, &divided.rows);
 
             let (whole, others) = (Scan::new(table, &now).unwrap(), Scan::new(table, &now).unwrap());
             let of = |checked: &Checked| told(&checked.rows, &checked.owners[0], &checked.columns);
