@@ -1,7 +1,8 @@
 //! The machine: how much of it is used ([`resources`], [`budget`], [`threads`]), [`large_array`]s, a [`shield`] against decoders
-//! that give up, and room on the [`stack`].
+//! that give up, and room on the [`stack`] and on a [`disk`].
 
 pub mod budget;
+pub mod disk;
 pub mod large_array;
 pub mod resources;
 pub mod shield;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
+use crate::machine::disk;
 use crate::runs::remote;
 
 /// What a file takes.
@@ -32,8 +33,7 @@ pub fn check<'a>(output: &Path, files: impl Iterator<Item = &'a String>) -> Resu
     }
     let needed = needed(&taken);
     if needed > 0 {
-        let disk = rustix::fs::statvfs(output).with_context(|| format!("asking how full {} is", output.display()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let free = disk::free(output)?;
         ensure!(
             needed <= free,
             "an erasure from {} may need {needed} bytes at a time, and the disk has {free}; make room first, with `sesame clean` for one. \
