@@ -14,6 +14,7 @@ pub mod conjuncts;
 mod decimal;
 mod functions;
 mod kinds;
+pub mod known;
 mod parse;
 pub mod reference;
 mod scope;

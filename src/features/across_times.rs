@@ -92,7 +92,8 @@ impl Weighing {
             let weight = usize::try_from(months).ok().and_then(|months| recency.millionths.get(months));
             weight.copied().unwrap_or(0)
         };
-        let end = i64::try_from(recency.millionths.len()).unwrap_or(0) + most;
+        // Further back than that the weight is 0 at every date.
+        let end = (0..).zip(&recency.millionths).last().map_or(0, |(months, _)| months + 1) + most;
         let at = |months: i64| {
             let mut weights = [0; DATES];
             weights.iter_mut().zip(back).for_each(|(to, back)| *to = weight(months - back));

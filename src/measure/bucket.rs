@@ -18,6 +18,7 @@ use crate::features::shared_rows::{AtDate, SharedRows};
 use crate::ingest::check::findings::Findings;
 use crate::ingest::pass::Ingested;
 use crate::ingest::rows::cleaner::Cleaner;
+use crate::ingest::rows::layout::ROW;
 use crate::ingest::rows::store::BucketRows;
 use crate::ingest::settle::consents::SCORE;
 use crate::ingest::settle::resolve::{RelatedRows, counting, resolve};
@@ -107,6 +108,8 @@ impl<'a> Measurer<'a> {
         let computer = Computer::new(plan, layouts, calendar)?;
         let needed = tables(&job.contract).filter_map(|table| {
             let mut needed = vec![false; layouts.get(table)?.width];
+            // A sum that does not fit is told with a row of it.
+            needed[ROW] = true;
             let of_policies = policies.iter().filter(|(rule, _)| rule.table == table).flat_map(|(_, t)| t.reads());
             let of_evidence = adverse.get(table).into_iter().flat_map(Adverse::reads);
             let reads = computer.reads(table).into_iter().chain(of_policies).chain(of_evidence);

@@ -1,5 +1,7 @@
 //! What bins are worth, laid out for looking up: of every subject at every date sums are taken over all features.
 
+use std::ops::Range;
+
 use super::points::{Fits, Points};
 use crate::scorecard::card::{CardFeature, Scorecard};
 
@@ -8,8 +10,8 @@ pub struct Worths<'a> {
     card: &'a Scorecard,
     /// Importance times share, feature by feature and bin by bin.
     by_segment: Vec<Vec<i64>>,
-    /// Where each feature's bins begin there, and its category.
-    features: Vec<(usize, usize)>,
+    /// Where each feature's bins lie there, and its category.
+    features: Vec<(Range<usize>, usize)>,
 }
 
 impl<'a> Worths<'a> {
@@ -18,9 +20,8 @@ impl<'a> Worths<'a> {
     pub fn of(card: &'a Scorecard) -> Self {
         let mut begin = 0;
         let place = |feature: &CardFeature| {
-            let place = (begin, feature.category);
-            begin += feature.shares.len();
-            place
+            let end = begin + feature.shares.len();
+            (std::mem::replace(&mut begin, end)..end, feature.category)
         };
         let features = card.features.iter().map(place).collect();
         let of = |importances: &Vec<i64>| {
@@ -58,8 +59,8 @@ impl<'a> Worths<'a> {
     fn sums(&self, segment: usize, bins: &[u8]) -> [i64; 5] {
         let worths = &self.by_segment[segment];
         let mut sums = [0; 5];
-        for ((begin, category), bin) in self.features.iter().zip(bins) {
-            sums[*category] += worths[begin + usize::from(*bin)];
+        for ((bins, category), bin) in self.features.iter().zip(bins) {
+            sums[*category] += worths[bins.clone()][usize::from(*bin)];
         }
         sums
     }

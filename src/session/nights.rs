@@ -11,7 +11,8 @@ use crate::machine::disk;
 use crate::runs::folder::RunFolder;
 use crate::runs::folder::manifest::{MANIFEST, Manifest};
 use crate::stages::make::Lacking;
-use crate::stages::rows::{KeptRows, Wanted, forget};
+use crate::stages::rows::{KeptRows, Wanted, forget, forget_others};
+use crate::stages::store::StageStore;
 use crate::storage::encryption;
 use crate::storage::hashes::Hash;
 
@@ -20,11 +21,24 @@ const LATEST: usize = 3;
 /// How many times the bytes of the exports must be free on the disk before rows are kept unasked: they take about twice as many.
 const ROOM: u64 = 4;
 
-/// The rows that are kept for one date whose stages are made; nothing where several dates share a pass, or everything is made anew. Where
-/// keys are named for files none are kept either, and those that were are forgotten: rows lie as they are.
+/// Whether no rows may be kept: where the pipeline says so, and where keys are named for files, for rows lie as they are.
+fn none_may_be(job: &Job) -> bool {
+    encryption::any() || job.pipeline.settings.engine.keep_rows == Some(false)
+}
+
+/// Forgets rows that must not lie there any more, whatever becomes of the run: all where none may be kept, and else those of files that
+/// are no input of the job.
 ///
 /// # Errors
-/// When a folder cannot be read, or what is to be forgotten not removed.
+/// When a folder cannot be read or removed.
+pub(super) fn forget_rows(job: &Job, hashes: &[Vec<Hash>], store: &StageStore) -> Result<()> {
+    if none_may_be(job) { forget(store) } else { forget_others(&job.exports, hashes, store) }
+}
+
+/// The rows that are kept for one date whose stages are made; nothing where several dates share a pass, or everything is made anew.
+///
+/// # Errors
+/// When a folder cannot be read, or the system does not tell how full the disk is.
 pub(super) fn kept_rows<'a>(
     lacking: &[Lacking<'a>],
     hashes: &'a [Vec<Hash>],
@@ -32,11 +46,7 @@ pub(super) fn kept_rows<'a>(
 ) -> Result<Option<KeptRows<'a>>> {
     let [Lacking { job, .. }] = lacking else { return Ok(None) };
     let (asked, store) = (job.pipeline.settings.engine.keep_rows, &session.folder.stages);
-    if encryption::any() || asked == Some(false) {
-        forget(store)?;
-        return Ok(None);
-    }
-    if session.fresh {
+    if session.fresh || none_may_be(job) {
         return Ok(None);
     }
     let wanted = match asked {

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 
-use super::nights::kept_rows;
+use super::nights::{forget_rows, kept_rows};
 use super::{Making, Session};
 use crate::ingest::kept::Keeping;
 use crate::job::Job;
@@ -14,7 +14,7 @@ use crate::stages::shards::{make_in_shards, put_together};
 use crate::stages::store::{Missing, Stage};
 use crate::storage::hashes::Hash;
 
-/// The content hashes of a job's input files; those of files that are as they were are remembered.
+/// The content hashes of a job's input files; those of files that are as they were are remembered. Rows that are kept of other files go.
 ///
 /// # Errors
 /// When a file cannot be read or was changed since it was checked, or the work is interrupted.
@@ -23,6 +23,7 @@ pub(super) fn hashes(job: &Job, session: &Session) -> Result<Vec<Vec<Hash>>> {
     let mut memory = Memory::of(folder, key);
     let hashes = memory.hashes(&job.exports, session.resources.log, session.resources.stop)?;
     memory.save(folder, key)?;
+    forget_rows(job, &hashes, &session.folder.stages)?;
     Ok(hashes)
 }
 

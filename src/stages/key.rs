@@ -53,7 +53,7 @@ impl Kind {
 }
 
 /// What a stage is and what it is made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key {
     /// What it holds.
     #[serde(flatten)]

@@ -21,7 +21,7 @@ use crate::ingest::check::conservation::Class;
 use crate::ingest::check::findings::Findings;
 use crate::ingest::kept::roster::Roster;
 use crate::ingest::kept::{Counted, Keeping, OfFile};
-use crate::ingest::read::export::Export;
+use crate::ingest::read::export::{Export, OpenFile};
 use crate::job::Job;
 use crate::job::dependencies::{CUT_OFF, Dependencies, input_file, input_part};
 use crate::output::Output;
@@ -75,6 +75,26 @@ struct State {
 pub fn forget(store: &StageStore) -> Result<()> {
     let of_rows = |stage: &Stage| matches!(stage.label.key.kind, Kind::Rows(_) | Kind::Roster);
     store.all()?.iter().filter(|stage| of_rows(stage)).try_for_each(StageStore::remove)
+}
+
+/// Forgets the rows of files that some exports do not have any more.
+///
+/// # Errors
+/// When a folder cannot be read or removed.
+pub fn forget_others(exports: &[Export], hashes: &[Vec<Hash>], store: &StageStore) -> Result<()> {
+    let mut there: BTreeMap<&str, BTreeSet<Hash>> = BTreeMap::new();
+    for (export, hashes) in exports.iter().zip(hashes) {
+        let files = export.files.iter().zip(hashes).map(|(file, hash)| input_file(export, file, hash));
+        there.insert(&export.table.name, files.collect());
+    }
+    let is_other = |stage: &&Stage| match &stage.label.key.kind {
+        Kind::Rows(table) => {
+            let content = stage.label.key.parts.get(&input_part(table));
+            !content.zip(there.get(table.as_str())).is_some_and(|(content, files)| files.contains(content))
+        }
+        _ => false,
+    };
+    store.all()?.iter().filter(is_other).try_for_each(StageStore::remove)
 }
 
 impl<'a> KeptRows<'a> {
@@ -223,13 +243,22 @@ impl Keeping for KeptRows<'_> {
         let (there, gone): (Vec<&Stage>, Vec<&Stage>) =
             all.iter().partition(|stage| keys.iter().any(|key| same(&stage.label.key, key)));
         gone.into_iter().try_for_each(StageStore::remove)?;
-        let found = keys.par_iter().zip(&export.files).map(|(key, file)| {
+        // Files of one content have one stage, which is looked at once: a damaged one goes.
+        let mut first: BTreeMap<&Key, &OpenFile> = BTreeMap::new();
+        for (key, file) in keys.iter().zip(&export.files) {
+            first.entry(key).or_insert(file);
+        }
+        let usable = first.into_par_iter().map(|(key, file)| {
             Ok(match self.usable(key, &file.file.path, &there)? {
-                Some(stage) => OfFile::Kept(stage.folder.clone(), counted(&stage, table, file.rows)?),
-                None => OfFile::Read,
+                Some(stage) => (key, OfFile::Kept(stage.folder.clone(), counted(&stage, table, file.rows)?)),
+                None => (key, OfFile::Read),
             })
         });
-        let mut found = found.collect::<Result<Vec<_>>>()?;
+        let usable = usable.collect::<Result<BTreeMap<&Key, OfFile>>>()?;
+        let mut found: Vec<OfFile> = keys
+            .iter()
+            .map(|key| usable.get(key).cloned().context("defect: a key of no file"))
+            .collect::<Result<_>>()?;
         let kept = found.iter().filter(|file| matches!(file, OfFile::Kept(..))).count();
         let mut writes = 0;
         let mut begun: Vec<&Key> = Vec::new();

@@ -5,7 +5,7 @@
     python tests/oracle/compare.py --sesame target/release/sesame --cases 200 --seed 1 --jobs 2
 
 The first scores data-samples/small at several dates, the second random populations (populations.py), those with friends
-once more with bins that show a friends' mean to the millionth. Compared are the published table, every feature of every
+once more with bins that show a friends' mean to the millionth, and every third as one date of a backfill. Compared are the published table, every feature of every
 subject, relationships.parquet, the subjects per bin and the sums of shares behind the reasons (distributions.json), the
 adverse records, what was quarantined and the conservation of rows. A case that disagrees is kept, with the command to
 repeat it. Exits 1 if anything disagrees.
@@ -38,7 +38,7 @@ from settle import RECORDS, Conflict, row_content
 from times import date_of
 
 TOLERANCE = 1e-9
-PUBLISHED, STOPPED = 0, 2
+PUBLISHED, STOPPED, SOME_FAILED = 0, 2, 4
 SHOWN = 12
 SAMPLE = [
     ("2025-10-31", None),
@@ -62,6 +62,8 @@ class Case:
     as_of: str
     known_by: str | None
     model: Path | None = None
+    beside: str | None = None
+    """A date before it that is scored in the same pass over the exports."""
 
 
 @dataclass
@@ -128,21 +130,25 @@ def compare(case, sesame, scratch):
         outcome.pools = len(pools)
         halves = [pool.mean + half for pool in pools for half in (-Fraction(1, 2), Fraction(1, 2))]
         outcome.edges = [run.model.points_of_share(mean / SHARE) for mean in halves]
-        (kept,) = (folder / "out/runs").iterdir()
+        (kept,) = (folder / "out/runs").glob(f"{case.as_of}-*")
         for check in (scores, features, relationships, distributions, evidence, conservation, quarantine):
             check(outcome, run, result, kept)
     return outcome
 
 
 def run_program(case, sesame, folder):
-    """The program's exit code and the end of what it said."""
-    command = [str(sesame), "run", str(case.pipeline), "--as-of", case.as_of, "--threads", "1", "--quiet"]
+    """The program's exit code, as far as the case's date is concerned, and the end of what it said."""
+    dates = ["--from", case.beside, "--to", case.as_of, "--every", "day"] if case.beside else ["--as-of", case.as_of]
+    command = [str(sesame), "backfill" if case.beside else "run", str(case.pipeline), *dates, "--threads", "1", "--quiet"]
     command += ["--known-by", case.known_by] if case.known_by else []
     command += ["--model", str(case.model)] if case.model else []
     command += ["--set", f'output="{folder / "out"}"']
     (folder / "command.txt").write_text(" ".join(f"'{word}'" for word in command) + "\n")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr[-2000:]
+    code = done.returncode
+    if case.beside and code == SOME_FAILED:
+        code = PUBLISHED if (folder / f"out/scores/as_of={case.as_of}").exists() else STOPPED
+    return code, done.stderr[-2000:]
 
 
 def rows_by(path, *key):
@@ -308,15 +314,25 @@ def sharpened(case, outcome):
     return Case(case.name + "-narrow", case.pipeline, case.as_of, case.known_by, model)
 
 
+def among_others(case):
+    """The case as one of two dates that share a pass."""
+    before = datetime.date.fromisoformat(case.as_of) - datetime.timedelta(days=1)
+    return Case(case.name + "-beside", case.pipeline, case.as_of, case.known_by, case.model, before.isoformat())
+
+
 def work(task):
-    """One case in a process of its own, a random one with friends twice; folders of what agrees are removed."""
+    """One case in a process of its own, a random one with friends twice; folders of what agrees are removed. Every third random one is
+    scored once more beside another date."""
     case, sesame, scratch = task
     if not isinstance(case, int):
         return tidied(compare(case, sesame, scratch))
+    is_third = case % 3 == 0
     case = random_case(case, scratch)
     outcome = tidied(compare(case, sesame, scratch))
     if outcome.edges:
         outcome.join(tidied(compare(sharpened(case, outcome), sesame, scratch)))
+    if is_third:
+        outcome.join(tidied(compare(among_others(case), sesame, scratch)))
     if not outcome.disagreements:
         shutil.rmtree(case.pipeline.parent)
     return outcome

@@ -2,18 +2,36 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::BooleanArray;
+use arrow::array::{AsArray, BooleanArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 
-use crate::exports::{Export, repayments};
+use crate::exports::{Export, read, repayments};
 use crate::workdir::{Ended, Workdir, repository};
 
 fn backfill(work: &Workdir, export: &str, output: &str, more: &[&str]) -> Ended {
     let path = if export == "small" { repository("data-samples/small") } else { work.path(export) };
     work.sesame(work.arguments("backfill", &path, output, more))
 }
+
+/// Gates that let every table pass.
+const OPEN: [&str; 12] = [
+    "--set",
+    "gates.max_quarantined_share=1.0",
+    "--set",
+    "gates.max_age_days=100000",
+    "--set",
+    "gates.min_scored_share=0.0",
+    "--set",
+    "gates.max_psi=100.0",
+    "--set",
+    "gates.max_quarantined_growth=1000.0",
+    "--set",
+    "gates.max_band_jump=1.0",
+];
 
 /// The parts of every run's audit that its rows decide, by as-of date.
 fn audits(work: &Workdir, output: &str) -> BTreeMap<String, Vec<Value>> {
@@ -128,6 +146,7 @@ fn write(work: &Workdir, rows: &[Row], registered: &[i32]) {
     Export::new()
         .text("dispute_id", disputes.iter().map(String::as_str))
         .text("table", ["repayments", "purchases", "repayments"])
+        .text_or_null("subject_id", &[None, Some("s2"), None])
         .text("record_id", ["r1", "r2", "r3"])
         .text("state", ["open", "rejected", "upheld"])
         .instants("opened_at", &[Some("2025-01-10"), Some("2025-02-10"), Some("2025-03-20")])
@@ -151,24 +170,10 @@ fn dates_that_share_a_pass_see_random_rows_as_they_would_alone() {
         .run(&(rows(), proptest::collection::vec(-100_i32..140, 5)), |(rows, registered)| {
             let work = Workdir::new();
             write(&work, &rows, &registered);
-            let free = [
-                "--set",
-                "gates.max_quarantined_share=1.0",
-                "--set",
-                "gates.max_age_days=100000",
-                "--set",
-                "gates.min_scored_share=0.0",
-                "--set",
-                "gates.max_psi=100.0",
-                "--set",
-                "gates.max_quarantined_growth=1000.0",
-                "--set",
-                "gates.max_band_jump=1.0",
-            ];
             let range = ["--from", "2025-01-31", "--to", "2025-05-31", "--every", "month"];
-            backfill(&work, "export", "together", &[&free[..], &range].concat()).expect(0);
+            backfill(&work, "export", "together", &[&OPEN[..], &range].concat()).expect(0);
             for as_of in ["2025-01-31", "2025-02-28", "2025-03-31", "2025-04-30", "2025-05-31"] {
-                let more = [&free[..], &["--as-of", as_of]].concat();
+                let more = [&OPEN[..], &["--as-of", as_of]].concat();
                 let ended = work.run(&work.path("export"), "alone", &more);
                 prop_assert!(ended.code == 0, "{}", ended.err);
             }
@@ -183,6 +188,40 @@ fn dates_that_share_a_pass_see_random_rows_as_they_would_alone() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn a_dispute_that_names_no_subject_is_of_everyone_with_the_record_at_every_date() {
+    let work = Workdir::new();
+    work.copy(&repository("data-samples/small"), "export");
+    std::fs::remove_file(work.path("export/disputes.parquet")).unwrap();
+    let pattern = work.path("export/repayments/year=2024/*.parquet");
+    let bills = read(&glob::glob(pattern.to_str().unwrap()).unwrap().next().unwrap().unwrap());
+    let ids = cast(bills.column_by_name("record_id").unwrap(), &DataType::Int64).unwrap();
+    let id = ids.as_primitive::<Int64Type>().value(0);
+    let dispute = Export::new()
+        .text("dispute_id", ["d1"])
+        .text("table", ["repayments"])
+        .long("record_id", [id])
+        .text("state", ["open"])
+        .instants("opened_at", &[Some("2025-08-01")]);
+    // Whether the column is there and null, or is not there.
+    for (n, dispute) in [dispute.clone().text_or_null("subject_id", &[None]), dispute].into_iter().enumerate() {
+        dispute.write(&work.path("export/disputes.parquet"));
+        let (together, alone) = (format!("together-{n}"), format!("alone-{n}"));
+        backfill(&work, "export", &together, &["--from", "2025-09-30", "--to", "2025-10-31", "--every", "month"])
+            .expect(0);
+        for as_of in ["2025-09-30", "2025-10-31"] {
+            work.run(&work.path("export"), &alone, &["--as-of", as_of]).expect(0);
+        }
+        let found = audits(&work, &together);
+        assert_eq!(found, audits(&work, &alone));
+        for parts in found.values() {
+            assert_eq!(parts[0]["disputes"]["used"], 1, "{}", parts[0]["disputes"]);
+            assert_eq!(parts[0]["repayments"]["disputed_out"], 1);
+        }
+        assert!(work.published(&together) == work.published(&alone));
+    }
 }
 
 #[test]
@@ -206,20 +245,7 @@ fn a_subject_with_very_many_rows_is_at_every_date_what_it_is_alone() {
         .text("subject_id", ["s1", "s2"])
         .text("kind", ["consumer", "consumer"])
         .write(&work.path("export/subjects.parquet"));
-    let free = [
-        "--set",
-        "consent_statement=\"test\"",
-        "--set",
-        "gates.max_age_days=100000",
-        "--set",
-        "gates.min_scored_share=0.0",
-        "--set",
-        "gates.max_psi=100.0",
-        "--set",
-        "gates.max_band_jump=1.0",
-        "--set",
-        "privacy.min_cell=1",
-    ];
+    let free = [&OPEN[..], &["--set", "consent_statement=\"test\"", "--set", "privacy.min_cell=1"]].concat();
     let range = ["--from", "2025-01-31", "--to", "2025-03-31", "--every", "month"];
     backfill(&work, "export", "together", &[&free[..], &range].concat()).expect(0);
     for as_of in ["2025-01-31", "2025-02-28", "2025-03-31"] {

@@ -401,3 +401,33 @@ fn nothing_is_kept_where_files_are_encrypted() {
     let said = nights.run("out", "2025-10-29", &["--set", &at, "--set", "privacy.keys.write=\"one\""]).expect(0).err;
     assert!(!said.contains("are kept from before") && nights.kept("repayments").is_empty(), "{said}");
 }
+
+#[test]
+fn what_must_not_be_kept_goes_whatever_becomes_of_the_run() {
+    let mut nights = Nights::new();
+    nights.more = vec!["--set".to_owned(), "engine.keep_rows=true".to_owned()];
+    let kept = |nights: &Nights| TABLES.map(|table| nights.kept(table).len());
+    let first = |nights: &Nights| {
+        let _ = std::fs::remove_dir_all(nights.work.path("out"));
+        nights.run("out", "2025-10-28", &[]).expect(0);
+        assert!(kept(nights).iter().all(|files| *files > 0), "{:?}", kept(nights));
+    };
+    // There is nothing to do.
+    first(&nights);
+    let said = nights.run("out", "2025-10-28", &["--set", "engine.keep_rows=false"]).expect(0).err;
+    assert!(said.contains("nothing to do"), "{said}");
+    assert_eq!(kept(&nights), [0; 5]);
+    // Several dates share a pass, and files are encrypted from now on.
+    first(&nights);
+    std::fs::write(nights.work.path("key"), "00112233445566778899aabbccddeeff").unwrap();
+    let at = format!("privacy.keys.at={{ one = \"file:{}\" }}", nights.work.path("key").display());
+    let keys = ["--set", &at, "--set", "privacy.keys.write=\"one\""];
+    nights.run("out", "2025-10-29", &[&keys[..], &["--shards", "2"]].concat()).expect(0);
+    assert_eq!(kept(&nights), [0; 5]);
+    // A file is no more, and a table is no input; the run is in shards and would use neither.
+    first(&nights);
+    std::fs::remove_file(nights.path("purchases/0.parquet")).unwrap();
+    std::fs::remove_dir_all(nights.path("sales")).unwrap();
+    nights.run("out", "2025-10-29", &["--shards", "2"]).expect(0);
+    assert_eq!(kept(&nights), [4, 4, 3, 4, 0]);
+}

@@ -245,6 +245,35 @@ fn a_large_purchase_of_one_subject_stops_nobody() {
 }
 
 #[test]
+fn a_sum_that_does_not_fit_names_a_row_of_its_subject() {
+    let work = Workdir::new();
+    work.copy(&repository("pipelines/models"), "m");
+    work.copy(&repository("pipelines/features"), "m");
+    let catalogue = work.path("m/features/fulfilment_capacity.toml");
+    let text = std::fs::read_to_string(&catalogue).unwrap();
+    let large = "of = \"CASE WHEN limit_minor > 0 THEN 9000000000000000000 ELSE 0 END\"\nwindow = \"1 month\"";
+    assert_eq!(text.matches("of = \"limit_minor\"\nwindow = \"1 month\"").count(), 1);
+    std::fs::write(&catalogue, text.replace("of = \"limit_minor\"\nwindow = \"1 month\"", large)).unwrap();
+    subjects().write(&work.path("export/subjects.parquet"));
+    // The first row stands twice, so that rows are left out; the sum is of the others.
+    Export::new()
+        .text("record_id", ["r0", "r0", "r1", "r2"])
+        .text("subject_id", ["s2", "s2", "s1", "s1"])
+        .text("account_id", ["a"; 4])
+        .text("product", ["revolving"; 4])
+        .date("due_on", &[Some("2025-01-10"); 4])
+        .long("amount_due_minor", [10_000; 4])
+        .long("amount_paid_minor", [10_000; 4])
+        .long("limit_minor", [0, 0, 5, 5])
+        .text("currency", ["CNY"; 4])
+        .write(&work.path("export/repayments.parquet"));
+    let model = work.path("m/models/standard.toml");
+    run(&work, "out", &["--model", model.to_str().unwrap()])
+        .expect(2)
+        .says("repayments.parquet (the subject of row 2)");
+}
+
+#[test]
 fn an_id_that_a_path_gives_is_written_as_the_others_are() {
     let work = Workdir::new();
     subjects().write(&work.path("export/subjects.parquet"));

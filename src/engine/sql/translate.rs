@@ -4,8 +4,8 @@ use polars::prelude::{DataType, Expr, PlSmallStr, Schema, lit, when};
 use sqlparser::ast::{self, BinaryOperator as Op, CastKind, UnaryOperator, Value};
 
 use super::casts::{cast, kind_of};
-use super::known::parsed;
 use super::literals::{Translated, length, like_literal, literal, null, number, quoted, text_of};
+use super::parse::parsed;
 use super::texts::{like, matching};
 use super::times::{self, at_time_zone, later, later_by};
 

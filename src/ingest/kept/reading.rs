@@ -34,18 +34,24 @@ impl<'a> Pass<'a> {
         let Some(keeping) = self.keeping.filter(|_| alone && !spine.is_empty()) else { return Ok(None) };
         // Blocks of far larger buckets would be unpacked again for each of ours.
         let fits = |roster: &Roster| roster.shift <= buckets.shift() + 1;
-        let mut found = keeping.roster()?.filter(fits).and_then(|roster| Numbers::of(&roster, spine).zip(Some(roster)));
-        if found.is_none() {
-            let subjects = SubjectIds { ids: spine.ids.clone(), form: spine.form };
-            let roster = Roster { subjects, shift: buckets.shift() };
-            if keeping.renew(&roster)? {
-                found = Numbers::of(&roster, spine).zip(Some(roster));
-            }
+        let found = keeping.roster()?.filter(fits).and_then(|roster| Numbers::of(&roster, spine).zip(Some(roster)));
+        let needed = bytes(found.as_ref().map_or(spine.len(), |(_, roster)| roster.subjects.len()), spine.len());
+        // For as long as the pass is under way: nobody gives it back. What there is is not forgotten for want of it.
+        if !self.budget.take(needed) {
+            return Ok(None);
         }
-        let Some((numbers, roster)) = found else { return Ok(None) };
-        // For as long as the pass is under way: nobody gives it back.
-        let fits = self.budget.take(bytes(roster.subjects.len(), spine.len()));
-        Ok(fits.then(|| Nightly { keeping, numbers: Arc::new(numbers) }))
+        let found = match found {
+            Some((numbers, _)) => Some(numbers),
+            None => {
+                let subjects = SubjectIds { ids: spine.ids.clone(), form: spine.form };
+                let roster = Roster { subjects, shift: buckets.shift() };
+                if keeping.renew(&roster)? { Numbers::of(&roster, spine) } else { None }
+            }
+        };
+        if found.is_none() {
+            self.budget.give_back(needed);
+        }
+        Ok(found.map(|numbers| Nightly { keeping, numbers: Arc::new(numbers) }))
     }
 
     /// Reads a table's records: of files whose rows are kept those, and `usual` has the others. Rows that are kept are not in the store,

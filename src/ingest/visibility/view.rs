@@ -62,13 +62,14 @@ impl View<'_> {
         if faulty.has(self.date) {
             return Sight::Counted;
         }
-        let standing = |owner: u32| if owner == UNKNOWN { Standing::Absent } else { self.standing(owner) };
-        if !visible || owners.clone().any(|owner| standing(owner) == Standing::Later) {
+        // A subject that no date knows broke a rule when the row was read; what is left of these are rows that name none and need not.
+        let standing = |owner: u32| (owner != UNKNOWN).then(|| self.standing(owner));
+        if !visible || owners.clone().any(|owner| standing(owner) == Some(Standing::Later)) {
             return Sight::Hidden;
         }
         let mut standings = owners.map(standing);
         match (standings.next(), standings.next()) {
-            (Some(Standing::Absent), None) => Sight::NoSubject,
+            (Some(Some(Standing::Absent)), None) => Sight::NoSubject,
             _ => Sight::Seen,
         }
     }
