@@ -247,9 +247,9 @@ fn a_large_purchase_of_one_subject_stops_nobody() {
 #[test]
 fn a_sum_that_does_not_fit_names_a_row_of_its_subject() {
     let work = Workdir::new();
-    work.copy(&repository("pipelines/models"), "m");
-    work.copy(&repository("pipelines/features"), "m");
-    let catalogue = work.path("m/features/fulfilment_capacity.toml");
+    work.copy(&repository("pipelines/models"), "models");
+    work.copy(&repository("pipelines/features"), "features");
+    let catalogue = work.path("features/fulfilment_capacity.toml");
     let text = std::fs::read_to_string(&catalogue).unwrap();
     let large = "of = \"CASE WHEN limit_minor > 0 THEN 9000000000000000000 ELSE 0 END\"\nwindow = \"1 month\"";
     assert_eq!(text.matches("of = \"limit_minor\"\nwindow = \"1 month\"").count(), 1);
@@ -267,7 +267,7 @@ fn a_sum_that_does_not_fit_names_a_row_of_its_subject() {
         .long("limit_minor", [0, 0, 5, 5])
         .text("currency", ["CNY"; 4])
         .write(&work.path("export/repayments.parquet"));
-    let model = work.path("m/models/standard.toml");
+    let model = work.path("models/standard.toml");
     run(&work, "out", &["--model", model.to_str().unwrap()])
         .expect(2)
         .says("repayments.parquet (the subject of row 2)");
