@@ -91,9 +91,10 @@ fn none_after(values: &[i64], last: i64) -> bool {
 /// Whether no value but null lies before the one of another column, given that none but null is negative; `false` says nothing.
 ///
 /// A value that lies before another one is then not negative, nor is the other one: their difference does not overflow and is
-/// negative. Differences that do overflow are of pairs in order, whatever their sign.
+/// negative. All other pairs are in order, whatever their difference. Without its sign a start that is null is zero, and no
+/// value lies before it.
 pub(super) fn in_order(values: &[i64], starts: &[i64]) -> bool {
-    values.iter().zip(starts).fold(0_i64, |signs, (v, s)| signs | v.wrapping_sub(*s)) >= 0
+    values.iter().zip(starts).fold(0_i64, |signs, (v, s)| signs | v.wrapping_sub(s & i64::MAX)) >= 0
 }
 
 #[cfg(test)]
@@ -154,7 +155,7 @@ mod tests {
     fn usual_columns_are_told_without_a_look_at_each_row() {
         let days = [20_089, 20_400, NULL, 19_000];
         assert!(none_after(&days, 20_400) && !none_after(&days, 20_399));
-        assert!(in_order(&[20_100, NULL, 7], &[20_089, 20_089, 7]) && !in_order(&[20_088], &[20_089]));
+        assert!(in_order(&[20_100, NULL, 7, 5], &[20_089, 20_089, 7, NULL]) && !in_order(&[20_088], &[20_089]));
         let bounds = Bounds::of(&[3, 5, 20]);
         assert!(bounds.within(|low, high| low >= 0 && high <= 31) && bounds.exact.get().is_none());
         assert!(!bounds.within(|low, high| low >= 0 && high <= 19) && bounds.exact.get().is_some());

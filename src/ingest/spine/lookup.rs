@@ -200,12 +200,20 @@ fn find_runs<K: Copy + PartialEq>(
         for (slot, hash) in slots.iter_mut().zip(&hashes[..filled]) {
             *slot = table[start(*hash, mask)];
         }
+        // Their neighbours are at hand now. Those of the same half of the hash point at ids, whose accesses overlap, too.
+        for (slot, hash) in slots.iter_mut().zip(&hashes[..filled]) {
+            let mut at = start(*hash, mask);
+            while *slot != EMPTY && tag(*slot) != tag(*hash) {
+                at = (at + 1) & mask;
+                *slot = table[at];
+            }
+        }
         let run = keys.iter().zip(&hashes).zip(slots.iter().zip(&mut found));
         for ((key, hash), (slot, found)) in run.take(filled) {
             let Some(key) = *key else { continue };
             *found = match *slot {
                 EMPTY => UNKNOWN,
-                slot if tag(slot) == tag(*hash) && is(dense(slot), key) => dense(slot),
+                slot if is(dense(slot), key) => dense(slot),
                 _ => probe_tags(table, *hash, |number| is(number, key)),
             };
         }
