@@ -67,7 +67,7 @@ fn renamed(to: &Path, id: fn(usize) -> String) {
     let named = |field: &Field| ["subject_id", "subject_a", "subject_b"].contains(&field.name().as_str());
     let mut all = BTreeSet::new();
     for table in files.iter().map(|file| read(file)) {
-        for (field, column) in table.schema().fields().iter().zip(table.columns()).filter(|(field, _)| named(field)) {
+        for (_, column) in table.schema().fields().iter().zip(table.columns()).filter(|(field, _)| named(field)) {
             let texts = cast(column, &DataType::Utf8).unwrap();
             all.extend(texts.as_string::<i32>().iter().flatten().map(str::to_owned));
         }
