@@ -99,6 +99,7 @@ impl Lookup {
             24 => find_fixed::<24>(table, ids, wanted, out),
             32 => find_fixed::<32>(table, ids, wanted, out),
             36 => find_fixed::<36>(table, ids, wanted, out),
+            64 => find_fixed::<64>(table, ids, wanted, out),
             _ => find_runs(table, wanted, hash_id, |number, id| ids.get(number as usize) == id, out),
         }
     }
@@ -325,7 +326,7 @@ mod tests {
         #[test]
         fn many_ids_are_found_as_each_by_itself_and_as_a_list_has_them(
             (known, rows) in prop_oneof![
-                Just(0_usize), Just(4), Just(8), Just(12), Just(16), Just(20), Just(24), Just(31), Just(32), Just(36)
+                Just(0_usize), Just(4), Just(8), Just(64), Just(16), Just(20), Just(24), Just(31), Just(32), Just(36)
             ].prop_flat_map(|width| {
                 let stranger = prop_oneof![6 => id(width), 1 => id(0)];
                 // Runs of rows of one id, or of none.
