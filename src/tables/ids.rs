@@ -68,13 +68,13 @@ impl Ids {
     /// All ids, when each has eight bytes.
     #[must_use]
     pub fn words(&self) -> &[[u8; 8]] {
-        if self.width() == 8 { self.bytes.as_chunks::<8>().0 } else { &[] }
+        self.fixed::<8>()
     }
 
-    /// The id at a position, when all have `W` bytes.
+    /// All ids, when each has `W` bytes.
     #[must_use]
-    pub fn fixed<const W: usize>(&self, at: usize) -> Option<&[u8; W]> {
-        self.bytes.as_chunks::<W>().0.get(at)
+    pub fn fixed<const W: usize>(&self) -> &[[u8; W]] {
+        if self.width() == W { self.bytes.as_chunks::<W>().0 } else { &[] }
     }
 
     /// Number of ids.

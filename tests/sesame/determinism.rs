@@ -1,9 +1,12 @@
 //! The same scores are the same bytes: for any number of threads, order of rows, number of files and amount of memory.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt64Array};
-use arrow::compute::take_record_batch;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array};
+use arrow::compute::{cast, take_record_batch};
+use arrow::datatypes::{DataType, Field, Schema};
 use fastrand::Rng;
 
 use crate::exports::{read, write};
@@ -53,6 +56,63 @@ fn scores_are_the_same_bytes_however_the_rows_come() {
         rearranged(&work.path(name), seed, files);
         work.run(&work.path(name), &format!("{name}-out"), &[]).expect(0);
         assert!(work.scores(&format!("{name}-out")) == expected, "{name} differs");
+    }
+}
+
+/// The sample with other ids of its subjects, which are to sort as theirs do.
+fn renamed(to: &Path, id: fn(usize) -> String) {
+    let small = repository("data-samples/small");
+    let pattern = small.join("**/*.parquet");
+    let files: Vec<_> = glob::glob(pattern.to_str().unwrap()).unwrap().collect::<Result<_, _>>().unwrap();
+    let named = |field: &Field| ["subject_id", "subject_a", "subject_b"].contains(&field.name().as_str());
+    let mut all = BTreeSet::new();
+    for table in files.iter().map(|file| read(file)) {
+        for (_, column) in table.schema().fields().iter().zip(table.columns()).filter(|(field, _)| named(field)) {
+            let texts = cast(column, &DataType::Utf8).unwrap();
+            all.extend(texts.as_string::<i32>().iter().flatten().map(str::to_owned));
+        }
+    }
+    let names: BTreeMap<String, String> = all.into_iter().enumerate().map(|(n, old)| (old, id(n))).collect();
+    for file in &files {
+        let table = read(file);
+        let mut fields: Vec<Field> = table.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
+        let mut columns: Vec<ArrayRef> = table.columns().to_vec();
+        for (field, column) in fields.iter_mut().zip(&mut columns).filter(|(field, _)| named(field)) {
+            let texts = cast(column, &DataType::Utf8).unwrap();
+            let others = texts.as_string::<i32>().iter().map(|old| old.map(|old| names[old].as_str()));
+            let others: StringArray = others.collect();
+            *field = Field::new(field.name(), DataType::Utf8, true);
+            *column = Arc::new(others);
+        }
+        let table = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        write(&to.join(file.strip_prefix(&small).unwrap()), &table);
+    }
+}
+
+#[test]
+fn scores_are_the_same_however_long_the_subjects_ids_are() {
+    let work = Workdir::new();
+    work.run(&repository("data-samples/small"), "plain", &[]).expect(0);
+    let columns = |output: &str| {
+        let mut scores = read(&work.scores_path(output));
+        let ids = scores.remove_column(scores.schema().index_of("subject_id").unwrap());
+        (ids, scores.columns().to_vec())
+    };
+    let (ids, expected) = columns("plain");
+    assert!(ids.len() > 500 && expected.len() > 10);
+    // A word, of a usual length, of another one, and of different lengths.
+    let forms: [(&str, fn(usize) -> String); 4] = [
+        ("word", |n| format!("{n:07}z")),
+        ("usual", |n| format!("{n:023}z")),
+        ("unusual", |n| format!("{n:010}z")),
+        ("various", |n| format!("{n:05}{}", "z".repeat(1 + n % 19))),
+    ];
+    for (name, id) in forms {
+        renamed(&work.path(name), id);
+        let output = format!("{name}-out");
+        work.run(&work.path(name), &output, &[]).expect(0);
+        let (others, found) = columns(&output);
+        assert!(others != ids && found == expected, "{name} differs");
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
+use super::bounds::{Bounds, each, each_after, in_order};
 use super::rule::{Fault, Quarantined, Rule};
 use crate::NULL;
 use crate::contract::{Calendar, ColumnType, Limits, Snapshot, Table};
@@ -112,23 +113,18 @@ impl Checks {
     pub fn hidden<'v>(&self, column: impl Fn(usize) -> &'v [i64], snapshot: &Snapshot, mut hide: impl FnMut(usize)) {
         if let Some((at, instant)) = self.event() {
             let last = snapshot.last(instant);
-            each(column(at), |v| v > last, &mut hide);
+            each_after(column(at), last, &mut hide);
         }
         let known = self.known_at.map_or(&[][..], &column);
-        let last = snapshot.known_by.as_microsecond();
-        each(known, |v| v > last, &mut hide);
+        each_after(known, snapshot.known_by.as_microsecond(), &mut hide);
         if let Some((at, instant)) = self.event().filter(|_| snapshot.looks_back()) {
             let last = snapshot.last_known(instant);
             let unsaid = |row: usize| known.get(row).is_none_or(|k| *k == NULL);
-            each(
-                column(at),
-                |v| v > last,
-                |row| {
-                    if unsaid(row) {
-                        hide(row)
-                    }
-                },
-            );
+            each_after(column(at), last, |row| {
+                if unsaid(row) {
+                    hide(row)
+                }
+            });
         }
     }
 
@@ -152,7 +148,12 @@ impl Checks {
         for at in (0..self.columns.len()).filter(|at| self.event != Some(*at)) {
             let Some(time) = self.columns[at].time.as_ref().filter(|t| !t.future) else { continue };
             let last = snapshot.last_known(time.instant);
-            let late: Vec<usize> = (0..columns[at].len()).filter(|r| columns[at][*r] > last && seen(*r)).collect();
+            let mut late: Vec<usize> = Vec::new();
+            each_after(&columns[at], last, |row| {
+                if seen(row) {
+                    late.push(row);
+                }
+            });
             if late.is_empty() {
                 continue;
             }
@@ -189,23 +190,23 @@ impl Checks {
                 }
                 continue;
             }
-            // Usually nothing is wrong, which the smallest and the largest value tell.
-            let extent = Extent::of(values);
-            if check.required && extent.nulls {
+            // Usually nothing is wrong, which bounds of all values tell.
+            let bounds = Bounds::of(values);
+            if check.required && bounds.nulls() {
                 each(values, |v| v == NULL, |row| fault(row, Rule::NullValue));
             }
             if let Some(time) = &check.time {
                 let day = |v: i64| if time.instant { calendar.zone().day(v) } else { v };
                 let plausible = |v: i64| calendar.plausible(day(v));
-                if !extent.all_within(|low, high| surely(low, high, &day, calendar)) {
+                if !bounds.within(|low, high| surely(low, high, &day, calendar)) {
                     each(values, |v| v != NULL && !plausible(v), |row| fault(row, Rule::ImplausibleDate));
                 }
             }
-            if let Some(smallest) = check.smallest.filter(|smallest| !extent.all_within(|low, _| low >= *smallest)) {
+            if let Some(smallest) = check.smallest.filter(|smallest| !bounds.within(|low, _| low >= *smallest)) {
                 each(values, |v| v < smallest && v != NULL && v < 0, |row| fault(row, Rule::NegativeAmount));
                 each(values, |v| v < smallest && v >= 0, |row| fault(row, Rule::OutOfRange));
             }
-            let fits = |largest: &i64| extent.all_within(|low, high| low >= -*largest && high <= *largest);
+            let fits = |largest: &i64| bounds.within(|low, high| low >= -*largest && high <= *largest);
             if let Some(largest) = check.largest.filter(|largest| !fits(largest)) {
                 let rule = if check.money { Rule::AmountTooLarge } else { Rule::OutOfRange };
                 each(values, |v| v > largest || (v < -largest && v != NULL), |row| fault(row, rule));
@@ -213,7 +214,7 @@ impl Checks {
             if let Some(before) = check.not_before {
                 let starts = &columns[before];
                 let wrong = |(v, s): (&i64, &i64)| (v < s) & (*v != NULL);
-                if values.iter().zip(starts).fold(false, |any, pair| any | wrong(pair)) {
+                if !(bounds.within(|low, _| low >= 0) && in_order(values, starts)) {
                     let paired = values.iter().zip(starts).enumerate();
                     paired.filter(|(_, pair)| wrong(*pair)).for_each(|(row, _)| fault(row, Rule::EndBeforeStart));
                 }
@@ -222,42 +223,10 @@ impl Checks {
     }
 }
 
-/// The smallest and the largest of some values that are not null.
-struct Extent {
-    low: i64,
-    high: i64,
-    /// Whether one is null.
-    nulls: bool,
-}
-
-impl Extent {
-    fn of(values: &[i64]) -> Self {
-        let none = Self { low: i64::MAX, high: NULL, nulls: false };
-        // Null is the smallest number, so that it is never the largest of some.
-        values.iter().fold(none, |extent, v| Self {
-            low: extent.low.min(if *v == NULL { i64::MAX } else { *v }),
-            high: extent.high.max(*v),
-            nulls: extent.nulls | (*v == NULL),
-        })
-    }
-
-    /// Whether there is no value, or the smallest and the largest pass.
-    fn all_within(&self, pass: impl Fn(i64, i64) -> bool) -> bool {
-        self.high == NULL || pass(self.low, self.high)
-    }
-}
-
 /// Whether all times between two are of days that the contract allows, with room for clocks that are put back over midnight.
 fn surely(low: i64, high: i64, day: &dyn Fn(i64) -> i64, calendar: &Calendar) -> bool {
     let near = |v: i64, days: i64| day(v).checked_add(days).is_some_and(|day| calendar.plausible(day));
     near(low, -2) && near(low, 0) && near(high, 0) && near(high, 2)
-}
-
-/// Calls `found` for every row whose value is wrong; the usual case of none is one pass without a branch.
-fn each(values: &[i64], wrong: impl Fn(i64) -> bool, found: impl FnMut(usize)) {
-    if values.iter().fold(false, |any, v| any | wrong(*v)) {
-        (0..values.len()).filter(|row| wrong(values[*row])).for_each(found);
-    }
 }
 
 fn reset_value(table: &Table, column: &str, to: &str) -> Result<i64> {

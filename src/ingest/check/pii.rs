@@ -4,13 +4,49 @@
 
 /// Whether a text id is shaped like an e-mail address, a phone number, a national id or a payment card.
 #[must_use]
+#[inline]
 pub fn looks_personal(id: &[u8]) -> bool {
+    !plain(id) && has_shape(id)
+}
+
+/// As [`looks_personal`], of any id.
+fn has_shape(id: &[u8]) -> bool {
     // Almost every pseudonym holds a letter other than X and no @, which no shape below allows.
     let telling = id.iter().any(|b| b.is_ascii_alphabetic() && !matches!(b, b'x' | b'X'));
     if telling {
         return id.contains(&b'@') && email(id);
     }
     phone(id) || national_id(id) || payment_card(id)
+}
+
+/// One in each of a word's bytes.
+const EACH: u64 = 0x0101_0101_0101_0101;
+
+/// Whether the words of an id show that it has none of the shapes: it holds a letter from A to O, and no @. Of an id shorter
+/// than a word they show nothing. The last word may begin within the one before, so that no byte is left out.
+#[inline]
+fn plain(id: &[u8]) -> bool {
+    let Some(last) = id.last_chunk::<8>() else { return false };
+    let (mut letters, mut ats) = (0_u64, 0_u64);
+    for word in id.as_chunks::<8>().0.iter().chain([last]) {
+        let word = u64::from_ne_bytes(*word);
+        letters |= letters_to_o(word);
+        ats |= zeros(word ^ (u64::from(b'@') * EACH));
+    }
+    letters != 0 && ats == 0
+}
+
+/// Not zero when a byte of a word is a letter from A to O, small or capital: of its bits 7, 6 and 4 the second alone is set, and one
+/// of the lowest four. What is shifted stays within its byte.
+const fn letters_to_o(word: u64) -> u64 {
+    let lowest = (word & (0x0f * EACH)) + 0x0f * EACH;
+    (lowest << 2) & word & !(word << 2) & !(word >> 1) & (0x40 * EACH)
+}
+
+/// Not zero when a byte of a word is zero, and only then: taking one from each byte gives the highest bit to one that had none only where it
+/// is zero, or where a lower one is that it lends to.
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(EACH) & !word & (0x80 * EACH)
 }
 
 fn email(id: &[u8]) -> bool {
@@ -78,6 +114,42 @@ fn digits(id: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn words_show_nothing_that_the_bytes_do_not(
+            id in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..40),
+                "[0-9a-f]{8,32}".prop_map(String::into_bytes),
+                "[xX0-9@. a-cn-q+-]{0,24}".prop_map(String::into_bytes),
+                "[a-z]{1,8}@[a-z]{1,9}[.][a-z]{1,3}".prop_map(String::into_bytes),
+            ],
+        ) {
+            prop_assert_eq!(looks_personal(&id), has_shape(&id));
+        }
+    }
+
+    #[test]
+    fn a_letter_or_an_at_is_seen_wherever_it_stands() {
+        for len in 8..30 {
+            for at in 0..len {
+                for byte in 0..=255 {
+                    let mut id = vec![b'7'; len];
+                    id[at] = byte;
+                    assert_eq!(plain(&id), matches!(byte, b'A'..=b'O' | b'a'..=b'o'), "{byte} at {at} of {len}");
+                    id[len - 1 - at] = b'@';
+                    assert!(!plain(&id), "{byte} at {at} of {len}, and @");
+                    if at != len - 1 - at {
+                        id[len - 1 - at] = b'C';
+                        assert_eq!(plain(&id), byte != b'@', "{byte} at {at} of {len}, and C");
+                    }
+                }
+            }
+        }
+        assert!(!plain(b"abcdefg"));
+    }
 
     #[test]
     fn shapes_of_personal_data_are_found() {

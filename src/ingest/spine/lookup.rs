@@ -2,7 +2,8 @@
 //!
 //! Ids of eight bytes (all integers) stand in the table themselves, so that one access finds them; of longer ids the
 //! table holds half of the hash and the number. Many ids are looked up in short runs, first the table's places and then
-//! the comparisons, so that the memory accesses of a run overlap.
+//! the comparisons, so that the memory accesses of a run overlap; one that several rows in a row have is looked up once.
+//! Where all ids have one of the usual lengths, hashes and comparisons are of so many bytes, without a loop or a call.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -14,9 +15,10 @@ use crate::tables::ids::{Ids, UNKNOWN};
 
 /// Ids looked up together.
 const RUN: usize = 64;
+/// In a run, the place of rows that have no id: behind those of all others.
+const NOBODY: u32 = 64;
+const _: () = assert!(NOBODY as usize == RUN);
 const EMPTY: u64 = u64::MAX;
-/// In place of a slot: the id is that of the row before. No slot has it, for its lower half is no dense number.
-const AGAIN: u64 = EMPTY - 1;
 /// The number at a free place: [`UNKNOWN`].
 const FREE: u64 = UNKNOWN as u64;
 
@@ -29,7 +31,7 @@ pub enum Lookup {
     Tags(LargeArray<u64>),
 }
 
-/// A fixed hash: the same id has the same number in every run.
+/// A fixed hash: the same bytes have the same in every run. Keys of ids are made of it; the table has one of its own.
 #[must_use]
 #[inline]
 pub fn hash_bytes(id: &[u8]) -> u64 {
@@ -65,7 +67,7 @@ impl Lookup {
         let mut table = LargeArray::filled((ids.len() * 2).next_power_of_two().max(16), EMPTY)?;
         let mask = table.len() - 1;
         for at in 0..ids.len() {
-            let hash = hash_bytes(ids.get(at));
+            let hash = hash_id(ids.get(at));
             let mut slot = start(hash, mask);
             while table[slot] != EMPTY {
                 slot = (slot + 1) & mask;
@@ -84,23 +86,39 @@ impl Lookup {
                 probe_words(table, word, spread(hash_word(word), table.len()))
             }
             (Self::Words(_), Err(_)) => UNKNOWN,
-            (Self::Tags(table), _) => probe_tags(table, ids, id, hash_bytes(id)),
+            (Self::Tags(table), _) => probe_tags(table, hash_id(id), |number| ids.get(number as usize) == id),
         }
     }
 
     /// The numbers of many ids.
     pub fn find_all<'a>(&self, ids: &Ids, wanted: impl Iterator<Item = Option<&'a [u8]>>, out: &mut Vec<u32>) {
-        let Self::Tags(table) = self else {
-            out.extend(wanted.map(|id| id.map_or(UNKNOWN, |id| self.find(ids, id))));
-            return;
-        };
+        let Self::Tags(table) = self else { return self.find_gathered(ids, wanted, out) };
         match ids.width() {
-            16 => find_tags::<16>(table, ids, wanted, out),
-            20 => find_tags::<20>(table, ids, wanted, out),
-            24 => find_tags::<24>(table, ids, wanted, out),
-            32 => find_tags::<32>(table, ids, wanted, out),
-            36 => find_tags::<36>(table, ids, wanted, out),
-            _ => find_tags::<0>(table, ids, wanted, out),
+            16 => find_fixed::<16>(table, ids, wanted, out),
+            20 => find_fixed::<20>(table, ids, wanted, out),
+            24 => find_fixed::<24>(table, ids, wanted, out),
+            32 => find_fixed::<32>(table, ids, wanted, out),
+            36 => find_fixed::<36>(table, ids, wanted, out),
+            64 => find_fixed::<64>(table, ids, wanted, out),
+            _ => find_runs(table, wanted, hash_id, |number, id| ids.get(number as usize) == id, out),
+        }
+    }
+
+    /// The numbers of ids that come one by one, looked up as words in runs. Those of another length are nobody's.
+    fn find_gathered<'a>(&self, ids: &Ids, mut wanted: impl Iterator<Item = Option<&'a [u8]>>, out: &mut Vec<u32>) {
+        let (mut words, mut given) = ([[0_u8; 8]; RUN], [false; RUN]);
+        loop {
+            let mut filled = 0;
+            for ((word, given), id) in words.iter_mut().zip(&mut given).zip(wanted.by_ref()) {
+                let id = id.and_then(|id| <[u8; 8]>::try_from(id).ok());
+                *given = id.is_some();
+                *word = id.unwrap_or_default();
+                filled += 1;
+            }
+            self.find_words(ids, &words[..filled], |n| given[n], out);
+            if filled < RUN {
+                return;
+            }
         }
     }
 
@@ -135,57 +153,74 @@ impl Lookup {
     }
 }
 
-/// As [`Lookup::find_all`]; `W` is the width of all ids, or 0 when it is another or they differ.
-fn find_tags<'a, const W: usize>(
+/// As [`Lookup::find_all`], of ids that all have `W` bytes; one of another length is nobody's.
+fn find_fixed<'a, const W: usize>(
     table: &[u64],
     ids: &Ids,
     wanted: impl Iterator<Item = Option<&'a [u8]>>,
     out: &mut Vec<u32>,
 ) {
+    let all = ids.fixed::<W>();
+    let wanted = wanted.map(|id| id.and_then(|id| <&[u8; W]>::try_from(id).ok()));
+    let hash = |id: &'a [u8; W]| hash_id(id.as_slice());
+    let is = |number: u32, id: &'a [u8; W]| all.get(number as usize).is_some_and(|known| known == id);
+    find_runs(table, wanted, hash, is, out);
+}
+
+/// The numbers of ids by their hashes and by whether a number is an id's.
+fn find_runs<K: Copy + PartialEq>(
+    table: &[u64],
+    mut wanted: impl Iterator<Item = Option<K>>,
+    hash: impl Fn(K) -> u64,
+    is: impl Fn(u32, K) -> bool,
+    out: &mut Vec<u32>,
+) {
     let mask = table.len() - 1;
-    let same = |number: u32, id: &[u8]| match <&[u8; W]>::try_from(id) {
-        Ok(id) if W > 0 => ids.fixed::<W>(number as usize) == Some(id),
-        _ => W == 0 && ids.get(number as usize) == id,
-    };
-    let hash = |id: &[u8]| match <&[u8; W]>::try_from(id) {
-        Ok(id) if W > 0 => hash_bytes(id),
-        _ => hash_bytes(id),
-    };
-    let alike = |one: &[u8], other: &[u8]| match (<&[u8; W]>::try_from(one), <&[u8; W]>::try_from(other)) {
-        (Ok(one), Ok(other)) if W > 0 => one == other,
-        _ => one == other,
-    };
-    let nobody: (&[u8], u64, u64) = (&[], 0, EMPTY);
-    let mut run = [nobody; RUN];
-    let mut wanted = wanted;
-    // Rows often come in runs of one subject, which is looked up once.
-    let (mut before, mut last): (Option<&[u8]>, u32) = (None, UNKNOWN);
+    let mut keys: [Option<K>; RUN] = [None; RUN];
+    let (mut hashes, mut slots) = ([0_u64; RUN], [EMPTY; RUN]);
+    let mut found = [UNKNOWN; RUN + 1];
     loop {
-        let mut filled = 0;
-        for place in &mut run {
-            let Some(id) = wanted.next() else { break };
-            *place = match id {
-                None => nobody,
-                Some(id) if before.is_some_and(|before| alike(before, id)) => (id, 0, AGAIN),
-                Some(id) => (id, hash(id), 0),
+        // Each row is given the place in the run of its id, which the rows after it that have the same id share.
+        let from = out.len();
+        let (mut filled, mut place) = (0, NOBODY);
+        let mut before: Option<K> = None;
+        while filled < RUN {
+            let Some(row) = wanted.next() else { break };
+            let Some(id) = row else {
+                out.push(NOBODY);
+                continue;
             };
-            before = id;
-            filled += 1;
+            if before != Some(id) {
+                (keys[filled], hashes[filled]) = (Some(id), hash(id));
+                place = if before.is_none() { 0 } else { place + 1 };
+                filled += 1;
+                before = Some(id);
+            }
+            out.push(place);
         }
-        for place in &mut run[..filled] {
-            if place.2 < AGAIN {
-                place.2 = table[start(place.1, mask)];
+        for (slot, hash) in slots.iter_mut().zip(&hashes[..filled]) {
+            *slot = table[start(*hash, mask)];
+        }
+        // Their neighbours are at hand now. Those of the same half of the hash point at ids, whose accesses overlap, too.
+        for (slot, hash) in slots.iter_mut().zip(&hashes[..filled]) {
+            let mut at = start(*hash, mask);
+            while *slot != EMPTY && tag(*slot) != tag(*hash) {
+                at = (at + 1) & mask;
+                *slot = table[at];
             }
         }
-        out.extend(run[..filled].iter().map(|(id, hash, slot)| {
-            last = match *slot {
-                AGAIN => last,
+        let run = keys.iter().zip(&hashes).zip(slots.iter().zip(&mut found));
+        for ((key, hash), (slot, found)) in run.take(filled) {
+            let Some(key) = *key else { continue };
+            *found = match *slot {
                 EMPTY => UNKNOWN,
-                slot if tag(*hash) == tag(slot) && same(dense(slot), id) => dense(slot),
-                _ => probe_tags(table, ids, id, *hash),
+                slot if is(dense(slot), key) => dense(slot),
+                _ => probe_tags(table, *hash, |number| is(number, key)),
             };
-            last
-        }));
+        }
+        for number in &mut out[from..] {
+            *number = found[*number as usize];
+        }
         if filled < RUN {
             return;
         }
@@ -203,7 +238,7 @@ fn probe_words(table: &[[u64; 2]], word: u64, at: usize) -> u32 {
     }
 }
 
-fn probe_tags(table: &[u64], ids: &Ids, id: &[u8], hash: u64) -> u32 {
+fn probe_tags(table: &[u64], hash: u64, is: impl Fn(u32) -> bool) -> u32 {
     let mask = table.len() - 1;
     let mut at = start(hash, mask);
     loop {
@@ -211,19 +246,36 @@ fn probe_tags(table: &[u64], ids: &Ids, id: &[u8], hash: u64) -> u32 {
         if slot == EMPTY {
             return UNKNOWN;
         }
-        if tag(slot) == tag(hash) && ids.get(dense(slot) as usize) == id {
+        if tag(slot) == tag(hash) && is(dense(slot)) {
             return dense(slot);
         }
         at = (at + 1) & mask;
     }
 }
 
+/// The hash of an id in a table of tags: its words one after the other, at last the eight bytes that it ends in where these
+/// are no word. Nothing but the table's order depends on it.
+#[inline(always)]
+fn hash_id(id: &[u8]) -> u64 {
+    let (words, rest) = id.as_chunks::<8>();
+    let hash = words.iter().fold(id.len() as u64, |hash, word| folded(hash ^ u64::from_ne_bytes(*word)));
+    let end = match id.last_chunk::<8>() {
+        _ if rest.is_empty() => 0,
+        Some(end) => u64::from_ne_bytes(*end),
+        None => rest.iter().fold(0_u64, |end, byte| (end << 8) | u64::from(*byte)),
+    };
+    hash_word(hash ^ end)
+}
+
 /// A word's hash: a multiplication folded onto itself.
 const fn hash_word(word: u64) -> u64 {
+    folded(word).wrapping_mul(0xe703_7ed1_a0b4_28db)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "both halves of the product")]
+const fn folded(word: u64) -> u64 {
     let product = (word ^ 0x5e5a_3e00_9e37_79b9) as u128 * 0xa076_1d64_78bd_642f_u128;
-    #[allow(clippy::cast_possible_truncation, reason = "both halves of the product")]
-    let folded = (product as u64) ^ ((product >> 64) as u64);
-    folded.wrapping_mul(0xe703_7ed1_a0b4_28db)
+    (product as u64) ^ ((product >> 64) as u64)
 }
 
 /// A place among so many.
@@ -249,4 +301,68 @@ const fn dense(slot: u64) -> u32 {
 const fn start(hash: u64, mask: usize) -> usize {
     // The tag uses the upper half; fold it in, so that tables above 2^32 slots still spread.
     (hash ^ (hash >> 29)) as usize & mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    /// Ids of one length, which differ in the first byte, the middle one or the last; of length 0, of any lengths.
+    fn id(width: usize) -> impl Strategy<Value = Vec<u8>> {
+        let widths = if width == 0 { 0..40 } else { width..width + 1 };
+        (widths, 0_u8..3, 0_u8..40, 0_u8..3).prop_map(|(width, first, middle, last)| {
+            let mut id = vec![b'a'; width];
+            for (at, by) in [(0, first), (width / 2, middle), (width.saturating_sub(1), last)] {
+                id.iter_mut().skip(at).take(1).for_each(|byte| *byte += by);
+            }
+            id
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn many_ids_are_found_as_each_by_itself_and_as_a_list_has_them(
+            (known, rows) in prop_oneof![
+                Just(0_usize), Just(4), Just(8), Just(64), Just(16), Just(20), Just(24), Just(31), Just(32), Just(36)
+            ].prop_flat_map(|width| {
+                let stranger = prop_oneof![6 => id(width), 1 => id(0)];
+                // Runs of rows of one id, or of none.
+                let row = (proptest::option::weighted(0.9, stranger), 1_usize..5);
+                (proptest::collection::btree_set(id(width), 0..90), proptest::collection::vec(row, 0..150))
+            }),
+        ) {
+            let known: BTreeSet<Vec<u8>> = known;
+            let mut ids = Ids::default();
+            known.iter().for_each(|id| ids.push(id));
+            let table = Lookup::new(&ids).unwrap();
+            let rows: Vec<Option<&[u8]>> =
+                rows.iter().flat_map(|(id, times)| vec![id.as_deref(); *times]).collect();
+            let mut found = vec![7];
+            table.find_all(&ids, rows.iter().copied(), &mut found);
+            let place = |id: &&[u8]| known.iter().position(|known| known == id);
+            let listed = rows.iter().map(|row| {
+                row.as_ref().and_then(place).map_or(UNKNOWN, |at| u32::try_from(at).unwrap())
+            });
+            let expected: Vec<u32> = std::iter::once(7).chain(listed).collect();
+            prop_assert_eq!(&found, &expected);
+            let alone = rows.iter().map(|row| row.map_or(UNKNOWN, |id| table.find(&ids, id)));
+            prop_assert_eq!(&found[1..], alone.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn ids_that_differ_in_one_byte_have_other_hashes() {
+        for width in 1..40 {
+            let hashes = (0..width).flat_map(|at| (0..=255_u8).map(move |byte| (at, byte))).map(|(at, byte)| {
+                let mut id = vec![0; width];
+                id[at] = byte;
+                hash_id(&id)
+            });
+            // The id of nothing but zeros comes once for each of its bytes.
+            assert_eq!(hashes.collect::<BTreeSet<u64>>().len(), 255 * width + 1, "{width} bytes");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 
 mod decoded;
 pub mod erased;
+mod repeats;
 pub mod scan;
 pub mod setting;
 pub mod shard;

@@ -395,5 +395,5 @@ fn reliabilities(sources: &[i64], known: &KeyMap<i64>) -> Vec<i64> {
     if known.is_empty() || sources.is_empty() {
         return Vec::new();
     }
-    sources.iter().map(|s| known.get(s).copied().unwrap_or(RELIABILITY_ONE)).collect()
+    super::repeats::mapped(sources, |source| known.get(&source).copied().unwrap_or(RELIABILITY_ONE))
 }
