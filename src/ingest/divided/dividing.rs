@@ -80,12 +80,14 @@ impl Dividing {
         if self.state()?.failed.is_some() {
             return Ok(());
         }
-        if let Err(error) = self.keep(batch, shards) {
+        let Err(error) = self.keep(batch, shards) else { return Ok(()) };
+        {
             let mut state = self.state()?;
             state.places = Vec::new();
             state.failed.get_or_insert(error);
         }
-        Ok(())
+        // Whatever else is spilled may need the room now; what another thread is about to write is a batch.
+        self.scratch.forget()
     }
 
     fn keep(&self, batch: &Batch, shards: &[u16]) -> Result<()> {
@@ -192,6 +194,7 @@ impl Dividing {
         places.sort_by_key(|place| (place.file, place.group, place.first));
         places.shrink_to_fit();
         let rows = self.rows.into_iter().map(AtomicU64::into_inner).collect();
-        Ok(Ok(Portions::new(self.portions.start, rows, self.scratch, places)))
+        let written = self.written.into_inner();
+        Ok(Ok(Portions::new((self.portions.start, rows), (self.scratch, written), places)))
     }
 }

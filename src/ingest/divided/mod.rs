@@ -38,7 +38,7 @@ const DAMAGED: &str = "a block of divided rows is damaged";
 
 /// What part of the memory for rows may say where divided rows are.
 const PART_OF_MEMORY: u64 = 8;
-/// What part of the free disk the rows of a table may take: the shards spill theirs to it as well.
+/// What part of the disk that is free may be taken: the shards spill their rows to it as well.
 const PART_OF_DISK: u64 = 2;
 /// Bytes that a subject whom a dispute names takes at most, but for an id of unusual length.
 const SUBJECT_BYTES: u64 = 160;
@@ -53,6 +53,8 @@ struct State {
     tables: BTreeMap<String, Option<Arc<Portions>>>,
     /// The subjects that disputes name, who are the same for every shard.
     named: Option<Arc<Spine>>,
+    /// Bytes that may still be written; nothing as long as nobody asked.
+    room: Option<u64>,
     /// Bytes that are held for as long as shards are made, by what they are for.
     held: BTreeMap<String, u64>,
 }
@@ -109,10 +111,11 @@ impl Divided {
             Ok(free) => free,
             Err(error) => return self.give_up(name, &format!("{error:#}"), resources),
         };
-        let (most, needed) = (free / PART_OF_DISK, batches::bytes(export));
+        let most = (free / PART_OF_DISK).min(*self.state()?.room.get_or_insert(free / PART_OF_DISK));
+        let needed = batches::bytes(export);
         if needed > most {
             let (needed, place) = (thousands(needed), resources.scratch.display());
-            let why = format!("they take some {needed} bytes, and {place} has {} free; see --scratch", thousands(free));
+            let why = format!("they take some {needed} bytes, and {place} has room for {}; see --scratch", thousands(most));
             return self.give_up(name, &why, resources);
         }
         let rows = export.files.iter().flat_map(|file| file.metadata().row_groups()).map(|group| group.num_rows());
@@ -132,7 +135,9 @@ impl Divided {
     pub(in crate::ingest) fn keep(&self, table: &str, rows: Dividing, resources: &Resources) -> Result<()> {
         match rows.finish()? {
             Ok(portions) => {
-                self.state()?.tables.insert(table.to_owned(), Some(Arc::new(portions)));
+                let mut state = self.state()?;
+                state.room = state.room.map(|room| room.saturating_sub(portions.bytes));
+                state.tables.insert(table.to_owned(), Some(Arc::new(portions)));
             }
             Err(error) => drop(self.give_up(table, &format!("{error:#}"), resources)?),
         }
@@ -141,7 +146,11 @@ impl Divided {
 
     /// Says why the rows of a table are not kept.
     fn give_up(&self, table: &str, why: &str, resources: &Resources) -> Result<Option<Dividing>> {
-        self.state()?.tables.insert(table.to_owned(), None);
+        {
+            let mut state = self.state()?;
+            state.tables.insert(table.to_owned(), None);
+            state.held.remove(table);
+        }
         resources.log.warn(&format!("the rows of {table} are not kept for the other shards, which read it again: {why}"));
         Ok(None)
     }
@@ -177,5 +186,173 @@ impl Divided {
             self.state()?.named = Some(Arc::clone(spine));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::sync::atomic::AtomicBool;
+
+    use arrow::array::{
+        Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    };
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::properties::WriterProperties;
+
+    use crate::contract::Contract;
+    use crate::ingest::read::batches::Batch;
+    use crate::ingest::read::decode::IdColumn;
+    use crate::ingest::read::open::open;
+    use crate::output::{LogFormat, Output};
+    use crate::pipeline::Pipeline;
+
+    /// Rows of a file, and of a row group.
+    const ROWS: i64 = 150;
+    const GROUP: usize = 7;
+
+    fn column(array: impl Array + 'static) -> ArrayRef {
+        Arc::new(array)
+    }
+
+    fn write(path: &Path, from: i64) {
+        let numbers = || from..from + ROWS;
+        let id = |n: i64| (n % 13 != 5).then(|| format!("{:032x}", n / 3));
+        let kind = |n: i64| if n % 5 == 0 { "small_business" } else { "consumer" };
+        let income = |n: i64| (n % 4 > 0).then_some(if n % 11 == 0 { i64::MIN } else { n * 1_000 });
+        let known = numbers().map(|n| (n % 3 > 0).then_some(n * 86_400_000_000)).collect::<TimestampMicrosecondArray>();
+        let columns = [
+            ("subject_id", column(numbers().map(id).collect::<StringArray>())),
+            ("kind", column(numbers().map(kind).map(Some).collect::<StringArray>())),
+            ("monthly_income_minor", column(numbers().map(income).collect::<Int64Array>())),
+            ("deceased", column(numbers().map(|n| Some(n % 7 == 0)).collect::<BooleanArray>())),
+            ("known_at", column(known.with_timezone("UTC"))),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let properties = WriterProperties::builder().set_max_row_group_row_count(Some(GROUP)).build();
+        let file = std::fs::File::create(path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    }
+
+    /// Subjects in two files of many row groups.
+    fn subjects(folder: &Path) -> Export {
+        write(&folder.join("0.parquet"), 0);
+        write(&folder.join("1.parquet"), 10_000);
+        let text = format!(
+            "name='n'\nmodel='m'\nas_of='2025-01-31'\ncurrency='CNY'\noutput='o'\n[inputs]\nsubjects='{}'\n",
+            folder.display()
+        );
+        let pipeline = Pipeline::parse(&folder.join("p.toml"), text).unwrap();
+        let (mut exports, findings) = open(&pipeline, &Contract::load().unwrap()).unwrap();
+        assert!(findings.is_empty(), "{:?}", findings.iter().map(|f| &f.message).collect::<Vec<_>>());
+        exports.pop().unwrap()
+    }
+
+    fn shards(export: &Export, batch: &Batch, any: Shard) -> Vec<u16> {
+        let at = export.table.position("subject_id").unwrap();
+        let ids = IdColumn::new(batch.columns[at].as_ref().unwrap()).unwrap();
+        (0..batch.len).map(|row| any.among(ids.get(row), ids.form()).unwrap()).collect()
+    }
+
+    /// Each row with its place and its values, which tell their types.
+    fn told(batch: &Batch) -> Vec<String> {
+        let value = |column: &Option<ArrayRef>, row: usize| {
+            column.as_ref().map_or_else(String::new, |column| format!("{:?}", column.slice(row, 1)))
+        };
+        let row = |row: usize| -> String {
+            let values: Vec<String> = batch.columns.iter().map(|column| value(column, row)).collect();
+            format!("{} {} {}", batch.file, batch.rows.get(row), values.join(" "))
+        };
+        (0..batch.len).map(row).collect()
+    }
+
+    #[test]
+    fn each_shard_reads_the_rows_that_it_would_pick_of_the_export() {
+        let folder = tempfile::tempdir().unwrap();
+        let export = subjects(folder.path());
+        let (log, stop) = (Output::new(true, LogFormat::Text), AtomicBool::new(false));
+        let resources = Resources { memory: 1 << 20, scratch: folder.path().to_owned(), stop: &stop, log: &log };
+        let groups: usize = export.files.iter().map(|file| file.metadata().num_row_groups()).sum();
+        assert!(groups > 40);
+        for (of, whole) in [(2, false), (5, false), (200, false), (3, true)] {
+            let (divided, budget) = (Divided::default(), resources.budget());
+            let first = Shard::new(0, of).unwrap();
+            let begin = || divided.begin(&export, (first, whole), &budget, &resources).unwrap();
+            let dividing = begin().unwrap();
+            let expected: Mutex<Vec<(u32, String)>> = Mutex::default();
+            let progress = log.stage("read", 0, "rows");
+            batches::read(&export, &|_, _| Ok(false), &progress, &stop, &|batch| {
+                let shards = shards(&export, &batch, first);
+                let given = if whole { 0 } else { shards.len() };
+                dividing.add(&batch, &shards[..given])?;
+                let rows = shards.iter().map(|shard| u32::from(*shard)).zip(told(&batch));
+                expected.lock().unwrap().extend(rows);
+                Ok(())
+            })
+            .unwrap();
+            divided.keep("subjects", dividing, &resources).unwrap();
+            assert!(begin().is_none(), "what was divided is not divided again");
+            let (kept, expected) = (divided.find("subjects").unwrap().unwrap(), expected.into_inner().unwrap());
+            assert_eq!(expected.len(), 300);
+            let room = divided.state().unwrap().room.unwrap();
+            assert!(kept.bytes > 1_000 && room.saturating_add(kept.bytes) > kept.bytes);
+            for number in if whole { 0..1 } else { 1..of } {
+                let found: Mutex<(usize, Vec<String>)> = Mutex::default();
+                kept.read(number, &export, &progress, &stop, &|batch| {
+                    let mut found = found.lock().unwrap();
+                    found.0 += 1;
+                    found.1.extend(told(&batch));
+                    Ok(())
+                })
+                .unwrap();
+                let (batches, mut found) = found.into_inner().unwrap();
+                let own = expected.iter().filter(|(shard, _)| whole || *shard == number);
+                let mut own: Vec<String> = own.map(|(_, row)| row.clone()).collect();
+                own.sort();
+                found.sort();
+                assert_eq!(found, own, "shard {number} of {of}");
+                // One of each row group also where it has no row of the shard: what is told of a file is told without rows as well.
+                assert_eq!((kept.rows(number).unwrap(), batches), (own.len() as u64, groups));
+            }
+            assert!(kept.rows(of).is_err());
+        }
+    }
+
+    #[test]
+    fn where_there_is_no_room_the_export_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let export = subjects(folder.path());
+        let (log, stop) = (Output::new(true, LogFormat::Text), AtomicBool::new(false));
+        let small = Resources { memory: 100, scratch: folder.path().to_owned(), stop: &stop, log: &log };
+        let large = Resources { memory: 1 << 20, ..small.clone() };
+        let begin = |divided: &Divided, number: u32, resources: &Resources| {
+            let shard = Shard::new(number, 3).unwrap();
+            divided.begin(&export, (shard, false), &resources.budget(), resources).unwrap()
+        };
+        let divided = Divided::default();
+        assert!(begin(&divided, 2, &large).is_none(), "nobody comes after the last one");
+        assert!(begin(&divided, 0, &small).is_none(), "there is no memory to know where rows are");
+        assert!(begin(&divided, 1, &large).is_none() && divided.find("subjects").unwrap().is_none());
+        // A shard that fails on the way leaves it to the next one, and holds nothing.
+        let divided = Divided::default();
+        drop(begin(&divided, 0, &large).unwrap());
+        let bytes = divided.state().unwrap().bytes();
+        drop(begin(&divided, 1, &large).unwrap());
+        assert!(bytes > 0 && divided.state().unwrap().bytes() <= bytes);
+        let budget = large.budget();
+        divided.count(&budget).unwrap();
+        assert!(!budget.take(large.memory) && budget.take(large.memory - bytes));
+        // Where there is less room than was thought, the work goes on.
+        let dividing = Dividing::new(&export, 1..3, 100, folder.path()).unwrap();
+        let progress = log.stage("read", 0, "rows");
+        batches::read(&export, &|_, _| Ok(false), &progress, &stop, &|batch| {
+            dividing.add(&batch, &vec![1; batch.len])
+        })
+        .unwrap();
+        let error = dividing.finish().unwrap().unwrap_err();
+        assert!(error.to_string().contains("more than 100 bytes"), "{error}");
     }
 }

@@ -29,13 +29,16 @@ pub(in crate::ingest) struct Portions {
     /// Rows of each.
     rows: Vec<u64>,
     scratch: Scratch,
+    /// Bytes of all.
+    pub(super) bytes: u64,
     /// Where the batches are, in the order of the export's rows.
     places: Vec<Place>,
 }
 
 impl Portions {
-    pub(super) const fn new(first: u32, rows: Vec<u64>, scratch: Scratch, places: Vec<Place>) -> Self {
-        Self { first, rows, scratch, places }
+    /// Those from a number on, with the rows of each; the file with its bytes; and where the batches are in it.
+    pub(super) fn new((first, rows): (u32, Vec<u64>), (scratch, bytes): (Scratch, u64), places: Vec<Place>) -> Self {
+        Self { first, rows, scratch, bytes, places }
     }
 
     fn position(&self, number: u32) -> Result<usize> {
