@@ -105,7 +105,8 @@ fn every_export_is_read_once_whatever_the_number_of_shards() {
         let parted = work.run(&small(), output, &["--shards", "4", "--memory", memory]).expect(0).err;
         same(&work, "whole", output);
         assert!(!parted.contains("are not kept"), "{parted}");
-        for table in ["subjects", "repayments", "utility_payments", "purchases", "sales", "consents", "public_records"] {
+        for table in ["subjects", "repayments", "utility_payments", "purchases", "sales", "consents", "public_records"]
+        {
             let (all, each) = (read_of(&whole, table), read_of(&parted, table));
             assert!(all.len() == 1 && all[0] > 0 && each.len() == 4, "{table}: {all:?} {each:?}");
             // The first shard reads the export, the others what it kept for them: together no more than all of it.
@@ -168,8 +169,7 @@ fn what_a_select_makes_of_rows_is_divided_as_they_are() {
     let some = "SELECT * FROM export WHERE amount_due_minor > 200000";
     let twice = format!("{some} UNION ALL SELECT * FROM export WHERE product = 'revolving'");
     let tax = "SELECT * FROM export WHERE kind = 'tax'";
-    let selects =
-        [of("repayments", "repayments", &twice), of("public_records", "public_records.parquet", tax)];
+    let selects = [of("repayments", "repayments", &twice), of("public_records", "public_records.parquet", tax)];
     let sets: Vec<&str> = selects.iter().flat_map(|select| ["--set", select.as_str()]).collect();
     work.run_small(&export, "whole", &lax(&model, &sets)).expect(0);
     let conservation = &work.audit("whole")["conservation"];

@@ -10,9 +10,9 @@ use arrow::array::{
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
 use super::DAMAGED;
@@ -265,17 +265,11 @@ fn narrow(mut values: Vec<i64>, nulls: Option<NullBuffer>, kind: &DataType) -> R
         DataType::Float32 => {
             typed::<Float32Type>(&values, nulls, kind, |v| Some(f32::from_bits(u32::try_from(v).ok()?)))
         }
-        DataType::Float64 => {
-            typed::<Float64Type>(&values, nulls, kind, |v| Some(f64::from_bits(v.cast_unsigned())))
-        }
+        DataType::Float64 => typed::<Float64Type>(&values, nulls, kind, |v| Some(f64::from_bits(v.cast_unsigned()))),
         DataType::Date32 => typed::<Date32Type>(&values, nulls, kind, |v| v.try_into().ok()),
         DataType::Timestamp(TimeUnit::Second, _) => typed::<TimestampSecondType>(&values, nulls, kind, Some),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            typed::<TimestampMillisecondType>(&values, nulls, kind, Some)
-        }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            typed::<TimestampMicrosecondType>(&values, nulls, kind, Some)
-        }
+        DataType::Timestamp(TimeUnit::Millisecond, _) => typed::<TimestampMillisecondType>(&values, nulls, kind, Some),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => typed::<TimestampMicrosecondType>(&values, nulls, kind, Some),
         DataType::Timestamp(TimeUnit::Nanosecond, _) => typed::<TimestampNanosecondType>(&values, nulls, kind, Some),
         _ => anyhow::bail!(DAMAGED),
     }

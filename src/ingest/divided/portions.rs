@@ -86,13 +86,7 @@ impl Portions {
     }
 
     /// Reads a portion of batches of one row group, which are put together to batches as large as those that are decoded.
-    fn read_run(
-        &self,
-        run: &[Place],
-        first: &Place,
-        portion: usize,
-        work: &dyn Fn(Batch) -> Result<()>,
-    ) -> Result<()> {
+    fn read_run(&self, run: &[Place], first: &Place, portion: usize, work: &dyn Fn(Batch) -> Result<()>) -> Result<()> {
         let (mut together, mut told, mut bytes) = (Together::of(first), false, Vec::new());
         for place in run {
             let from = portion.checked_sub(1).map_or(0, |before| place.ends[before]);
