@@ -961,6 +961,33 @@ fn what_is_staged_has_to_be_what_the_pipeline_names() {
 }
 
 #[test]
+fn rows_are_put_aside_encrypted_where_a_key_is_named_and_come_to_the_same() {
+    let work = Workdir::new();
+    let sets = "privacy.keys={ write = \"2026-11\", at = { \"2026-11\" = \"env:SESAME_SHARDS_KEY\" } }";
+    let run = |output: &str, more: &[&str]| {
+        let flags = [&["--set", sets][..], more].concat();
+        let mut command = work.command(work.arguments("run", &small(), output, &flags));
+        command.env("SESAME_SHARDS_KEY", "00112233445566778899aabbccddeeff".repeat(2));
+        work.ended(&mut command).expect(0)
+    };
+    // What is not encrypted: an encrypted file has other bytes each time.
+    let plain = |output: &str| -> Vec<Value> {
+        let pattern = work.path(output).join("runs/*/distributions.json");
+        let path = glob::glob(pattern.to_str().unwrap()).unwrap().next().unwrap().unwrap();
+        let audit = work.audit(output);
+        let told = ["conservation", "quarantine", "disputes", "features"].map(|what| audit[what].clone());
+        let distributions = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        told.into_iter().chain([distributions]).collect()
+    };
+    run("whole", &[]);
+    let ended = run("parted", &["--shards", "3"]);
+    let read = read_of(&ended.err, "repayments");
+    assert!(read.len() == 3 && read[1] + read[2] <= read[0] && !ended.err.contains("are not kept"), "{}", ended.err);
+    assert!(plain("whole").iter().all(|value| !value.is_null()));
+    assert_eq!(plain("whole"), plain("parted"));
+}
+
+#[test]
 fn shards_are_encrypted_where_tables_are() {
     let work = Workdir::new();
     let sets = "privacy.keys={ write = \"2026-11\", at = { \"2026-11\" = \"env:SESAME_SHARDS_KEY\" } }";
