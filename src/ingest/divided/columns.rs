@@ -49,7 +49,8 @@ impl<'a> Cut<'a> {
         Ok(match array.data_type() {
             DataType::Null => Self { numbers: Vec::new(), says_valid: false, beside: Beside::Nothing },
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
-                let views = cast(array, &DataType::Utf8View)?;
+                let known = *array.data_type() == DataType::Utf8View;
+                let views = if known { Arc::clone(array) } else { cast(array, &DataType::Utf8View)? };
                 let texts = views.as_string_view().clone();
                 Self { numbers: Vec::new(), says_valid: false, beside: Beside::Texts(texts) }
             }

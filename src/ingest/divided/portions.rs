@@ -68,7 +68,8 @@ impl Portions {
         work: &(dyn Fn(Batch) -> Result<()> + Sync),
     ) -> Result<()> {
         let portion = self.position(number)?;
-        let most = self.rows.len().min(MOST_TOGETHER);
+        // As many as come to a batch where all shards have as many rows, the one that read the export included.
+        let most = self.rows.len().saturating_add(1).min(MOST_TOGETHER);
         let groups = self.places.chunk_by(|a, b| (a.file, a.group) == (b.file, b.group));
         let runs: Vec<&[Place]> = groups.flat_map(|group| group.chunks(most)).collect();
         runs.into_par_iter().try_for_each(|run| {
