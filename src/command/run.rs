@@ -30,7 +30,7 @@ pub struct Args {
     /// Make everything anew instead of reusing what is kept.
     #[arg(long)]
     pub fresh: bool,
-    /// Read the exports once for each of so many shards of the subjects: less memory, more reading, the same bytes.
+    /// Hold the rows of one of so many shards of the subjects at a time: less memory, more time, the same bytes.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
     pub shards: Option<u32>,
     /// Show what would be done and stop.

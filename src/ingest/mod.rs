@@ -10,7 +10,7 @@
 //! 4. [`settle`]: which version of it counts at each date, and what the small tables say. [`links`]: ties between subjects.
 //!
 //! [`pass`] has it done for every export, or for one shard of the subjects, which some small tables ([`whole`]) go to as they
-//! are, and whose rows another engine may have [`shuffled`] ([`numbers`] tell whether all came), or [`staged`] where it alone reads the tables; [`sample`] tries out the first rows of one.
+//! are, which keeps the rows of the others ([`divided`]), and whose rows another engine may have [`shuffled`] ([`numbers`] tell whether all came), or [`staged`] where it alone reads the tables; [`sample`] tries out the first rows of one.
 
 pub mod sample;
 pub mod pass;
@@ -18,6 +18,7 @@ mod ingested;
 pub mod staged;
 pub mod shuffled;
 mod places;
+pub mod divided;
 pub mod numbers;
 mod whole;
 pub mod links;

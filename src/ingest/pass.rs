@@ -8,6 +8,7 @@ use parquet::file::metadata::RowGroupMetaData;
 use super::check::checks::Checks;
 use super::check::conservation::Class;
 use super::check::findings::Findings;
+use super::divided::Divided;
 pub use super::ingested::Ingested;
 use super::kept::Keeping;
 use super::kept::held::Held;
@@ -32,7 +33,7 @@ use super::spine::shard::Shard;
 use super::visibility::erased::without_erased;
 use super::visibility::scan::{Scan, stored};
 use super::visibility::setting::Setting;
-use super::visibility::shard::of_shard;
+use super::visibility::shard::{of_shard, shards_of};
 use crate::contract::{Contract, DateSet, Snapshot};
 use crate::machine::budget::Budget;
 use crate::machine::resources::Resources;
@@ -60,6 +61,8 @@ pub struct Pass<'a> {
     pub shard: Option<Shard>,
     /// Its rows, where another engine chose them.
     pub shuffled: Option<&'a Shuffled>,
+    /// The rows of the shards of this process, which are kept when an export is read first.
+    pub divided: Option<&'a Divided>,
     /// Who keeps rows for later passes, and has those of earlier ones, if anyone does.
     pub keeping: Option<&'a dyn Keeping>,
 }
@@ -304,19 +307,33 @@ impl<'a> Pass<'a> {
         (left, beside): (&LeftOut, &Beside),
         work: &(dyn Fn(&Scan, Batch) -> Result<()> + Sync),
     ) -> Result<Vec<Findings>> {
-        let shard = self.shard.filter(|_| !WHOLE.contains(&export.table.name.as_str()));
+        let name = &export.table.name;
+        let shard = self.shard.filter(|_| !WHOLE.contains(&name.as_str()));
         // Where another engine divided the rows, all of a subject's have to be here.
         let strangers = self.shuffled.filter(|_| self.shard.is_some()).map(Shuffled::strangers);
         let scan = Scan::new(&export.table, setting)?.noting(strangers);
-        let from = self.shuffled.and_then(|rows| rows.export(&export.table.name)).unwrap_or(export);
+        let one = |batch: Batch| work(&scan, without_erased(&scan, batch, spine)?);
+        if let Some(kept) = self.divided.map(|divided| divided.find(name)).transpose()?.flatten() {
+            let number = shard.map_or(0, Shard::number);
+            let progress = self.resources.log.stage(&reading(name), kept.rows(number)?, "rows");
+            kept.read(number, export, &progress, self.resources.stop, &one)?;
+            beside(&scan)?;
+            progress.finish();
+            return scan.finish();
+        }
+        let dividing = match (self.divided, self.shard) {
+            (Some(divided), Some(own)) => divided.begin(export, (own, shard.is_none()), self.budget, self.resources)?,
+            _ => None,
+        };
+        let from = self.shuffled.and_then(|rows| rows.export(name)).unwrap_or(export);
         let rows = from.files.iter().map(|f| f.rows).sum();
-        let progress = self.resources.log.stage(&reading(&export.table.name), rows, "rows");
+        let progress = self.resources.log.stage(&reading(name), rows, "rows");
         let skipped = |meta: &RowGroupMetaData, file: u32| {
             if left(file) {
                 return Ok(true);
             }
             // Who of the subjects comes later is found in their rows.
-            let skips = export.select.is_none() && export.table.name != "subjects" && self.shuffled.is_none();
+            let skips = export.select.is_none() && name != "subjects" && self.shuffled.is_none();
             if !skips || !hidden(export, meta, &setting.widest) {
                 return Ok(false);
             }
@@ -328,13 +345,21 @@ impl<'a> Pass<'a> {
         };
         objects::bound(self.resources.memory);
         batches::read(from, &skipped, &progress, self.resources.stop, &|batch| {
-            let one = |batch: Batch| work(&scan, without_erased(&scan, batch, spine)?);
-            match (self.shuffled, shard) {
-                (Some(rows), _) => rows.placed(&export.table.name, &batch)?.into_iter().try_for_each(one),
-                (None, Some(shard)) => one(of_shard(&scan, batch, shard)?),
-                (None, None) => one(batch),
+            if let Some(rows) = self.shuffled {
+                return rows.placed(name, &batch)?.into_iter().try_for_each(one);
+            }
+            let shards = shard.map(|any| shards_of(&scan, &batch, any)).transpose()?;
+            if let Some(dividing) = &dividing {
+                dividing.add(&batch, shards.as_deref().unwrap_or(&[]))?;
+            }
+            match shard.zip(shards) {
+                Some((shard, shards)) => one(of_shard(batch, &shards, shard)?),
+                None => one(batch),
             }
         })?;
+        if let Some((divided, dividing)) = self.divided.zip(dividing) {
+            divided.keep(name, dividing, self.resources)?;
+        }
         beside(&scan)?;
         progress.finish();
         scan.finish()

@@ -2,7 +2,7 @@
 //! counts their rows.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -38,8 +38,8 @@ impl Pass<'_> {
         let dates = self.snapshots.len();
         let Some(export) = self.export("disputes") else { return Ok((0..dates).map(|_| Disputed::new()).collect()) };
         let register = Register::new(dates);
-        let named = self.shard.map(|_| self.named(export, setting)).transpose()?;
-        let some = Some(named.as_ref().unwrap_or(spine));
+        let named = self.shard.map(|_| self.named_once(export, setting)).transpose()?;
+        let some = Some(named.as_deref().unwrap_or(spine));
         let mut found = self.scan(export, setting, some, &|scan, batch| register.read(scan, &batch, some))?;
         let number = |owner: u32| match &named {
             Some(named) if owner != UNKNOWN => match spine.find(named.ids.get(owner as usize)) {
@@ -51,6 +51,17 @@ impl Pass<'_> {
         let disputed = contested(register, &export.table, &number, &mut found)?;
         note(findings, "disputes", self.counted_once(found));
         Ok(disputed)
+    }
+
+    /// The subjects that disputes name, as the first shard of this process found them: they are the same for all of them.
+    fn named_once(&self, disputes: &Export, setting: &Setting) -> Result<Arc<Spine>> {
+        let Some(divided) = self.divided else { return Ok(Arc::new(self.named(disputes, setting)?)) };
+        if let Some(named) = divided.named()? {
+            return Ok(named);
+        }
+        let named = Arc::new(self.named(disputes, setting)?);
+        divided.name(&named, self.budget, self.resources)?;
+        Ok(named)
     }
 
     /// The subjects that disputes name, whatever shard they are in: which dispute holds depends on whether they are known.

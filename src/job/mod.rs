@@ -69,6 +69,7 @@ impl Job {
             erased: &self.erased,
             shard: None,
             shuffled: self.staged.as_deref(),
+            divided: None,
             keeping: None,
         }
     }

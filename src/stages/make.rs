@@ -12,6 +12,7 @@ use super::{features, groups, outcomes, records, subjects, ties};
 use crate::contract::Snapshot;
 use crate::features::{Plan, compile};
 use crate::ingest::check::findings::Findings;
+use crate::ingest::divided::Divided;
 use crate::ingest::kept::Keeping;
 use crate::ingest::links::ties::Joinable;
 use crate::ingest::pass::{Ingested, Pass};
@@ -42,6 +43,8 @@ pub struct Chosen<'a> {
     pub shard: Shard,
     /// Its rows; where there are none, they are chosen from the exports.
     pub rows: Option<&'a Shuffled>,
+    /// Where the rows of the shards after it are kept, and those that one before it kept; each reads the exports itself where it is not told.
+    pub divided: Option<&'a Divided>,
 }
 
 /// The stages of one date under way.
@@ -108,7 +111,9 @@ pub(super) fn make_of(
     let snapshots: Vec<Snapshot> = lacking.iter().map(|l| l.job.snapshot.clone()).collect();
     let budget = resources.budget();
     let (shard, shuffled) = (of.map(|of| of.shard), of.and_then(|of| of.rows));
-    let pass = Pass { shard, shuffled, keeping, ..first.pass(&snapshots, &budget, resources) };
+    let divided = of.and_then(|of| of.divided);
+    divided.map_or(Ok(()), |divided| divided.count(&budget))?;
+    let pass = Pass { shard, shuffled, divided, keeping, ..first.pass(&snapshots, &budget, resources) };
     let mut ingested = pass.run(&read)?;
     let mut findings = std::mem::take(&mut ingested.findings);
     let broken = findings.first().into_iter().flatten().map(|(table, found)| (table.clone(), found.broken)).collect();

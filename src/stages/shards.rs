@@ -23,6 +23,7 @@ use crate::exit;
 use crate::features::compute::TooLarge;
 use crate::ingest::check::findings::Findings;
 use crate::ingest::check::of_rows::OfRows;
+use crate::ingest::divided::Divided;
 use crate::ingest::links::ties::Joinable;
 use crate::ingest::settle::disputes::Matches;
 use crate::ingest::spine::Spine;
@@ -116,7 +117,7 @@ impl Part {
     }
 }
 
-/// Makes the stages that a job lacks, one shard after another. `all` are the keys of every stage that the job needs.
+/// Makes the stages that a job lacks, one shard after another; the exports are read once, and divided on the way. `all` are the keys of every stage that the job needs.
 ///
 /// # Errors
 /// What is wrong with the rows of any shard, all of it at once; when the disk is full, or the run is interrupted.
@@ -130,18 +131,20 @@ pub fn make_in_shards(
     let keys = keys_of_part(all, &lacking.keys);
     // Below the stages it is swept as a stage under way is; elsewhere it goes with this process.
     let place = tempfile::Builder::new().prefix(".new-shards-").tempdir_in(&resources.scratch)?;
-    let (mut parts, mut wrong) = (Vec::new(), Vec::new());
+    let (mut parts, mut wrong, divided) = (Vec::new(), Vec::new(), Divided::default());
     for number in 0..shards {
         resources.check()?;
         let shard = Shard::new(number, shards)?;
         resources.log.line(&format!("shard {} of {shards}", number + 1));
         let folder = place.path().join(number.to_string());
-        match Part::make(lacking.job, &keys, Chosen { shard, rows: None }, (folder.as_path(), None), resources) {
+        let of = Chosen { shard, rows: None, divided: Some(&divided) };
+        match Part::make(lacking.job, &keys, of, (folder.as_path(), None), resources) {
             Ok(part) => parts.push(part),
             Err(error) if is_of_rows(&error) => wrong.push(exit::message(&error)),
             Err(error) => return Err(error),
         }
     }
+    drop(divided);
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     put_together(lacking, parts, store, resources)
 }

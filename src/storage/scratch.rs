@@ -90,6 +90,14 @@ impl Scratch {
         Ok(())
     }
 
+    /// Gives the disk back what was written, which nobody reads any more.
+    ///
+    /// # Errors
+    /// When the file cannot be cut off.
+    pub fn forget(&self) -> Result<()> {
+        self.file.set_len(0).context("emptying a scratch file")
+    }
+
     /// Reads all parts of what was written at a place, one after another.
     ///
     /// # Errors
@@ -152,6 +160,16 @@ mod tests {
             scratch.file.write_all_at(&[all[0] ^ 1], 0).unwrap();
             assert_eq!(scratch.read(0, 8, &mut read).is_err(), sealed);
         }
+    }
+
+    #[test]
+    fn what_is_forgotten_takes_no_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = Scratch::create(folder.path(), false).unwrap();
+        let at = scratch.write(b"bytes", &[5]).unwrap();
+        scratch.forget().unwrap();
+        assert_eq!(scratch.file.metadata().unwrap().len(), 0);
+        assert!(scratch.read(at, 5, &mut Vec::new()).is_err());
     }
 
     #[test]

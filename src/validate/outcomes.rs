@@ -72,6 +72,7 @@ pub fn read(run: &KeptRun, table: &ScoredTable, path: &str, log: &Output, stop: 
         erased: &NOBODY,
         shard: None,
         shuffled: None,
+        divided: None,
         keeping: None,
     };
     let (mut dates, mut found) = pass.outcomes_alone(&table.spine()?)?;

@@ -2,12 +2,13 @@
 //! a time, and what goes wrong there is told. The server is one of the tests' own (`server.rs`); where `SESAME_PYTHON` names a Python with
 //! moto, also another's.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, StringArray};
 use parquet::arrow::ArrowWriter;
@@ -211,6 +212,33 @@ fn only_what_is_read_is_fetched() {
     assert!(work.scores("narrow") == work.scores("wide"));
     let more = server.sent().saturating_sub(narrow);
     assert!(size > 1_000_000 && more < size / 2, "{more} bytes more were fetched of {size}");
+}
+
+#[test]
+fn shards_ask_for_an_object_as_often_as_one_pass_does() {
+    let asked = |more: &[&str]| {
+        let (work, server) = (Workdir::new(), serving_twenty());
+        let counted: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
+        let counts = Arc::clone(&counted);
+        server.rule(move |_, asked| {
+            *counts.lock().unwrap().entry(asked.path.clone()).or_default() += 1;
+            Answer::Properly
+        });
+        twenty(&work, &server, "out", more).expect(0);
+        let counted = counted.lock().unwrap().clone();
+        (counted, work.scores("out"))
+    };
+    let ((whole, scores), (parted, same)) = (asked(&[]), asked(&["--shards", "4"]));
+    assert!(scores == same && whole.len() >= CORPUS.len(), "{whole:?}");
+    for (path, times) in &whole {
+        // Those whom disputes name are looked for once more, whatever the number of shards.
+        let twice = ["subjects", "disputes"].iter().any(|table| path.contains(table));
+        let most = if twice { 2 * times } else { *times };
+        assert!(
+            parted.get(path).is_some_and(|parted| (*times..=most).contains(parted)),
+            "{path}: {parted:?} of {whole:?}"
+        );
+    }
 }
 
 #[test]

@@ -211,7 +211,7 @@ fn of_two_runs_at_once_one_does_the_work_and_the_other_names_it() {
 }
 
 /// Runs the sample under a shell's limit of so many kilobytes a file, which a full disk looks like to the program.
-fn limited(work: &Workdir, args: &[String], kilobytes: u32) -> crate::workdir::Ended {
+pub fn limited(work: &Workdir, args: &[String], kilobytes: u32) -> crate::workdir::Ended {
     let mut command = Command::new("sh");
     let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kilobytes * 2);
     command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_sesame")]).args(args).env("NO_COLOR", "1");

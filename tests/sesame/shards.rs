@@ -12,6 +12,7 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use crate::exports::{Export, read, repayments, subjects, write};
+use crate::safety::limited;
 use crate::workdir::{Ended, Workdir, repository};
 
 /// Everything that a run publishes and keeps that must not depend on how it was made: every table, and the audit but for what it cost.
@@ -87,6 +88,99 @@ fn stages_of_shards_are_those_of_one_pass() {
     // Nothing is left of the shards themselves.
     let left = work.path("parted/stages").read_dir().unwrap().map(|e| e.unwrap().file_name());
     assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with('.')));
+}
+
+/// How many rows of a table were read, each time, as the log tells it.
+fn read_of(log: &str, table: &str) -> Vec<u64> {
+    let stage = format!("read {table} ");
+    let lines = log.lines().filter(|line| line.starts_with(&stage));
+    lines.map(|line| line.split_whitespace().nth(2).unwrap().replace(',', "").parse().unwrap()).collect()
+}
+
+#[test]
+fn every_export_is_read_once_whatever_the_number_of_shards() {
+    let work = Workdir::new();
+    let whole = work.run(&small(), "whole", &[]).expect(0).err;
+    for (output, memory) in [("parted", "512MB"), ("scarce", "1MB")] {
+        let parted = work.run(&small(), output, &["--shards", "4", "--memory", memory]).expect(0).err;
+        same(&work, "whole", output);
+        assert!(!parted.contains("are not kept"), "{parted}");
+        for table in ["subjects", "repayments", "utility_payments", "purchases", "sales", "consents", "public_records"]
+        {
+            let (all, each) = (read_of(&whole, table), read_of(&parted, table));
+            assert!(all.len() == 1 && all[0] > 0 && each.len() == 4, "{table}: {all:?} {each:?}");
+            // The first shard reads the export, the others what it kept for them: together no more than all of it.
+            let others: u64 = each[1..].iter().sum();
+            assert!(each[0] == all[0] && others > 0 && others <= all[0], "{table}: {all:?} {each:?}");
+        }
+    }
+}
+
+#[test]
+fn a_scratch_disk_that_fills_up_has_the_exports_read_again() {
+    let work = Workdir::new();
+    let (export, rows) = (work.path("export"), 6_000);
+    let mut rng = Rng::with_seed(4);
+    Export::new()
+        .column("subject_id", texts(60, |n| Some(format!("s{n:02}"))))
+        .text("kind", (0..60).map(|_| "consumer"))
+        .write(&export.join("subjects.parquet"));
+    // Words that take much room on the way and none in what is published.
+    let words = texts(rows, |_| Some((0..400).map(|_| rng.alphanumeric()).collect()));
+    Export::new()
+        .column("record_id", texts(rows, |n| Some(format!("r{n}"))))
+        .column("subject_id", texts(rows, |n| Some(format!("s{:02}", n % 60))))
+        .text("account_id", (0..rows).map(|_| "a1"))
+        .text("product", (0..rows).map(|_| "instalment"))
+        .date("due_on", &(0..rows).map(|_| Some("2024-11-05")).collect::<Vec<_>>())
+        .long("amount_due_minor", (0..rows).map(|_| 10_000))
+        .long("amount_paid_minor", (0..rows).map(|_| 10_000))
+        .date("paid_on", &(0..rows).map(|_| Some("2024-11-05")).collect::<Vec<_>>())
+        .text("currency", (0..rows).map(|_| "CNY"))
+        .column("status", words)
+        .write(&export.join("repayments.parquet"));
+    let mut flags = vec!["--as-of", "2025-01-31"];
+    for set in ["consent_statement=\"test\"", "gates.min_scored_share=0.0", "gates.max_age_days=100000"] {
+        flags.extend(["--set", set]);
+    }
+    work.run(&export, "whole", &flags).expect(0);
+    let parted = [&flags[..], &["--shards", "3"]].concat();
+    let ended = limited(&work, &work.arguments("run", &export, "limited", &parted), 600);
+    let ended = ended.expect(0).says("the rows of repayments are not kept for the other shards");
+    assert_eq!(read_of(&ended.err, "repayments"), [6_000, 6_000, 6_000], "{}", ended.err);
+    same(&work, "whole", "limited");
+    let ended = work.run(&export, "parted", &parted).expect(0);
+    let read = read_of(&ended.err, "repayments");
+    assert!(read[0] == 6_000 && read[1] + read[2] < 6_000, "{read:?}");
+    same(&work, "whole", "parted");
+    // Nothing is left where rows were kept.
+    let left = work.path("parted/stages").read_dir().unwrap().map(|e| e.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with('.')));
+}
+
+#[test]
+fn what_a_select_makes_of_rows_is_divided_as_they_are() {
+    let work = Workdir::new();
+    let (export, model) = (work.path("export"), model(&work));
+    hostile(&export, 17);
+    let of = |table: &str, path: &str, select: &str| {
+        format!("inputs.{table}={{ path = \"{}\", select = \"{select}\" }}", export.join(path).display())
+    };
+    let some = "SELECT * FROM export WHERE amount_due_minor > 200000";
+    let twice = format!("{some} UNION ALL SELECT * FROM export WHERE product = 'revolving'");
+    let tax = "SELECT * FROM export WHERE kind = 'tax'";
+    let selects = [of("repayments", "repayments", &twice), of("public_records", "public_records.parquet", tax)];
+    let sets: Vec<&str> = selects.iter().flat_map(|select| ["--set", select.as_str()]).collect();
+    work.run_small(&export, "whole", &lax(&model, &sets)).expect(0);
+    let conservation = &work.audit("whole")["conservation"];
+    assert!(conservation["repayments"]["left_out"].as_u64() > Some(0), "{conservation}");
+    for shards in ["2", "7"] {
+        let output = format!("of-{shards}");
+        let flags = [&sets[..], &["--shards", shards]].concat();
+        let ended = work.run_small(&export, &output, &lax(&model, &flags)).expect(0);
+        assert!(!ended.err.contains("are not kept"), "{}", ended.err);
+        same(&work, "whole", &output);
+    }
 }
 
 fn pick<'a, T>(rng: &mut Rng, of: &'a [T]) -> &'a T {
@@ -864,6 +958,33 @@ fn what_is_staged_has_to_be_what_the_pipeline_names() {
     refused(&["--shards", "2"], "has to be staged divided by subject");
     std::fs::remove_file(place.join("tables.json")).unwrap();
     refused(&["--shards", "2"], "tables.json");
+}
+
+#[test]
+fn rows_are_put_aside_encrypted_where_a_key_is_named_and_come_to_the_same() {
+    let work = Workdir::new();
+    let sets = "privacy.keys={ write = \"2026-11\", at = { \"2026-11\" = \"env:SESAME_SHARDS_KEY\" } }";
+    let run = |output: &str, more: &[&str]| {
+        let flags = [&["--set", sets][..], more].concat();
+        let mut command = work.command(work.arguments("run", &small(), output, &flags));
+        command.env("SESAME_SHARDS_KEY", "00112233445566778899aabbccddeeff".repeat(2));
+        work.ended(&mut command).expect(0)
+    };
+    // What is not encrypted: an encrypted file has other bytes each time.
+    let plain = |output: &str| -> Vec<Value> {
+        let pattern = work.path(output).join("runs/*/distributions.json");
+        let path = glob::glob(pattern.to_str().unwrap()).unwrap().next().unwrap().unwrap();
+        let audit = work.audit(output);
+        let told = ["conservation", "quarantine", "disputes", "features"].map(|what| audit[what].clone());
+        let distributions = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        told.into_iter().chain([distributions]).collect()
+    };
+    run("whole", &[]);
+    let ended = run("parted", &["--shards", "3"]);
+    let read = read_of(&ended.err, "repayments");
+    assert!(read.len() == 3 && read[1] + read[2] <= read[0] && !ended.err.contains("are not kept"), "{}", ended.err);
+    assert!(plain("whole").iter().all(|value| !value.is_null()));
+    assert_eq!(plain("whole"), plain("parted"));
 }
 
 #[test]

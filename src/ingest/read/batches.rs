@@ -19,7 +19,7 @@ use crate::storage::content::Content;
 use crate::storage::objects;
 
 /// Rows decoded at a time.
-const BATCH_ROWS: usize = 65_536;
+pub(in crate::ingest) const BATCH_ROWS: usize = 65_536;
 
 /// Rows of one file in the contract's columns.
 pub struct Batch {
@@ -107,8 +107,19 @@ pub fn read(
     })
 }
 
+/// Bytes of the columns of an export that are read, not compressed.
+pub(in crate::ingest) fn bytes(export: &Export) -> u64 {
+    let of_file = |file: &OpenFile| -> u64 {
+        let mask = needed::columns(export, file);
+        let columns = file.metadata().row_groups().iter().flat_map(|group| group.columns().iter().enumerate());
+        let read = columns.filter(|(leaf, _)| mask.leaf_included(*leaf));
+        read.map(|(_, column)| u64::try_from(column.uncompressed_size()).unwrap_or(0)).fold(0, u64::saturating_add)
+    };
+    export.files.iter().map(of_file).fold(0, u64::saturating_add)
+}
+
 /// A row group, for messages.
-fn place(file: &OpenFile, group: usize) -> String {
+pub(in crate::ingest) fn place(file: &OpenFile, group: usize) -> String {
     format!("{} (row group {group} of {})", file.file.path.display(), file.metadata().num_row_groups())
 }
 

@@ -102,7 +102,11 @@ impl<'a> Unpacker<'a> {
         Self { bytes, rows }
     }
 
-    fn take(&mut self, n: usize) -> Result<&'a [u8]> {
+    /// Takes so many bytes.
+    ///
+    /// # Errors
+    /// When the block is shorter.
+    pub fn take(&mut self, n: usize) -> Result<&'a [u8]> {
         let (head, tail) = self.bytes.split_at_checked(n).context("a spilled block is shorter than it should be")?;
         self.bytes = tail;
         Ok(head)

@@ -46,10 +46,12 @@ impl Shard {
         self.number == 0
     }
 
-    /// Whether the subject of an id is in it.
-    #[must_use]
-    pub fn holds(self, id: Option<&[u8]>, form: IdForm) -> bool {
-        self.of == 1 || shard_of(id, form, self.of) == u64::from(self.number)
+    /// The number of the shard, among as many as there are of this one, that the subject of an id is in.
+    ///
+    /// # Errors
+    /// None: there are fewer than the numbers count.
+    pub fn among(self, id: Option<&[u8]>, form: IdForm) -> Result<u16> {
+        if self.of == 1 { Ok(0) } else { Ok(u16::try_from(shard_of(id, form, self.of))?) }
     }
 }
 
@@ -82,9 +84,11 @@ mod tests {
         let shards: Vec<Shard> = (0..5).map(|n| Shard::new(n, 5).unwrap()).collect();
         for n in 0..1_000 {
             let id = format!("subject-{n}");
-            let holds = |shard: &&Shard| shard.holds(Some(id.as_bytes()), IdForm::Text);
-            assert_eq!(shards.iter().filter(holds).count(), 1);
+            let among = |shard: &Shard| shard.among(Some(id.as_bytes()), IdForm::Text).unwrap();
+            let found = among(&shards[0]);
+            assert!(found < 5 && shards.iter().all(|shard| among(shard) == found));
         }
+        assert_eq!(Shard::new(0, 1).unwrap().among(Some(b"s1"), IdForm::Text).unwrap(), 0);
         assert!(Shard::new(5, 5).is_err() && Shard::new(0, 0).is_err() && Shard::new(0, MOST_SHARDS + 1).is_err());
     }
 }

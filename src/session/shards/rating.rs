@@ -88,7 +88,7 @@ impl Request<'_> {
         fs_err::create_dir(&folder)?;
         let resources = Resources { memory, scratch, stop, log };
         let keys = keys_of_part(&spec.keys, &spec.keys);
-        let of = Chosen { shard, rows: rows.as_ref() };
+        let of = Chosen { shard, rows: rows.as_ref(), divided: None };
         let made = Part::make(&job, &keys, of, (folder.as_path(), key.clone()), &resources);
         let done = Done::new(&hash, shard);
         let (done, subjects, failed) = match made {

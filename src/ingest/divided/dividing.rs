@@ -1,0 +1,200 @@
+//! A table under way: its batches are cut by shard and written.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use arrow::array::Array;
+
+use super::columns::Cut;
+use super::place::{Kinds, Place};
+use super::portions::Portions;
+use crate::ingest::read::batches::{Batch, RowNumbers};
+use crate::ingest::read::export::{Export, OpenFile};
+use crate::output::thousands;
+use crate::storage::scratch::Scratch;
+
+/// The most bytes that a batch may come to: the numbers of what lies where stay below what 32 bits hold.
+const MOST_BATCH: usize = 1 << 30;
+/// Bytes that say where a batch is, beside four for each portion.
+pub(super) const BATCH_BYTES: u64 = 96;
+
+/// The rows of a table that are kept, while it is read.
+pub(in crate::ingest) struct Dividing {
+    /// The portions that are kept, by number.
+    portions: Range<u32>,
+    /// Where the row groups of each file end.
+    groups: Vec<Vec<i64>>,
+    scratch: Scratch,
+    /// The most bytes that may be written.
+    most: u64,
+    written: AtomicU64,
+    /// Rows of each portion.
+    rows: Vec<AtomicU64>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    places: Vec<Place>,
+    kinds: BTreeMap<u32, Arc<Kinds>>,
+    /// Why no more is kept.
+    failed: Option<anyhow::Error>,
+}
+
+impl Dividing {
+    pub(super) fn new(export: &Export, portions: Range<u32>, most: u64, scratch: &Path) -> Result<Self> {
+        let ends = |file: &OpenFile| -> Vec<i64> {
+            let mut end = 0_i64;
+            let rows = file.metadata().row_groups().iter().map(|group| group.num_rows());
+            rows.map(|rows| {
+                end = end.saturating_add(rows);
+                end
+            })
+            .collect()
+        };
+        Ok(Self {
+            groups: export.files.iter().map(ends).collect(),
+            scratch: Scratch::below(scratch)?,
+            most,
+            written: AtomicU64::new(0),
+            rows: portions.clone().map(|_| AtomicU64::new(0)).collect(),
+            portions,
+            state: Mutex::default(),
+        })
+    }
+
+    fn state(&self) -> Result<MutexGuard<'_, State>> {
+        self.state.lock().map_err(|_| anyhow!("another thread failed"))
+    }
+
+    /// Keeps the rows of a batch by the shard of each; all of them as the first portion where none are told. What hinders it is told at the
+    /// end, and the work goes on.
+    ///
+    /// # Errors
+    /// When a thread failed.
+    pub(in crate::ingest) fn add(&self, batch: &Batch, shards: &[u16]) -> Result<()> {
+        if self.state()?.failed.is_some() {
+            return Ok(());
+        }
+        let Err(error) = self.keep(batch, shards) else { return Ok(()) };
+        {
+            let mut state = self.state()?;
+            state.places = Vec::new();
+            state.failed.get_or_insert(error);
+        }
+        // Whatever else is spilled may need the room now; what another thread is about to write is a batch.
+        self.scratch.forget()
+    }
+
+    fn keep(&self, batch: &Batch, shards: &[u16]) -> Result<()> {
+        let kinds = self.kinds(batch)?;
+        let count = self.rows.len();
+        let first = usize::try_from(self.portions.start)?;
+        let portion_of = |row: usize| -> Option<usize> {
+            let number = shards.get(row).map_or(0, |shard| usize::from(*shard));
+            number.checked_sub(first).filter(|portion| *portion < count)
+        };
+        // Counting sort of the rows by portion.
+        let mut starts = vec![0_usize; count + 1];
+        (0..batch.len).filter_map(portion_of).for_each(|portion| starts[portion + 1] += 1);
+        for portion in 0..count {
+            starts[portion + 1] += starts[portion];
+        }
+        let (mut next, mut order) = (starts.clone(), vec![0_u32; starts[count]]);
+        for row in 0..batch.len {
+            if let Some(portion) = portion_of(row) {
+                order[next[portion]] = u32::try_from(row)?;
+                next[portion] += 1;
+            }
+        }
+        let rows_of = |portion: usize| &order[starts[portion]..starts[portion + 1]];
+        let filled: Vec<usize> = (0..count).filter(|portion| !rows_of(*portion).is_empty()).collect();
+        // Column by column, which then stays in the cache; what a portion is made of is put together after that.
+        let (mut packed, mut ends, mut room) = (Vec::new(), Vec::new(), Vec::new());
+        let mut cut = |column: &Cut| -> Result<()> {
+            for portion in &filled {
+                column.append(rows_of(*portion), &mut room, &mut packed)?;
+                ends.push(packed.len());
+            }
+            Ok(())
+        };
+        cut(&Cut::numbers((0..batch.len).map(|row| batch.rows.get(row)).collect()))?;
+        for array in batch.columns.iter().flatten().chain(&batch.extra) {
+            cut(&Cut::of(array)?)?;
+        }
+        let mut all = Vec::with_capacity(packed.len() + 4 * filled.len());
+        let (mut all_ends, mut block) = (Vec::with_capacity(count), 0);
+        for portion in 0..count {
+            let rows = rows_of(portion);
+            if !rows.is_empty() {
+                all.extend_from_slice(&u32::try_from(rows.len())?.to_le_bytes());
+                for at in (block..ends.len()).step_by(filled.len()) {
+                    let from = at.checked_sub(1).map_or(0, |before| ends[before]);
+                    all.extend_from_slice(&packed[from..ends[at]]);
+                }
+                block += 1;
+            }
+            all_ends.push(all.len());
+        }
+        drop(packed);
+        let at = self.write(&all, &all_ends)?;
+        let ends = all_ends.iter().map(|end| u32::try_from(*end)).collect::<Result<Box<[u32]>, _>>()?;
+        for (portion, rows) in self.rows.iter().enumerate() {
+            rows.fetch_add(rows_of(portion).len() as u64, Ordering::Relaxed);
+        }
+        let row = match &batch.rows {
+            RowNumbers::From(first) => *first,
+            // A batch that its `select` emptied has no rows that anything could be told of.
+            RowNumbers::Listed(rows) => rows.first().copied().unwrap_or(0),
+        };
+        let groups = self.groups.get(batch.file as usize).context("defect: a batch of no file")?;
+        let group = groups.partition_point(|end| *end <= row);
+        let place = Place { file: batch.file, group, first: row, at, ends, kinds };
+        self.state()?.places.push(place);
+        Ok(())
+    }
+
+    /// Writes a batch, if it leaves room for what else is spilled.
+    fn write(&self, all: &[u8], ends: &[usize]) -> Result<u64> {
+        ensure!(all.len() <= MOST_BATCH, "some rows of it are {} bytes long together", thousands(all.len() as u64));
+        let before = self.written.fetch_add(all.len() as u64, Ordering::Relaxed);
+        ensure!(
+            before.saturating_add(all.len() as u64) <= self.most,
+            "they take more than {} bytes, which is all that the disk had room for; see --scratch",
+            thousands(self.most)
+        );
+        self.scratch.write(all, ends).context("writing them to the scratch file; is the disk full? See --scratch")
+    }
+
+    /// The types of a batch's columns, which are those of its file.
+    fn kinds(&self, batch: &Batch) -> Result<Arc<Kinds>> {
+        let kinds = Kinds {
+            columns: batch.columns.iter().map(|column| column.as_ref().map(|c| c.data_type().clone())).collect(),
+            extra: batch.extra.iter().map(|column| column.data_type().clone()).collect(),
+        };
+        let mut state = self.state()?;
+        let known = state.kinds.entry(batch.file).or_insert_with(|| Arc::new(kinds.clone()));
+        ensure!(**known == kinds, "rows of one file are of different types");
+        Ok(Arc::clone(known))
+    }
+
+    /// All rows that were kept, or why they were not.
+    ///
+    /// # Errors
+    /// When a thread failed.
+    pub(super) fn finish(self) -> Result<Result<Portions>> {
+        let State { mut places, failed, .. } = self.state.into_inner().map_err(|_| anyhow!("another thread failed"))?;
+        if let Some(error) = failed {
+            return Ok(Err(error));
+        }
+        places.sort_by_key(|place| (place.file, place.group, place.first));
+        places.shrink_to_fit();
+        let rows = self.rows.into_iter().map(AtomicU64::into_inner).collect();
+        let written = self.written.into_inner();
+        Ok(Ok(Portions::new((self.portions.start, rows), (self.scratch, written), places)))
+    }
+}
