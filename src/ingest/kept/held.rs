@@ -173,7 +173,8 @@ mod tests {
             let columns = [some.iter().map(|row| row.2).collect(), Vec::new(), some.iter().map(|row| row.3).collect()];
             let texts = IdColumn::Text(some.iter().map(|row| Some(row.4.as_str())).collect::<StringViewArray>());
             let positions: Vec<u32> = (0..).take(some.len()).collect();
-            add(&Rows { file, subjects: &subjects, columns: &columns, records: Some((&texts, positions.as_slice())) });
+            let records = Some((&texts, positions.as_slice()));
+            add(&Rows { file, subjects: &subjects, columns: &columns, kept: None, records });
         }
     }
 

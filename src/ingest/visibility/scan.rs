@@ -1,14 +1,17 @@
 //! One batch of a table, from Arrow columns to checked rows.
 
 pub mod settled;
+pub mod sifted;
+
 use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context, Result};
 
+use self::sifted::Sifted;
 use super::decoded::{Decoded, Decoder, gather};
 use super::setting::{OwnerIds, Owners, Setting};
 use super::view::{Sight, View};
-use crate::contract::{ColumnType, DateSet, RELIABILITY_ONE, Snapshot, Table};
+use crate::contract::{DateSet, RELIABILITY_ONE, Snapshot, Table};
 use crate::ingest::check::checks::{Checks, Columns, first_faults, quarantined};
 use crate::ingest::check::conservation::Class;
 use crate::ingest::check::findings::Findings;
@@ -133,6 +136,14 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// When a column is of a type the structural check should have refused.
     pub fn check(&self, batch: &Batch, spine: Option<&Spine>) -> Result<Checked> {
+        Ok(self.sift(batch, spine)?.picked(batch))
+    }
+
+    /// The same, with the rows that are kept told and not yet picked.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn sift(&self, batch: &Batch, spine: Option<&Spine>) -> Result<Sifted> {
         let mut decoded = self.decoder.decode(batch, spine)?;
         let every = self.setting.every_date;
         let visible = self.examine(&mut decoded, batch.len, &self.setting.widest, every);
@@ -178,11 +189,11 @@ impl<'a> Scan<'a> {
         }
         let last = u32::try_from(batch.len)?;
         if visible.is_none() && lost.is_empty() {
-            return Ok(self.checked(batch, decoded, (0..last).collect(), hidden, faulty));
+            return Ok(self.sifted(batch, decoded, (0..last).collect(), hidden, faulty));
         }
         hidden.extend((0..last).filter(|row| !seen(*row as usize)).map(|row| (row, every)));
         let kept = |row: &u32| seen(*row as usize) && !lost.get(*row as usize).is_some_and(|lost| *lost);
-        Ok(self.checked(batch, decoded, (0..last).filter(kept).collect(), hidden, faulty))
+        Ok(self.sifted(batch, decoded, (0..last).filter(kept).collect(), hidden, faulty))
     }
 
     /// Checks a batch and calls `work` with what each date sees of it.
@@ -303,36 +314,6 @@ impl<'a> Scan<'a> {
                 }
             }
         }
-    }
-
-    /// The rows that are kept, in their final columns.
-    fn checked(
-        &self,
-        batch: &Batch,
-        decoded: Decoded,
-        kept: Vec<u32>,
-        hidden: Vec<(u32, DateSet)>,
-        mut faulty: Vec<DateSet>,
-    ) -> Checked {
-        let Decoded { mut columns, mut owners, owner_ids, mut early, .. } = decoded;
-        if let Some(at) = self.source {
-            columns[at] = reliabilities(&columns[at], &self.setting.reliability);
-        }
-        for (at, column) in self.table.columns.iter().enumerate() {
-            // Every row's currency is now the pipeline's, and owners have their own vectors.
-            if column.kind == ColumnType::Currency || self.decoder.owners.contains(&at) {
-                columns[at] = Vec::new();
-            }
-        }
-        let rows = kept.iter().map(|r| batch.rows.get(*r as usize)).collect();
-        if kept.len() < batch.len {
-            let few: Vec<usize> = kept.iter().map(|r| *r as usize).collect();
-            (faulty, early) = (gather(&faulty, &few), gather(&early, &few));
-            columns = columns.iter().map(|c| gather(c, &few)).collect();
-            owners = owners.iter().map(|c| gather(c, &few)).collect();
-        }
-        let faulty = if faulty.iter().all(|dates| dates.is_empty()) { Vec::new() } else { faulty };
-        Checked { file: batch.file, rows, columns, kept, hidden, faulty, early, owners, owner_ids }
     }
 
     /// What was found so far, by date.
