@@ -18,6 +18,7 @@ use super::read::decode::{IdColumn, KeyMap};
 use super::read::export::Export;
 use super::rows::buckets::Buckets;
 use super::rows::layout::Layout;
+use super::rows::spare::Spare;
 use super::rows::split::Rows;
 use super::rows::store::Store;
 use super::settle::consents::{Consents, NETWORK, SCORE};
@@ -141,6 +142,7 @@ impl<'a> Pass<'a> {
             groups,
             disputed,
             record_forms,
+            spare: Spare::new(self.budget),
         })
     }
 

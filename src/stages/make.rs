@@ -183,6 +183,7 @@ fn buckets(
             }
         }
     }
+    ingested.spare.clear();
     progress.finish();
     Ok(())
 }
