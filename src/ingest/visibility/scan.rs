@@ -11,6 +11,7 @@ use self::sifted::Sifted;
 use super::decoded::{Decoded, Decoder, gather};
 use super::setting::{OwnerIds, Owners, Setting};
 use super::view::{Sight, View};
+use crate::NULL;
 use crate::contract::{DateSet, RELIABILITY_ONE, Snapshot, Table};
 use crate::ingest::check::checks::{Checks, Columns, first_faults, quarantined};
 use crate::ingest::check::conservation::Class;
@@ -376,5 +377,14 @@ fn reliabilities(sources: &[i64], known: &KeyMap<i64>) -> Vec<i64> {
     if known.is_empty() || sources.is_empty() {
         return Vec::new();
     }
-    sources.iter().map(|s| known.get(s).copied().unwrap_or(RELIABILITY_ONE)).collect()
+    let of = |source: i64| known.get(&source).copied().unwrap_or(RELIABILITY_ONE);
+    // Rows of one source often follow each other.
+    let mut last = (NULL, of(NULL));
+    let mut reliability = |source: &i64| {
+        if *source != last.0 {
+            last = (*source, of(*source));
+        }
+        last.1
+    };
+    sources.iter().map(&mut reliability).collect()
 }
