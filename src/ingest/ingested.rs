@@ -76,11 +76,11 @@ impl Ingested<'_> {
         if self.snapshots.len() == 1 {
             let (seen, mut found) = (Seen::all(all), Findings::default());
             work(0, &seen, &related, &mut found)?;
-            self.spare.keep(seen.rows);
+            self.spare.keep(seen.rows.columns);
             return Ok(vec![found]);
         }
         let found = self.seen(table, bucket, &all, &mut |date, seen, found| work(date, seen, &related, found))?;
-        self.spare.keep(all);
+        self.spare.keep(all.columns);
         Ok(found)
     }
 

@@ -187,7 +187,7 @@ impl<'a> Measurer<'a> {
             work.measured.evidence.insert(table.to_owned(), adverse.find(&rows, 0, &by_row, self.calendar)?);
         }
         let sums = self.computer.sums(table, &rows, work.may.len()).map_err(|e| self.placed(e))?;
-        spare.keep(rows);
+        spare.keep(rows.columns);
         work.sums.insert(table, sums);
         work.measured.records.insert(table.to_owned(), counts);
         Ok(())
@@ -231,7 +231,7 @@ impl<'a> Measurer<'a> {
         let spare = &self.ingested.spare;
         let rows = undisputed(&seen.rows, &counting, &mut RecordCounts::default(), (needed, spare))?;
         let sums = self.computer.sums(table, &rows, work.may.len()).map_err(|error| self.placed(error))?;
-        spare.keep(rows);
+        spare.keep(rows.columns);
         work.sums.insert(table, sums);
         Ok(())
     }

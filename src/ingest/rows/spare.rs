@@ -6,7 +6,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::store::BucketRows;
 use crate::machine::budget::Budget;
 
 /// Columns that wait for each thread at most: about as many as it has of a bucket, as they were taken out and as they were chosen.
@@ -57,10 +56,9 @@ impl<'a> Spare<'a> {
         Some(columns.swap_remove(at))
     }
 
-    /// Keeps the columns of some rows, those that nobody else has, as long as there is room; the smallest give way to larger ones, which
-    /// serve as well.
-    pub fn keep(&self, rows: BucketRows) {
-        for column in rows.columns {
+    /// Keeps columns that nobody else has, as long as there is room; the smallest give way to larger ones, which serve as well.
+    pub fn keep(&self, columns: Vec<Arc<Vec<i64>>>) {
+        for column in columns {
             let Some(column) = Arc::into_inner(column).filter(|column| column.capacity() > 0) else { continue };
             let mut columns = self.columns();
             if columns.len() >= self.most {
@@ -98,8 +96,8 @@ const fn bytes(room: usize) -> u64 {
 mod tests {
     use super::*;
 
-    fn of(columns: Vec<Vec<i64>>) -> BucketRows {
-        BucketRows { columns: columns.into_iter().map(Arc::new).collect(), ..BucketRows::default() }
+    fn of(columns: Vec<Vec<i64>>) -> Vec<Arc<Vec<i64>>> {
+        columns.into_iter().map(Arc::new).collect()
     }
 
     #[test]
@@ -107,9 +105,9 @@ mod tests {
         let budget = Budget::new(100 * 8);
         let spare = Spare::new(&budget);
         let shared = Arc::new(vec![5; 20]);
-        let mut rows = of(vec![vec![7; 40], vec![8; 60], Vec::new()]);
-        rows.columns.push(Arc::clone(&shared));
-        spare.keep(rows);
+        let mut columns = of(vec![vec![7; 40], vec![8; 60], Vec::new()]);
+        columns.push(Arc::clone(&shared));
+        spare.keep(columns);
         assert_eq!(shared[..], [5; 20]);
         // No byte is left of the budget.
         assert!(!budget.take(1));

@@ -317,8 +317,7 @@ mod tests {
                 expected.extend(rows.iter().filter(|row| row.2).map(|row| (row.0, *file, row.1)));
             }
             let store = store.with(None);
-            let stale = stale.into_iter().map(Arc::new).collect();
-            spare.keep(BucketRows { columns: stale, ..BucketRows::default() });
+            spare.keep(stale.into_iter().map(Arc::new).collect());
             let mut found: Vec<(u32, u32, i64)> = Vec::new();
             for bucket in 0..buckets.count() {
                 let rows = store.take(bucket, 2, false, &spare).unwrap();
@@ -336,9 +335,7 @@ mod tests {
                 prop_assert!(all.columns.iter().zip(&rows.columns).all(|(one, other)| Arc::ptr_eq(one, other)));
                 prop_assert!(second.iter().enumerate().all(|(at, row)| some.value(0, at) == rows.value(0, *row)));
                 prop_assert!(second.iter().zip(&some.files).all(|(row, file)| rows.files[*row] == *file));
-                spare.keep(all);
-                spare.keep(some);
-                spare.keep(rows);
+                [all, some, rows].into_iter().for_each(|rows| spare.keep(rows.columns));
             }
             // Of one subject in no order that anything may depend on.
             expected.sort_unstable();

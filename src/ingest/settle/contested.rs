@@ -3,8 +3,7 @@
 use super::disputes::Disputed;
 use crate::contract::DateSet;
 use crate::ingest::spine::Spine;
-use crate::ingest::visibility::scan::Scan;
-use crate::ingest::visibility::scan::sifted::Sifted;
+use crate::ingest::visibility::scan::{Scan, Sifted};
 
 /// The dates at which each row of a batch is under dispute, of those that are kept; empty when none is.
 #[must_use]

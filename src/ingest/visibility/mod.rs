@@ -9,4 +9,5 @@ pub mod erased;
 pub mod scan;
 pub mod setting;
 pub mod shard;
+mod sifted;
 pub mod view;

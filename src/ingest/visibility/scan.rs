@@ -1,18 +1,17 @@
 //! One batch of a table, from Arrow columns to checked rows.
 
 pub mod settled;
-pub mod sifted;
 
 use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context, Result};
 
-use self::sifted::Sifted;
 use super::decoded::{Decoded, Decoder, gather};
-use super::setting::{OwnerIds, Owners, Setting};
+use super::setting::Setting;
+pub use super::sifted::{Checked, Sifted};
 use super::view::{Sight, View};
 use crate::NULL;
-use crate::contract::{DateSet, RELIABILITY_ONE, Snapshot, Table};
+use crate::contract::{ColumnType, DateSet, RELIABILITY_ONE, Snapshot, Table};
 use crate::ingest::check::checks::{Checks, Columns, first_faults, quarantined};
 use crate::ingest::check::conservation::Class;
 use crate::ingest::check::findings::Findings;
@@ -42,29 +41,6 @@ pub struct Scan<'a> {
     decoder: Decoder<'a>,
     /// What was found so far, by date.
     findings: Mutex<Vec<Findings>>,
-}
-
-/// Rows of a batch that some date sees, and break no rule then.
-#[derive(Default)]
-pub struct Checked {
-    /// The file.
-    pub file: u32,
-    /// Row numbers in the file.
-    pub rows: Vec<i64>,
-    /// Integer columns by position in the contract's table.
-    pub columns: Columns,
-    /// The rows' positions in the batch.
-    pub kept: Vec<u32>,
-    /// The positions of rows that are not kept and not visible yet, with the dates that do not see them.
-    pub hidden: Vec<(u32, DateSet)>,
-    /// The dates at which a row breaks a rule; empty when none does.
-    pub faulty: Vec<DateSet>,
-    /// The dates that do not see a row's subject yet; empty when all do.
-    early: Vec<DateSet>,
-    /// Numbers in the spine per owner column, when a spine was given.
-    pub owners: Owners,
-    /// The id columns of the owners.
-    pub owner_ids: OwnerIds,
 }
 
 impl<'a> Scan<'a> {
@@ -315,6 +291,30 @@ impl<'a> Scan<'a> {
                 }
             }
         }
+    }
+
+    /// A batch in its final columns, with the rows that are kept.
+    fn sifted(
+        &self,
+        batch: &Batch,
+        decoded: Decoded,
+        kept: Vec<u32>,
+        hidden: Vec<(u32, DateSet)>,
+        faulty: Vec<DateSet>,
+    ) -> Sifted {
+        let Decoded { mut columns, owners, owner_ids, early, .. } = decoded;
+        if let Some(at) = self.source {
+            columns[at] = reliabilities(&columns[at], &self.setting.reliability);
+        }
+        for (at, column) in self.table.columns.iter().enumerate() {
+            // Every row's currency is now the pipeline's, and owners have their own vectors.
+            if column.kind == ColumnType::Currency || self.decoder.owners.contains(&at) {
+                columns[at] = Vec::new();
+            }
+        }
+        let breaks = |row: &u32| faulty.get(*row as usize).is_some_and(|dates| !dates.is_empty());
+        let faulty = if kept.iter().any(breaks) { faulty } else { Vec::new() };
+        Sifted { file: batch.file, columns, kept, hidden, faulty, early, owners, owner_ids }
     }
 
     /// What was found so far, by date.

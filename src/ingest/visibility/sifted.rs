@@ -1,12 +1,11 @@
 //! A batch after its checks, with the rows that are kept told and not yet picked: whoever puts them elsewhere anyway takes them from
 //! where they are.
 
-use super::{Checked, Scan, reliabilities};
-use crate::contract::{ColumnType, DateSet};
+use super::decoded::gather;
+use super::setting::{OwnerIds, Owners};
+use crate::contract::DateSet;
 use crate::ingest::check::checks::Columns;
 use crate::ingest::read::batches::Batch;
-use crate::ingest::visibility::decoded::{Decoded, gather};
-use crate::ingest::visibility::setting::{OwnerIds, Owners};
 
 /// A batch after its checks; its columns hold all rows of the batch, in its order.
 pub struct Sifted {
@@ -21,37 +20,34 @@ pub struct Sifted {
     /// The dates at which a row breaks a rule; empty when none that is kept does.
     pub faulty: Vec<DateSet>,
     /// The dates that do not see a row's subject yet; empty when all do.
-    early: Vec<DateSet>,
+    pub(super) early: Vec<DateSet>,
     /// Numbers in the spine per owner column, when a spine was given; of rows that are not kept the number may be that of nobody.
     pub owners: Owners,
     /// The id columns of the owners.
     pub owner_ids: OwnerIds,
 }
 
-impl Scan<'_> {
-    /// A batch in its final columns, with the rows that are kept.
-    pub(super) fn sifted(
-        &self,
-        batch: &Batch,
-        decoded: Decoded,
-        kept: Vec<u32>,
-        hidden: Vec<(u32, DateSet)>,
-        faulty: Vec<DateSet>,
-    ) -> Sifted {
-        let Decoded { mut columns, owners, owner_ids, early, .. } = decoded;
-        if let Some(at) = self.source {
-            columns[at] = reliabilities(&columns[at], &self.setting.reliability);
-        }
-        for (at, column) in self.table.columns.iter().enumerate() {
-            // Every row's currency is now the pipeline's, and owners have their own vectors.
-            if column.kind == ColumnType::Currency || self.decoder.owners.contains(&at) {
-                columns[at] = Vec::new();
-            }
-        }
-        let breaks = |row: &u32| faulty.get(*row as usize).is_some_and(|dates| !dates.is_empty());
-        let faulty = if kept.iter().any(breaks) { faulty } else { Vec::new() };
-        Sifted { file: batch.file, columns, kept, hidden, faulty, early, owners, owner_ids }
-    }
+/// Rows of a batch that some date sees, and break no rule then.
+#[derive(Default)]
+pub struct Checked {
+    /// The file.
+    pub file: u32,
+    /// Row numbers in the file.
+    pub rows: Vec<i64>,
+    /// Integer columns by position in the contract's table.
+    pub columns: Columns,
+    /// The rows' positions in the batch.
+    pub kept: Vec<u32>,
+    /// The positions of rows that are not kept and not visible yet, with the dates that do not see them.
+    pub hidden: Vec<(u32, DateSet)>,
+    /// The dates at which a row breaks a rule; empty when none does.
+    pub faulty: Vec<DateSet>,
+    /// The dates that do not see a row's subject yet; empty when all do.
+    pub(super) early: Vec<DateSet>,
+    /// Numbers in the spine per owner column, when a spine was given.
+    pub owners: Owners,
+    /// The id columns of the owners.
+    pub owner_ids: OwnerIds,
 }
 
 impl Sifted {
