@@ -14,7 +14,7 @@ use crate::ingest::check::findings::Findings;
 use crate::ingest::pass::Ingested;
 use crate::ingest::rows::cleaner::Cleaner;
 use crate::ingest::rows::store::BucketRows;
-use crate::ingest::settle::resolve::resolve;
+use crate::ingest::settle::resolve::{Counting, counting};
 use crate::ingest::settle::subjects;
 
 /// One bucket's rows and what the kernel makes of them.
@@ -47,15 +47,10 @@ pub fn comparable(
         let mut rows = BucketRows::default();
         ingested.take(&table.table, bucket, &mut |date, seen, related, _| {
             if date == 0 {
-                rows = resolve(
-                    seen,
-                    related,
-                    layout,
-                    &vec![true; count],
-                    (None, &vec![true; layout.width]),
-                    &mut Findings::default(),
-                )?
-                .rows;
+                let (consents, mut found) = (vec![true; count], Findings::default());
+                let chosen = counting(seen, related, layout, &consents, None, &mut found)?;
+                let Counting { rows: chosen, starts, .. } = chosen;
+                rows = seen.rows.pick(&chosen, starts);
             }
             Ok(())
         })?;

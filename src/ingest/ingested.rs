@@ -9,6 +9,7 @@ use super::check::findings::Findings;
 use super::kept::contest;
 use super::rows::buckets::Buckets;
 use super::rows::layout::Layout;
+use super::rows::spare::Spare;
 use super::rows::store::{BucketRows, Store};
 use super::settle::disputes::{Disputed, Matches};
 use super::settle::groups::GroupColumn;
@@ -43,6 +44,8 @@ pub struct Ingested<'a> {
     pub(super) disputed: Vec<Disputed>,
     /// How each table's record ids are written; integers are their own keys, others are kept beside them.
     pub(super) record_forms: BTreeMap<String, IdForm>,
+    /// Columns of buckets that were worked on, for the next ones; whoever has worked on all of them gives these up.
+    pub spare: Spare<'a>,
 }
 
 impl Ingested<'_> {
@@ -71,11 +74,14 @@ impl Ingested<'_> {
     ) -> Result<Vec<Findings>> {
         let (all, related) = self.rows(table, bucket)?;
         if self.snapshots.len() == 1 {
-            let mut found = Findings::default();
-            work(0, &Seen::all(all), &related, &mut found)?;
+            let (seen, mut found) = (Seen::all(all), Findings::default());
+            work(0, &seen, &related, &mut found)?;
+            self.spare.keep(seen.rows.columns);
             return Ok(vec![found]);
         }
-        self.seen(table, bucket, &all, &mut |date, seen, found| work(date, seen, &related, found))
+        let found = self.seen(table, bucket, &all, &mut |date, seen, found| work(date, seen, &related, found))?;
+        self.spare.keep(all.columns);
+        Ok(found)
     }
 
     /// Takes the rows of a table and bucket out, as they were stored, with what they have to do with each other.
@@ -85,7 +91,7 @@ impl Ingested<'_> {
     pub fn rows(&self, table: &str, bucket: usize) -> Result<(BucketRows, RelatedRows)> {
         let layout = self.layouts.get(table).with_context(|| format!("{table} was not read"))?;
         let store = self.stores.get(table).with_context(|| format!("{table} was not read"))?;
-        let mut all = store.take(bucket, layout.width, self.record_form(table) != IdForm::Integer)?;
+        let mut all = store.take(bucket, layout.width, self.record_form(table) != IdForm::Integer, &self.spare)?;
         if let Some(contested) = self.disputed.first().and_then(|of| of.get(table)).filter(|_| store.holds_kept()) {
             contest::mark(&mut all, u32::try_from(self.buckets.subjects(bucket).start)?, layout, contested);
         }

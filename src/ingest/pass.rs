@@ -19,6 +19,7 @@ use super::read::decode::{IdColumn, KeyMap};
 use super::read::export::Export;
 use super::rows::buckets::Buckets;
 use super::rows::layout::Layout;
+use super::rows::spare::Spare;
 use super::rows::split::Rows;
 use super::rows::store::Store;
 use super::settle::consents::{Consents, NETWORK, SCORE};
@@ -144,6 +145,7 @@ impl<'a> Pass<'a> {
             groups,
             disputed,
             record_forms,
+            spare: Spare::new(self.budget),
         })
     }
 
@@ -189,7 +191,7 @@ impl<'a> Pass<'a> {
         let (spine, numbered) = subjects.number(self.snapshots.len())?;
         let store = Store::new(self.buckets(&spine), self.budget, &self.resources.scratch)?;
         numbered.split(&spine, &self.layout(export)?, &store)?;
-        Ok((spine, store))
+        Ok((spine, store.with(None)))
     }
 
     /// Each subject's consents; without the table everyone consents, as the pipeline's statement says.
@@ -208,16 +210,17 @@ impl<'a> Pass<'a> {
         let record = export.table.position("record_id").context("records without ids")?;
         let text = export.record_form() != IdForm::Integer;
         let usual: &(dyn Fn(&Scan, Batch) -> Result<()> + Sync) = &|scan, batch| {
-            let checked = scan.check(&batch, Some(spine))?;
-            let flags = contested_dates(scan, &checked, spine, record, disputed);
+            let mut sifted = scan.sift(&batch, Some(spine))?;
+            let flags = contested_dates(scan, &sifted, spine, record, disputed);
             let mut columns = Vec::with_capacity(layout.width);
-            columns.push(checked.rows);
+            columns.push(batch.numbers());
             columns.push(stored(&flags));
-            columns.push(stored(&checked.faulty));
-            columns.extend(checked.columns);
+            columns.push(stored(&sifted.faulty));
+            columns.append(&mut sifted.columns);
             let ids = batch.columns[record].as_ref().filter(|_| text).map(IdColumn::new).transpose()?;
-            let records = ids.as_ref().map(|ids| (ids, checked.kept.as_slice()));
-            store.add(&Rows { file: checked.file, subjects: &checked.owners[0], columns: &columns, records })
+            let records = ids.as_ref().map(|ids| (ids, sifted.kept.as_slice()));
+            let (subjects, kept) = (&sifted.owners[0], sifted.fewer_than(batch.len));
+            store.add(&Rows { file: sifted.file, subjects, columns: &columns, kept, records })
         };
         match of.nightly {
             Some(nightly) => self.read_nightly(nightly, of, usual),

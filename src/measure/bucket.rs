@@ -21,7 +21,7 @@ use crate::ingest::rows::cleaner::Cleaner;
 use crate::ingest::rows::layout::ROW;
 use crate::ingest::rows::store::BucketRows;
 use crate::ingest::settle::consents::SCORE;
-use crate::ingest::settle::resolve::{RelatedRows, counting, resolve};
+use crate::ingest::settle::resolve::{Counting, RelatedRows, counting};
 use crate::ingest::settle::subjects;
 use crate::ingest::visibility::view::Seen;
 use crate::job::Job;
@@ -164,23 +164,30 @@ impl<'a> Measurer<'a> {
         let layout = self.ingested.layouts.get(table).with_context(|| format!("{table} was not read"))?;
         let first_day = self.first_days.get(table).copied().flatten();
         let needed = self.needed.get(table).map_or(&[][..], Vec::as_slice);
-        let resolved = resolve(seen, related, layout, &work.may, (first_day, needed), found)?;
-        let mut counts = RecordCounts { disputed: vec![0; work.may.len()], ..RecordCounts::default() };
-        let (rows, contested) = undisputed(resolved, &mut counts)?;
+        let counting = counting(seen, related, layout, &work.may, first_day, found)?;
+        let mut counts = RecordCounts::default();
+        let spare = &self.ingested.spare;
+        let rows = undisputed(&seen.rows, &counting, &mut counts, (needed, spare))?;
         counts.used =
             (0..work.may.len()).map(|s| i32::try_from(rows.of(s).len())).collect::<std::result::Result<_, _>>()?;
         let by_row = self.triggered(table, &rows, &mut counts.triggered)?;
         counts.triggered_with.clone_from(&counts.triggered);
-        if let Some(resolved) = contested {
-            self.triggered(table, &resolved.rows, &mut counts.triggered_with)?;
-            let all: Vec<usize> = (0..resolved.rows.len()).collect();
-            work.contested
-                .insert(table, contested_rows(&resolved.rows, (&all, &resolved.rows.starts), &counts, needed)?);
+        if !counting.disputed.is_empty() {
+            let contested = contested_rows(&seen.rows, (&counting.rows, &counting.starts), &counts, needed)?;
+            let mut with = Vec::new();
+            self.triggered(table, &contested.rows, &mut with)?;
+            // Of the others all rows were looked at.
+            for (subject, rule) in contested.subjects.iter().zip(with) {
+                let held = &mut counts.triggered_with[*subject];
+                *held = rule.map_or(*held, |rule| self.caps.stricter(*held, rule));
+            }
+            work.contested.insert(table, contested);
         }
         if let Some(adverse) = self.adverse.get(table) {
             work.measured.evidence.insert(table.to_owned(), adverse.find(&rows, 0, &by_row, self.calendar)?);
         }
         let sums = self.computer.sums(table, &rows, work.may.len()).map_err(|e| self.placed(e))?;
+        spare.keep(rows.columns);
         work.sums.insert(table, sums);
         work.measured.records.insert(table.to_owned(), counts);
         Ok(())
@@ -220,10 +227,11 @@ impl<'a> Measurer<'a> {
         let first_day = self.first_days.get(table).copied().flatten();
         let needed = self.needed.get(table).map_or(&[][..], Vec::as_slice);
         // What is found was told when the rows were settled before.
-        let resolved = resolve(seen, related, layout, &work.may, (first_day, needed), &mut Findings::default())?;
-        let mut counts = RecordCounts { disputed: vec![0; work.may.len()], ..RecordCounts::default() };
-        let (rows, _) = undisputed(resolved, &mut counts)?;
+        let counting = counting(seen, related, layout, &work.may, first_day, &mut Findings::default())?;
+        let spare = &self.ingested.spare;
+        let rows = undisputed(&seen.rows, &counting, &mut RecordCounts::default(), (needed, spare))?;
         let sums = self.computer.sums(table, &rows, work.may.len()).map_err(|error| self.placed(error))?;
+        spare.keep(rows.columns);
         work.sums.insert(table, sums);
         Ok(())
     }

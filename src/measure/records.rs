@@ -5,8 +5,9 @@ use anyhow::Result;
 use super::evidence::Adverse;
 use crate::contract::Calendar;
 use crate::expression::Expression;
+use crate::ingest::rows::spare::Spare;
 use crate::ingest::rows::store::BucketRows;
-use crate::ingest::settle::resolve::{Counting, Resolved};
+use crate::ingest::settle::resolve::Counting;
 use crate::scorecard::policy::{Caps, Trigger};
 use crate::tables::evidence::Evidence;
 
@@ -101,28 +102,34 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// Takes contested rows out and counts them; all rows are kept as well when there are some.
+/// The rows that count and are not contested, picked once in the columns that are needed; contested ones are counted.
 ///
 /// # Errors
 /// When there are more rows than 32 bits count.
-pub(super) fn undisputed(resolved: Resolved, counts: &mut RecordCounts) -> Result<(BucketRows, Option<Resolved>)> {
-    if resolved.disputed.is_empty() {
-        return Ok((resolved.rows, None));
+pub(super) fn undisputed(
+    rows: &BucketRows,
+    counting: &Counting,
+    counts: &mut RecordCounts,
+    (needed, spare): (&[bool], &Spare),
+) -> Result<BucketRows> {
+    counts.disputed = vec![0; counting.subjects()];
+    let wanted = |column: usize| needed.get(column).copied().unwrap_or(false);
+    if counting.disputed.is_empty() {
+        return Ok(rows.only(&counting.rows, counting.starts.clone(), &wanted, spare));
     }
-    let mut keep = Vec::with_capacity(resolved.rows.len());
+    let mut keep = Vec::with_capacity(counting.rows.len());
     let mut starts = vec![0_u32];
     for (subject, disputed) in counts.disputed.iter_mut().enumerate() {
-        for row in resolved.rows.of(subject) {
-            if resolved.disputed[row] {
+        for at in counting.of(subject) {
+            if counting.contested(at) {
                 *disputed += 1;
             } else {
-                keep.push(row);
+                keep.push(counting.rows[at]);
             }
         }
         starts.push(u32::try_from(keep.len())?);
     }
-    let rows = resolved.rows.pick(&keep, starts);
-    Ok((rows, Some(resolved)))
+    Ok(rows.only(&keep, starts, &wanted, spare))
 }
 
 /// The rows of those subjects who have contested ones, of rows that are `kept` with where each subject's begin among them.

@@ -188,6 +188,7 @@ fn buckets(
             }
         }
     }
+    ingested.spare.clear();
     progress.finish();
     Ok(())
 }

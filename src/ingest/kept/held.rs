@@ -150,6 +150,7 @@ mod tests {
     use crate::ingest::read::decode::IdColumn;
     use crate::ingest::rows::buckets::Buckets;
     use crate::ingest::rows::cut::cut;
+    use crate::ingest::rows::spare::Spare;
     use crate::ingest::rows::split::Rows;
     use crate::ingest::rows::store::{BucketRows, Store};
     use crate::ingest::spine::Spine;
@@ -173,7 +174,8 @@ mod tests {
             let columns = [some.iter().map(|row| row.2).collect(), Vec::new(), some.iter().map(|row| row.3).collect()];
             let texts = IdColumn::Text(some.iter().map(|row| Some(row.4.as_str())).collect::<StringViewArray>());
             let positions: Vec<u32> = (0..).take(some.len()).collect();
-            add(&Rows { file, subjects: &subjects, columns: &columns, records: Some((&texts, positions.as_slice())) });
+            let records = Some((&texts, positions.as_slice()));
+            add(&Rows { file, subjects: &subjects, columns: &columns, kept: None, records });
         }
     }
 
@@ -248,7 +250,8 @@ mod tests {
 
             let some = some.with(Some(held));
             for bucket in 0..buckets.count() {
-                let (all, some) = (all.take(bucket, 3, true).unwrap(), some.take(bucket, 3, true).unwrap());
+                let of = |store: &Store| store.take(bucket, 3, true, &Spare::new(&budget)).unwrap();
+                let (all, some) = (of(&all), of(&some));
                 prop_assert_eq!(&all.starts, &some.starts);
                 prop_assert_eq!(told(&all), told(&some));
                 prop_assert!(all.columns[1].is_empty() && some.columns[1].is_empty());

@@ -91,7 +91,7 @@ impl<'a> Keeper<'a> {
         let records = ids.as_ref().map(|ids| (ids, divided.settled.as_slice()));
         if settled > 0 {
             let subjects: Vec<u32> = divided.owners.iter().map(|owner| with.numbers.in_roster(*owner)).collect();
-            let rows = Rows { file: batch.file, subjects: &subjects, columns: &columns, records };
+            let rows = Rows { file: batch.file, subjects: &subjects, columns: &columns, kept: None, records };
             if !self.write(&rows, with.numbers)? {
                 with.store.add(&Rows { subjects: &divided.owners, ..rows })?;
             }

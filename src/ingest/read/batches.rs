@@ -39,6 +39,14 @@ pub struct Batch {
     pub len: usize,
 }
 
+impl Batch {
+    /// The number in the file of each row.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<i64> {
+        (0..self.len).map(|row| self.rows.get(row)).collect()
+    }
+}
+
 /// Row numbers of a batch.
 pub enum RowNumbers {
     /// Consecutive from a first one.

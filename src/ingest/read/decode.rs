@@ -169,25 +169,30 @@ fn shares(array: &ArrayRef, mut fault: impl FnMut(usize, Rule)) -> Result<Vec<i6
 /// Text through a look-up, done once for a text that a page repeats; a text without a value is a fault.
 fn words(array: &ArrayRef, lookup: impl Fn(&[u8]) -> Option<i64>, mut fault: impl FnMut(usize)) -> Result<Vec<i64>> {
     let views = text(array)?;
-    // Equal views of one array are equal texts, and those of a dictionary page repeat: a few are remembered.
-    let mut seen: [(u128, i64); 16] = [(u128::MAX, NULL); 16];
-    let mut oldest = 0;
+    // Equal views of one array are equal texts, and those of a dictionary page repeat: they are remembered, each at a place that follows
+    // from it, so that nothing is searched.
+    let mut seen: [(u128, i64); 256] = [(u128::MAX, NULL); 256];
     let mut out = Vec::with_capacity(views.len());
     for (row, view) in views.views().iter().enumerate() {
+        let known = &mut seen[place(*view)];
         if views.is_null(row) {
             out.push(NULL);
-        } else if let Some((_, known)) = seen.iter().find(|(v, _)| v == view) {
-            out.push(*known);
+        } else if known.0 == *view {
+            out.push(known.1);
         } else if let Some(value) = lookup(views.value(row).as_bytes()) {
             out.push(value);
-            seen[oldest] = (*view, value);
-            oldest = (oldest + 1) % seen.len();
+            *known = (*view, value);
         } else {
             fault(row);
             out.push(0);
         }
     }
     Ok(out)
+}
+
+/// A place among 256, by all of a view: the highest byte of its product with an odd number without a pattern.
+fn place(view: u128) -> usize {
+    usize::from(view.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()[0])
 }
 
 fn text(array: &ArrayRef) -> Result<StringViewArray> {
@@ -338,3 +343,30 @@ pub fn text_key(id: &[u8]) -> i64 {
 
 /// Values by equality key, for the small tables.
 pub type KeyMap<T> = HashMap<i64, T, foldhash::fast::FixedState>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn words_that_repeat_are_told_as_each_by_itself(
+            texts in proptest::collection::vec("[a-c]{0,3}|a word of more than twelve letters [a-j]{2}", 1..300),
+            rows in proptest::collection::vec(proptest::option::of(0_usize..300), 0..900),
+        ) {
+            let of = |row: &Option<usize>| row.and_then(|row| texts.get(row % texts.len())).map(String::as_str);
+            let array: ArrayRef = Arc::new(rows.iter().map(of).collect::<StringViewArray>());
+            // A text with an `a` at its end is no word.
+            let told = |text: &[u8]| (text.last() != Some(&b'a')).then(|| text_key(text));
+            let mut faulty = Vec::new();
+            let found = words(&array, told, |row| faulty.push(row)).unwrap();
+            let alone = |row: &Option<usize>| of(row).map_or(NULL, |text| told(text.as_bytes()).unwrap_or(0));
+            prop_assert_eq!(found, rows.iter().map(alone).collect::<Vec<_>>());
+            let no_word = |row: &usize| of(&rows[*row]).is_some_and(|text| told(text.as_bytes()).is_none());
+            prop_assert_eq!(faulty, (0..rows.len()).filter(no_word).collect::<Vec<_>>());
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
@@ -33,6 +34,19 @@ enum Origin {
     /// A null column, filled by the derivation.
     Null,
 }
+
+impl Origin {
+    /// The stored instant whose day it needs, if it does.
+    const fn instant(&self) -> Option<usize> {
+        match self {
+            Self::Day(c) | Self::MonthsAgo(c, true) | Self::WeeksAgo(c, true) | Self::Weekday(c, true) => Some(*c),
+            _ => None,
+        }
+    }
+}
+
+/// The days of some stored instants, by the column of these.
+type Days = Vec<(usize, Arc<Vec<i64>>)>;
 
 /// Makes clean columns of one table.
 #[derive(Debug, Clone)]
@@ -128,6 +142,19 @@ impl Cleaner {
         }
     }
 
+    /// The days of instants that more than one column is made of, found once.
+    fn days(&self, rows: &BucketRows, range: &Range<usize>, calendar: &Calendar) -> Days {
+        let mut instants: Vec<usize> = self.columns.iter().filter_map(|(_, origin)| origin.instant()).collect();
+        instants.sort_unstable();
+        let several = instants.chunk_by(|one, next| one == next).filter(|same| same.len() > 1).map(|same| same[0]);
+        let days = several.filter_map(|column| {
+            let instants = rows.columns[column].get(range.clone())?;
+            let day = |instant: &i64| if *instant == NULL { NULL } else { calendar.zone().day(*instant) };
+            Some((column, Arc::new(instants.iter().map(day).collect::<Vec<i64>>())))
+        });
+        days.collect()
+    }
+
     fn origin(&self, name: &str) -> Option<&Origin> {
         self.columns.iter().find(|(column, _)| column == name).map(|(_, origin)| origin)
     }
@@ -137,8 +164,11 @@ impl Cleaner {
     /// # Errors
     /// When a derivation fails.
     pub fn clean(&self, rows: &BucketRows, range: Range<usize>, calendar: &Calendar) -> Result<Frame> {
-        let columns =
-            self.columns.iter().map(|(name, origin)| (name.as_str(), make(origin, rows, range.clone(), calendar)));
+        let days = self.days(rows, &range, calendar);
+        let columns = self
+            .columns
+            .iter()
+            .map(|(name, origin)| (name.as_str(), make(origin, (rows, &days), range.clone(), calendar)));
         let frame = Frame::sharing(range.len(), columns)?;
         if self.derived.is_empty() {
             return Ok(frame);
@@ -178,20 +208,36 @@ fn origin(layout: &Layout, name: &str) -> Option<Origin> {
     layout.table.computed.iter().any(|c| c.name == name).then_some(Origin::Null)
 }
 
-fn make(origin: &Origin, rows: &BucketRows, range: Range<usize>, calendar: &Calendar) -> Integers {
+fn make(origin: &Origin, (rows, days): (&BucketRows, &Days), range: Range<usize>, calendar: &Calendar) -> Integers {
     let len = range.len();
     let stored = |column: usize| rows.columns[column].get(range.clone());
+    let found = |column: usize| days.iter().find(|(of, _)| *of == column).map(|(_, days)| days);
+    // What a column of days is made of: these if they were found, else dates, or instants.
+    let dated = |column: usize, instant: bool| match found(column).filter(|_| instant) {
+        Some(days) => (Some(days.as_slice()), false),
+        None => (stored(column), instant),
+    };
     let day = |v: i64, instant: bool| if instant { calendar.zone().day(v) } else { v };
     match origin {
         Origin::Stored(c) if stored(*c).is_some() => Integers::shared(&rows.columns[*c], range.start),
         Origin::Stored(_) | Origin::Null => vec![NULL; len].into(),
-        Origin::Day(c) => mapped(stored(*c), len, |v| day(v, true)),
+        Origin::Day(c) => match found(*c) {
+            Some(days) => Integers::shared(days, 0),
+            None => mapped(stored(*c), len, |v| day(v, true)),
+        },
         Origin::MonthsAgo(c, instant) => {
-            mapped(stored(*c), len, |v| calendar.months_ago(day(v, *instant)).unwrap_or(NULL))
+            let (values, instant) = dated(*c, *instant);
+            mapped(values, len, |v| calendar.months_ago(day(v, instant)).unwrap_or(NULL))
         }
-        Origin::WeeksAgo(c, instant) => mapped(stored(*c), len, |v| calendar.weeks_ago(day(v, *instant))),
+        Origin::WeeksAgo(c, instant) => {
+            let (values, instant) = dated(*c, *instant);
+            mapped(values, len, |v| calendar.weeks_ago(day(v, instant)))
+        }
         Origin::Hour(c) => mapped(stored(*c), len, |v| calendar.zone().hour(v)),
-        Origin::Weekday(c, instant) => mapped(stored(*c), len, |v| Calendar::weekday(day(v, *instant))),
+        Origin::Weekday(c, instant) => {
+            let (values, instant) = dated(*c, *instant);
+            mapped(values, len, |v| Calendar::weekday(day(v, instant)))
+        }
         Origin::Reliability(column) => match column.and_then(stored) {
             Some(values) => values.iter().map(|v| if *v == NULL { 1000 } else { *v }).collect::<Vec<_>>().into(),
             None => vec![1000; len].into(),
@@ -206,4 +252,45 @@ fn mapped(values: Option<&[i64]>, len: usize, convert: impl Fn(i64) -> i64) -> I
         |values| values.iter().map(|v| if *v == NULL { NULL } else { convert(*v) }).collect(),
     );
     values.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    use crate::contract::{Contract, Zone, parse_day};
+
+    proptest! {
+        #[test]
+        fn columns_of_one_instant_are_what_each_is_alone(
+            // Minutes around 2025, of which some are outside what the contract allows.
+            instants in proptest::collection::vec(
+                proptest::option::of(prop_oneof![28_900_000_i64..29_400_000, -40_000_000_i64..130_000_000]), 0..60),
+            zone in prop_oneof![Just("UTC"), Just("Asia/Shanghai"), Just("Europe/Berlin")],
+        ) {
+            let (contract, zone) = (Contract::load().unwrap(), Zone::named(zone).unwrap());
+            let calendar = contract.calendar(parse_day("2025-10-31").unwrap(), &zone).unwrap();
+            let layout = Layout::new(contract.table("purchases").unwrap(), &contract.limits, &zone).unwrap();
+            let count = instants.len();
+            let values: Vec<i64> = instants.iter().map(|at| at.map_or(NULL, |minutes| minutes * 60_000_000)).collect();
+            let mut columns = vec![Arc::default(); layout.width];
+            columns[layout.event.as_ref().unwrap().column] = Arc::new(values);
+            let rows = BucketRows { files: vec![0; count], columns, ..BucketRows::default() };
+            let clean = |names: &[&str]| {
+                let cleaner = Cleaner::new(&layout, &calendar, names.iter().map(|name| (*name).to_owned())).unwrap();
+                cleaner.clean(&rows, count / 3..count, &calendar).unwrap()
+            };
+            let names =
+                ["occurred_day", "occurred_months_ago", "occurred_weeks_ago", "occurred_weekday", "occurred_hour"];
+            let (all, without_day) = (clean(&names), clean(&names[1..]));
+            for name in names {
+                let alone = clean(&[name]);
+                prop_assert_eq!(all.values(name).unwrap(), alone.values(name).unwrap());
+                if name != names[0] {
+                    prop_assert_eq!(without_day.values(name).unwrap(), alone.values(name).unwrap());
+                }
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Rows in as few bytes as their values need: each column of a block as offsets from its smallest value.
 //!
-//! Written and read once per run, never kept. A block holds rows of one file and one bucket.
+//! Read by the program alone that wrote it: rows that are kept from night to night are those of one build. A block holds rows of one file
+//! and one bucket.
 
 use anyhow::{Context, Result, bail};
 
@@ -8,43 +9,69 @@ use crate::NULL;
 
 const ALL_NULL: u8 = 0;
 const CONSTANT: u8 = 1;
+/// Null is 0, and the others are counted from 1.
 const NULLABLE: u8 = 0x80;
+/// A bit for each row tells whether it is not null; then come those that are not.
+const SPARSE: u8 = 0x40;
 /// Instants are often whole days or seconds.
 const UNITS: [i64; 3] = [86_400_000_000, 1_000_000, 1];
 
 /// Appends a column to a block.
 pub fn pack(values: &[i64], out: &mut Vec<u8>) {
-    let (mut low, mut high, mut nulls) = (i64::MAX, i64::MIN, false);
+    let (mut low, mut high, mut nulls) = (i64::MAX, i64::MIN, 0_usize);
     for v in values {
         // Null is the smallest number, so that it is never the largest of some.
         high = high.max(*v);
         low = low.min(if *v == NULL { i64::MAX } else { *v });
-        nulls |= *v == NULL;
+        nulls += usize::from(*v == NULL);
     }
     if high == NULL {
         out.push(ALL_NULL);
         return;
     }
-    if low == high && !nulls {
+    if low == high && nulls == 0 {
         out.push(CONSTANT);
         out.extend_from_slice(&low.to_le_bytes());
         return;
     }
     let range = high.abs_diff(low);
     let unit = if range > u64::from(u32::MAX) { common_unit(values, low) } else { 2 };
-    let divisor = UNITS[usize::from(unit)].unsigned_abs();
-    let first = u64::from(nulls);
-    let top = (range / divisor).saturating_add(first);
-    let width: u8 = match top {
+    let top = range / UNITS[usize::from(unit)].unsigned_abs();
+    // Null is i64::MIN, so that the widest range, 2^64 - 2, leaves room for it.
+    let (with_nulls, without) = (width_of(top.saturating_add(u64::from(nulls > 0))), width_of(top));
+    let bytes = |rows: usize, width: u8| rows * usize::from(width);
+    let sparse = values.len().div_ceil(8) + bytes(values.len() - nulls, without) < bytes(values.len(), with_nulls);
+    let mut begin = |width: u8, form: u8| {
+        out.push((1 + width) | form);
+        out.push(unit);
+        out.extend_from_slice(&low.to_le_bytes());
+    };
+    if sparse {
+        begin(without, SPARSE);
+        let bits = |rows: &[i64]| rows.iter().rev().fold(0_u8, |bits, v| (bits << 1) | u8::from(*v != NULL));
+        out.extend(values.chunks(8).map(bits));
+        let known: Vec<i64> = values.iter().copied().filter(|v| *v != NULL).collect();
+        offsets(&known, (low, unit, without), false, out);
+    } else {
+        begin(with_nulls, if nulls > 0 { NULLABLE } else { 0 });
+        offsets(values, (low, unit, with_nulls), nulls > 0, out);
+    }
+}
+
+/// How many bytes a number needs that is so large at most.
+const fn width_of(top: u64) -> u8 {
+    match top {
         0..=0xff => 1,
         0x100..=0xffff => 2,
-        0x1_0000..=0xffff_ffff => 4,
-        // Null is i64::MIN, so that the widest range, 2^64 - 2, leaves room for it.
+        0x1_0000..=0xff_ffff => 3,
+        0x100_0000..=0xffff_ffff => 4,
         _ => 8,
-    };
-    out.push(1 + width + if nulls { NULLABLE } else { 0 });
-    out.push(unit);
-    out.extend_from_slice(&low.to_le_bytes());
+    }
+}
+
+/// Appends how far each value is above the lowest, in units; with nulls these are 0, and the others one more than that.
+fn offsets(values: &[i64], (low, unit, width): (i64, u8, u8), nulls: bool, out: &mut Vec<u8>) {
+    let first = u64::from(nulls);
     let above = |v: i64| v.wrapping_sub(low).cast_unsigned();
     // Dividing by what is written out is far cheaper than by a variable.
     match (unit, nulls) {
@@ -64,6 +91,7 @@ fn write(values: &[i64], width: u8, out: &mut Vec<u8>, of: impl Fn(i64) -> u64) 
     match width {
         1 => out.extend(values.iter().map(|v| of(*v).to_le_bytes()[0])),
         2 => write_wide::<2>(values, out, of),
+        3 => write_wide::<3>(values, out, of),
         4 => write_wide::<4>(values, out, of),
         _ => write_wide::<8>(values, out, of),
     }
@@ -79,13 +107,40 @@ fn write_wide<const W: usize>(values: &[i64], out: &mut Vec<u8>, of: impl Fn(i64
 }
 
 fn common_unit(values: &[i64], low: i64) -> u8 {
-    let fits = |unit: i64| values.iter().all(|v| *v == NULL || v.wrapping_sub(low) % unit == 0);
+    // Above the lowest by up to 2^64 - 2: without a sign.
+    let above = |v: i64| v.wrapping_sub(low).cast_unsigned();
+    let fits = |unit: i64| values.iter().all(|v| *v == NULL || above(*v).is_multiple_of(unit.unsigned_abs()));
     if fits(UNITS[0]) {
         0
     } else if fits(UNITS[1]) {
         1
     } else {
         2
+    }
+}
+
+/// A number of so many bytes.
+fn number<const W: usize>(bytes: &[u8; W]) -> u64 {
+    let mut wide = [0; 8];
+    wide[..W].copy_from_slice(bytes);
+    u64::from_le_bytes(wide)
+}
+
+/// Hands numbers of so many bytes to `sink`, row by row.
+fn dense<const W: usize>(bytes: &[u8], mut sink: impl FnMut(usize, u64)) {
+    bytes.as_chunks::<W>().0.iter().enumerate().for_each(|(row, bytes)| sink(row, number(bytes)));
+}
+
+/// The same of so many rows that are `known` where a bit is set, and of which only these have numbers.
+fn sparse<const W: usize>((known, bytes): (&[u8], &[u8]), rows: usize, mut sink: impl FnMut(usize, Option<u64>)) {
+    let (numbers, _) = bytes.as_chunks::<W>();
+    let mut next = 0;
+    for row in 0..rows {
+        let bit = known.get(row / 8).map_or(0, |bits| (bits >> (row % 8)) & 1);
+        // Read in any case: which rows are known is nothing that could be foreseen.
+        let offset = numbers.get(next).map_or(0, number);
+        sink(row, (bit == 1).then_some(offset));
+        next += usize::from(bit);
     }
 }
 
@@ -122,44 +177,45 @@ impl<'a> Unpacker<'a> {
     /// When the block is damaged.
     pub fn column(&mut self, mut sink: impl FnMut(usize, i64)) -> Result<()> {
         let tag = self.take(1)?[0];
-        match tag & !NULLABLE {
+        match tag & !(NULLABLE | SPARSE) {
             ALL_NULL => (0..self.rows).for_each(|row| sink(row, NULL)),
             CONSTANT => {
                 let value = self.take_i64()?;
                 (0..self.rows).for_each(|row| sink(row, value));
             }
-            width @ (2 | 3 | 5 | 9) => {
+            width @ (2 | 3 | 4 | 5 | 9) => {
                 let unit = *UNITS.get(usize::from(self.take(1)?[0])).context("a spilled block is damaged")?;
                 let low = self.take_i64()?;
                 let nulls = tag & NULLABLE != 0;
                 let width = usize::from(width - 1);
-                let bytes = self.take(self.rows * width)?;
                 let value = |offset: u64| {
                     if !nulls {
                         return low.wrapping_add(offset.cast_signed().wrapping_mul(unit));
                     }
                     if offset == 0 { NULL } else { low.wrapping_add((offset - 1).cast_signed().wrapping_mul(unit)) }
                 };
+                if tag & SPARSE != 0 {
+                    let known = self.take(self.rows.div_ceil(8))?;
+                    let count: usize = known.iter().map(|bits| bits.count_ones() as usize).sum();
+                    let (bytes, rows) = (self.take(count * width)?, self.rows);
+                    let each = |row: usize, offset: Option<u64>| sink(row, offset.map_or(NULL, value));
+                    match width {
+                        1 => sparse::<1>((known, bytes), rows, each),
+                        2 => sparse::<2>((known, bytes), rows, each),
+                        3 => sparse::<3>((known, bytes), rows, each),
+                        4 => sparse::<4>((known, bytes), rows, each),
+                        _ => sparse::<8>((known, bytes), rows, each),
+                    }
+                    return Ok(());
+                }
+                let bytes = self.take(self.rows * width)?;
+                let each = |row: usize, offset: u64| sink(row, value(offset));
                 match width {
-                    1 => bytes.iter().enumerate().for_each(|(row, b)| sink(row, value(u64::from(*b)))),
-                    2 => bytes
-                        .as_chunks::<2>()
-                        .0
-                        .iter()
-                        .enumerate()
-                        .for_each(|(row, b)| sink(row, value(u64::from(u16::from_le_bytes(*b))))),
-                    4 => bytes
-                        .as_chunks::<4>()
-                        .0
-                        .iter()
-                        .enumerate()
-                        .for_each(|(row, b)| sink(row, value(u64::from(u32::from_le_bytes(*b))))),
-                    _ => bytes
-                        .as_chunks::<8>()
-                        .0
-                        .iter()
-                        .enumerate()
-                        .for_each(|(row, b)| sink(row, value(u64::from_le_bytes(*b)))),
+                    1 => dense::<1>(bytes, each),
+                    2 => dense::<2>(bytes, each),
+                    3 => dense::<3>(bytes, each),
+                    4 => dense::<4>(bytes, each),
+                    _ => dense::<8>(bytes, each),
                 }
             }
             _ => bail!("a spilled block is damaged"),
@@ -198,8 +254,22 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_packed_comes_back(values in proptest::collection::vec(prop_oneof![
-            Just(NULL), Just(NULL + 1), Just(i64::MAX), any::<i64>(), 0..10_i64, -70_000..70_000_i64, (0..1000_i64).prop_map(|d| d * 86_400_000_000),
+            Just(NULL), -20_000_000..20_000_000_i64, Just(NULL + 1), Just(i64::MAX), any::<i64>(), 0..10_i64, -70_000..70_000_i64, (0..1000_i64).prop_map(|d| d * 86_400_000_000),
         ], 0..200)) {
+            prop_assert_eq!(round_trip(&values), values);
+        }
+
+        #[test]
+        fn values_among_nulls_come_back(
+            seldom in 1_usize..12, range in prop_oneof![Just(1_i64), Just(300), Just(70_000), Just(20_000_000), Just(i64::MAX)],
+            unit in prop_oneof![Just(1_i64), Just(1_000_000), Just(86_400_000_000)],
+            values in proptest::collection::vec((any::<i64>(), 0_usize..100), 0..300),
+        ) {
+            let of = |(value, draw): &(i64, usize)| match draw % seldom {
+                0 => (value % range).checked_mul(unit).unwrap_or(*value),
+                _ => NULL,
+            };
+            let values: Vec<i64> = values.iter().map(of).collect();
             prop_assert_eq!(round_trip(&values), values);
         }
     }
@@ -212,5 +282,26 @@ mod tests {
         bytes.clear();
         pack(&[0, 86_400_000_000 * 200, 86_400_000_000], &mut bytes);
         assert_eq!(bytes.len(), 1 + 1 + 8 + 3);
+        bytes.clear();
+        pack(&[5, 5 + 0xff_ffff, 70_000], &mut bytes);
+        assert_eq!(bytes.len(), 1 + 1 + 8 + 3 * 3);
+    }
+
+    #[test]
+    fn values_that_are_seldom_there_take_a_bit_a_row() {
+        for (seldom, value, width) in [(50, 7, 2), (50, 200_000, 3), (3, i64::MAX, 8)] {
+            let value_of = |row: i64| if row == 0 { -5 } else { value - row };
+            let values: Vec<i64> = (0..1_001).map(|row| if row % seldom == 0 { value_of(row) } else { NULL }).collect();
+            let known = values.iter().filter(|v| **v != NULL).count();
+            let mut bytes = Vec::new();
+            pack(&values, &mut bytes);
+            assert_eq!(bytes.len(), 1 + 1 + 8 + 126 + known * width, "{seldom}");
+            assert_eq!(round_trip(&values), values);
+        }
+        // As far from each other as 2^64 less a day.
+        let far = [NULL + 1, i64::MAX - 86_399_999_998];
+        assert_eq!(round_trip(&far), far);
+        let alike = [NULL, 9, 9, NULL, 9, 9, 9, 9, 9];
+        assert_eq!(round_trip(&alike), alike);
     }
 }

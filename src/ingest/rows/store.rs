@@ -1,13 +1,15 @@
 //! Rows by subject bucket, in memory up to a budget and then in a scratch file.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::buckets::Buckets;
 use super::pack::Unpacker;
+use super::spare::Spare;
 use super::split::{Rows, Split};
+pub use super::taken::{BucketRows, Records};
 use crate::ingest::kept::held::{Held, HeldBlock};
 use crate::machine::budget::Budget;
 use crate::storage::scratch::Scratch;
@@ -49,7 +51,21 @@ pub struct Store<'a> {
     scratch: Scratch,
     /// Rows that lie elsewhere.
     held: Option<Held>,
+    /// Where rows are cut: one for each thread that adds some.
+    desks: Mutex<Vec<Desk>>,
 }
+
+/// Where rows of a batch are cut by bucket, and written down where memory has no room for them.
+#[derive(Debug, Default)]
+struct Desk {
+    split: Split,
+    /// The bytes of all blocks, and where each ends.
+    all: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// Bytes that a desk has at most to be used again: a few times those of a batch, so that one of very long ids is not held on to.
+const MOST_ROOM: usize = 16 << 20;
 
 impl<'a> Store<'a> {
     /// An empty store that spills into an unnamed file below a folder.
@@ -59,13 +75,14 @@ impl<'a> Store<'a> {
     pub fn new(buckets: Buckets, budget: &'a Budget, scratch: &Path) -> Result<Self> {
         let scratch = Scratch::below(scratch)?;
         let places = (0..buckets.count()).map(|_| Mutex::default()).collect();
-        Ok(Self { buckets, places, budget, scratch, held: None })
+        Ok(Self { buckets, places, budget, scratch, held: None, desks: Mutex::default() })
     }
 
-    /// The same, with rows that are kept from night to night.
+    /// The same with all its rows, of which some may be kept from night to night: what adding them took is given up.
     #[must_use]
     pub(in crate::ingest) fn with(mut self, held: Option<Held>) -> Self {
         self.held = held;
+        self.desks = Mutex::default();
         self
     }
 
@@ -80,7 +97,26 @@ impl<'a> Store<'a> {
     /// # Errors
     /// When the scratch file cannot be written, for example on a full disk.
     pub fn add(&self, rows: &Rows) -> Result<()> {
-        let split = Split::of(rows, &self.buckets)?;
+        let mut desk = self.desks()?.pop().unwrap_or_default();
+        desk.split.cut(rows, &self.buckets)?;
+        let kept = self.keep(&mut desk)?;
+        for ((bucket, count), bytes) in desk.split.blocks().iter().zip(kept) {
+            let mut places = self.places[*bucket].lock().map_err(|_| anyhow!("another thread failed"))?;
+            places.push(Place { file: rows.file, rows: *count, bytes });
+        }
+        if desk.room() <= MOST_ROOM {
+            self.desks()?.push(desk);
+        }
+        Ok(())
+    }
+
+    fn desks(&self) -> Result<MutexGuard<'_, Vec<Desk>>> {
+        self.desks.lock().map_err(|_| anyhow!("another thread failed"))
+    }
+
+    /// Keeps the blocks of rows that were cut, in memory or in the scratch file.
+    fn keep(&self, desk: &mut Desk) -> Result<Vec<Bytes>> {
+        let Desk { split, all, ends } = desk;
         let mut kept = Vec::with_capacity(split.blocks().len());
         if self.budget.take(split.len() as u64) {
             for n in 0..split.blocks().len() {
@@ -88,35 +124,34 @@ impl<'a> Store<'a> {
                 split.append(n, &mut block);
                 kept.push(Bytes::Kept(block.into_boxed_slice()));
             }
-        } else {
-            let (mut all, mut ends) = (Vec::with_capacity(split.len()), Vec::new());
-            for n in 0..split.blocks().len() {
-                split.append(n, &mut all);
-                ends.push(all.len());
-            }
-            let written = self.scratch.write(&all, &ends);
-            let at = written.context("spilling rows to the scratch file; is the disk full? See --scratch")?;
-            let mut from = 0;
-            for (n, end) in ends.into_iter().enumerate() {
-                let (offset, len) = (self.scratch.part(at, n, from), u32::try_from(end - from)?);
-                kept.push(Bytes::Spilled { offset, len });
-                from = end;
-            }
+            return Ok(kept);
         }
-        for ((bucket, count), bytes) in split.blocks().iter().zip(kept) {
-            let mut places = self.places[*bucket].lock().map_err(|_| anyhow::anyhow!("another thread failed"))?;
-            places.push(Place { file: rows.file, rows: *count, bytes });
+        all.clear();
+        all.reserve_exact(split.len());
+        ends.clear();
+        for n in 0..split.blocks().len() {
+            split.append(n, all);
+            ends.push(all.len());
         }
-        Ok(())
+        let written = self.scratch.write(all, ends);
+        let at = written.context("spilling rows to the scratch file; is the disk full? See --scratch")?;
+        let mut from = 0;
+        for (n, end) in ends.iter().enumerate() {
+            let (offset, len) = (self.scratch.part(at, n, from), u32::try_from(end - from)?);
+            kept.push(Bytes::Spilled { offset, len });
+            from = *end;
+        }
+        Ok(kept)
     }
 
-    /// Takes the rows of a bucket out, sorted by subject. `columns` is the number of integer columns they were added with.
+    /// Takes the rows of a bucket out, sorted by subject. `columns` is the number of integer columns they were added with; they are made
+    /// of spare ones.
     ///
     /// # Errors
     /// When the scratch file cannot be read.
-    pub fn take(&self, bucket: usize, columns: usize, text_records: bool) -> Result<BucketRows> {
+    pub fn take(&self, bucket: usize, columns: usize, text_records: bool, spare: &Spare) -> Result<BucketRows> {
         let mut places =
-            std::mem::take(&mut *self.places[bucket].lock().map_err(|_| anyhow::anyhow!("another thread failed"))?);
+            std::mem::take(&mut *self.places[bucket].lock().map_err(|_| anyhow!("another thread failed"))?);
         let subjects = self.buckets.subjects(bucket);
         if let Some(held) = &self.held {
             places.extend(held.of(&subjects)?.into_iter().map(Place::held));
@@ -147,7 +182,8 @@ impl<'a> Store<'a> {
         let mut readers: Vec<Unpacker> =
             places.iter().zip(&blocks).map(|(p, b)| Unpacker::new(b, p.rows as usize)).collect();
         let mut starts = vec![0_u32; subjects.len() + 1];
-        let mut local = Vec::with_capacity(all);
+        // The place of each row's subject within the bucket, and then of the row itself.
+        let mut to: Vec<u32> = Vec::with_capacity(all);
         for (reader, roster) in readers.iter_mut().zip(&rosters) {
             if let (Some(first), Some(held)) = (roster, &self.held) {
                 reader.column(|_, s| {
@@ -156,7 +192,7 @@ impl<'a> Store<'a> {
                     if let Some(place) = place {
                         starts[place as usize + 1] += 1;
                     }
-                    local.push(place.unwrap_or(ELSEWHERE));
+                    to.push(place.unwrap_or(ELSEWHERE));
                 })?;
                 continue;
             }
@@ -167,7 +203,7 @@ impl<'a> Store<'a> {
             )]
             reader.column(|_, s| {
                 starts[s as usize + 1] += 1;
-                local.push(s as u32);
+                to.push(s as u32);
             })?;
         }
         for s in 0..subjects.len() {
@@ -175,14 +211,15 @@ impl<'a> Store<'a> {
         }
         let rows = starts.last().map_or(0, |rows| *rows as usize);
         let mut next = starts.clone();
-        let to: Vec<u32> = local
-            .iter()
-            .map(|s| {
-                let Some(place) = next.get_mut(*s as usize) else { return ELSEWHERE };
-                *place += 1;
-                *place - 1
-            })
-            .collect();
+        for to in &mut to {
+            *to = match next.get_mut(*to as usize) {
+                Some(place) => {
+                    *place += 1;
+                    *place - 1
+                }
+                None => ELSEWHERE,
+            };
+        }
         let bases: Vec<usize> = places
             .iter()
             .scan(0, |base, p| {
@@ -200,7 +237,8 @@ impl<'a> Store<'a> {
                 out.push(Arc::default());
                 continue;
             }
-            let mut column = vec![0; rows];
+            // Each row has a place of its own, and each place a row: none is left as it was.
+            let mut column = spare.column(rows);
             for (reader, base) in readers.iter_mut().zip(&bases) {
                 let to = &to[*base..];
                 reader.column(|row, v| put(&mut column, to[row], v))?;
@@ -237,6 +275,13 @@ impl<'a> Store<'a> {
     }
 }
 
+impl Desk {
+    /// The memory that it takes, in bytes.
+    const fn room(&self) -> usize {
+        self.split.room() + self.all.capacity()
+    }
+}
+
 /// Puts a value at its place, if it has one here: a row of another bucket has none.
 fn put<T>(values: &mut [T], to: u32, value: T) {
     if let Some(place) = values.get_mut(to as usize) {
@@ -244,88 +289,58 @@ fn put<T>(values: &mut [T], to: u32, value: T) {
     }
 }
 
-/// The rows of one bucket and table, sorted by subject.
-#[derive(Debug, Clone, Default)]
-pub struct BucketRows {
-    /// Where each subject's rows begin; one more entry than subjects.
-    pub starts: Vec<u32>,
-    /// The file of each row.
-    pub files: Vec<u32>,
-    /// Integer columns; an empty one is null throughout. Dates that see the same values share them.
-    pub columns: Vec<Arc<Vec<i64>>>,
-    /// Text ids of the records.
-    pub records: Records,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-/// Text ids of a bucket's records.
-#[derive(Debug, Clone, Default)]
-pub struct Records {
-    bytes: Arc<Vec<u8>>,
-    spans: Vec<(u32, u32)>,
-}
-
-impl Records {
-    /// The text id of a row; nothing when ids are integers.
-    #[must_use]
-    pub fn get(&self, row: usize) -> Option<&[u8]> {
-        let (from, len) = *self.spans.get(row)?;
-        self.bytes.get(from as usize..(from + len) as usize)
-    }
-
-    /// The ids of chosen rows.
-    #[must_use]
-    pub fn select(&self, keep: &[usize]) -> Self {
-        if self.spans.is_empty() {
-            return Self::default();
-        }
-        Self { bytes: Arc::clone(&self.bytes), spans: keep.iter().map(|r| self.spans[*r]).collect() }
-    }
-}
-
-impl BucketRows {
-    /// Number of rows.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.files.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
-    }
-
-    /// The rows of a subject.
-    #[must_use]
-    pub fn of(&self, subject: usize) -> std::ops::Range<usize> {
-        self.starts[subject] as usize..self.starts[subject + 1] as usize
-    }
-
-    /// A value, [`crate::NULL`] where null.
-    #[must_use]
-    pub fn value(&self, column: usize, row: usize) -> i64 {
-        self.columns[column].get(row).copied().unwrap_or(crate::NULL)
-    }
-}
-impl BucketRows {
-    /// Chosen rows, in order, with where each subject's now begin.
-    #[must_use]
-    pub fn pick(&self, keep: &[usize], starts: Vec<u32>) -> Self {
-        self.pick_columns(keep, starts, &|_| true)
-    }
-
-    /// The same of some columns; the others read as null.
-    #[must_use]
-    pub fn pick_columns(&self, keep: &[usize], starts: Vec<u32>, wanted: &dyn Fn(usize) -> bool) -> Self {
-        let gather = |(at, column): (usize, &Arc<Vec<i64>>)| match column.is_empty() || !wanted(at) {
-            true => Arc::default(),
-            false => Arc::new(keep.iter().map(|r| column[*r]).collect()),
-        };
-        Self {
-            starts,
-            files: keep.iter().map(|r| self.files[*r]).collect(),
-            columns: self.columns.iter().enumerate().map(gather).collect(),
-            records: self.records.select(keep),
+    proptest! {
+        #[test]
+        fn rows_come_back_by_subject_whatever_spare_columns_held(
+            batches in proptest::collection::vec(
+                (0_u32..3, proptest::collection::vec((0_u32..60, any::<i64>(), any::<bool>()), 0..40)), 0..6),
+            stale in proptest::collection::vec(proptest::collection::vec(any::<i64>(), 0..300), 0..6),
+            room in prop_oneof![Just(0_u64), Just(400), Just(1 << 20)],
+        ) {
+            let (folder, buckets) = (tempfile::tempdir().unwrap(), Buckets::with_shift(4, 60));
+            // Some of the rows are spilled, or all, or none.
+            let (budget, columns) = (Budget::new(room), Budget::new(1 << 20));
+            let spare = Spare::new(&columns);
+            let store = Store::new(buckets, &budget, folder.path()).unwrap();
+            let mut expected: Vec<(u32, u32, i64)> = Vec::new();
+            for (file, rows) in &batches {
+                let subjects: Vec<u32> = rows.iter().map(|row| row.0).collect();
+                let columns = [rows.iter().map(|row| row.1).collect(), Vec::new()];
+                let kept: Vec<u32> = (0..).zip(rows).filter(|(_, row)| row.2).map(|(at, _)| at).collect();
+                let some = Rows { file: *file, subjects: &subjects, columns: &columns, kept: Some(&kept), records: None };
+                store.add(&some).unwrap();
+                expected.extend(rows.iter().filter(|row| row.2).map(|row| (row.0, *file, row.1)));
+            }
+            let store = store.with(None);
+            spare.keep(stale.into_iter().map(Arc::new).collect());
+            let mut found: Vec<(u32, u32, i64)> = Vec::new();
+            for bucket in 0..buckets.count() {
+                let rows = store.take(bucket, 2, false, &spare).unwrap();
+                for (subject, number) in buckets.subjects(bucket).enumerate() {
+                    let number = u32::try_from(number).unwrap();
+                    found.extend(rows.of(subject).map(|row| (number, rows.files[row], rows.value(0, row))));
+                }
+                prop_assert!(rows.columns[1].is_empty());
+                let every: Vec<usize> = (0..rows.len()).collect();
+                let second: Vec<usize> = every.iter().copied().filter(|row| row % 2 == 1).collect();
+                let (all, some) = (
+                    rows.only(&every, rows.starts.clone(), &|_| false, &spare),
+                    rows.only(&second, Vec::new(), &|column| column == 0, &spare),
+                );
+                prop_assert!(all.columns.iter().zip(&rows.columns).all(|(one, other)| Arc::ptr_eq(one, other)));
+                prop_assert!(second.iter().enumerate().all(|(at, row)| some.value(0, at) == rows.value(0, *row)));
+                prop_assert!(second.iter().zip(&some.files).all(|(row, file)| rows.files[*row] == *file));
+                [all, some, rows].into_iter().for_each(|rows| spare.keep(rows.columns));
+            }
+            // Of one subject in no order that anything may depend on.
+            expected.sort_unstable();
+            found.sort_unstable();
+            prop_assert_eq!(found, expected);
         }
     }
 }

@@ -12,15 +12,6 @@ use crate::ingest::rows::layout::{DISPUTED, FIRST, Layout, ROW};
 use crate::ingest::rows::store::BucketRows;
 use crate::ingest::visibility::view::Seen;
 
-/// The rows of a bucket that count, and what happened to the others.
-#[derive(Debug, Default)]
-pub struct Resolved {
-    /// Rows sorted by subject, contested ones included.
-    pub rows: BucketRows,
-    /// Which rows are contested; empty when none is.
-    pub disputed: Vec<bool>,
-}
-
 /// The rows of a bucket that count, by their positions in it.
 #[derive(Debug, Default)]
 pub struct Counting {
@@ -52,30 +43,10 @@ impl Counting {
     }
 }
 
-/// Settles the versions of each subject's rows and leaves out what does not count.
+/// Settles the versions of each subject's rows and tells which rows count.
 ///
 /// `consents` tells for each subject that the date sees whether it may be scored; `first_day` is the earliest day any
-/// feature looks at; `needed` marks the stored columns that something reads afterwards, the others may be left out.
-///
-/// # Errors
-/// When the rows do not have the layout's columns.
-pub fn resolve(
-    seen: &Seen,
-    related: &RelatedRows,
-    layout: &Layout,
-    consents: &[bool],
-    (first_day, needed): (Option<i64>, &[bool]),
-    found: &mut Findings,
-) -> Result<Resolved> {
-    let Counting { rows: keep, starts, disputed } = counting(seen, related, layout, consents, first_day, found)?;
-    let rows = match keep.len() == seen.rows.len() {
-        true => BucketRows { starts, ..seen.rows.clone() },
-        false => seen.rows.pick_columns(&keep, starts, &|column| needed.get(column).copied().unwrap_or(false)),
-    };
-    Ok(Resolved { rows, disputed })
-}
-
-/// The same without the rows themselves: only which of them count.
+/// feature looks at.
 ///
 /// # Errors
 /// When the rows do not have the layout's columns.

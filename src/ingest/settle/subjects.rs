@@ -171,7 +171,7 @@ impl Numbered {
                 })?;
                 columns.push(column);
             }
-            store.add(&Rows { file: part.file, subjects: &subjects, columns: &columns, records: None })?;
+            store.add(&Rows { file: part.file, subjects: &subjects, columns: &columns, kept: None, records: None })?;
         }
         Ok(())
     }

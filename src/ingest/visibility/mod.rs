@@ -10,4 +10,5 @@ mod repeats;
 pub mod scan;
 pub mod setting;
 pub mod shard;
+mod sifted;
 pub mod view;

@@ -1,13 +1,16 @@
 //! One batch of a table, from Arrow columns to checked rows.
 
 pub mod settled;
+
 use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context, Result};
 
 use super::decoded::{Decoded, Decoder, gather};
-use super::setting::{OwnerIds, Owners, Setting};
+use super::setting::Setting;
+pub use super::sifted::{Checked, Sifted};
 use super::view::{Sight, View};
+use crate::NULL;
 use crate::contract::{ColumnType, DateSet, RELIABILITY_ONE, Snapshot, Table};
 use crate::ingest::check::checks::{Checks, Columns, first_faults, quarantined};
 use crate::ingest::check::conservation::Class;
@@ -38,29 +41,6 @@ pub struct Scan<'a> {
     decoder: Decoder<'a>,
     /// What was found so far, by date.
     findings: Mutex<Vec<Findings>>,
-}
-
-/// Rows of a batch that some date sees, and break no rule then.
-#[derive(Default)]
-pub struct Checked {
-    /// The file.
-    pub file: u32,
-    /// Row numbers in the file.
-    pub rows: Vec<i64>,
-    /// Integer columns by position in the contract's table.
-    pub columns: Columns,
-    /// The rows' positions in the batch.
-    pub kept: Vec<u32>,
-    /// The positions of rows that are not kept and not visible yet, with the dates that do not see them.
-    pub hidden: Vec<(u32, DateSet)>,
-    /// The dates at which a row breaks a rule; empty when none does.
-    pub faulty: Vec<DateSet>,
-    /// The dates that do not see a row's subject yet; empty when all do.
-    early: Vec<DateSet>,
-    /// Numbers in the spine per owner column, when a spine was given.
-    pub owners: Owners,
-    /// The id columns of the owners.
-    pub owner_ids: OwnerIds,
 }
 
 impl<'a> Scan<'a> {
@@ -133,6 +113,14 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// When a column is of a type the structural check should have refused.
     pub fn check(&self, batch: &Batch, spine: Option<&Spine>) -> Result<Checked> {
+        Ok(self.sift(batch, spine)?.picked(batch))
+    }
+
+    /// The same, with the rows that are kept told and not yet picked.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn sift(&self, batch: &Batch, spine: Option<&Spine>) -> Result<Sifted> {
         let mut decoded = self.decoder.decode(batch, spine)?;
         let every = self.setting.every_date;
         let visible = self.examine(&mut decoded, batch.len, &self.setting.widest, every);
@@ -178,11 +166,11 @@ impl<'a> Scan<'a> {
         }
         let last = u32::try_from(batch.len)?;
         if visible.is_none() && lost.is_empty() {
-            return Ok(self.checked(batch, decoded, (0..last).collect(), hidden, faulty));
+            return Ok(self.sifted(batch, decoded, (0..last).collect(), hidden, faulty));
         }
         hidden.extend((0..last).filter(|row| !seen(*row as usize)).map(|row| (row, every)));
         let kept = |row: &u32| seen(*row as usize) && !lost.get(*row as usize).is_some_and(|lost| *lost);
-        Ok(self.checked(batch, decoded, (0..last).filter(kept).collect(), hidden, faulty))
+        Ok(self.sifted(batch, decoded, (0..last).filter(kept).collect(), hidden, faulty))
     }
 
     /// Checks a batch and calls `work` with what each date sees of it.
@@ -305,16 +293,16 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The rows that are kept, in their final columns.
-    fn checked(
+    /// A batch in its final columns, with the rows that are kept.
+    fn sifted(
         &self,
         batch: &Batch,
         decoded: Decoded,
         kept: Vec<u32>,
         hidden: Vec<(u32, DateSet)>,
-        mut faulty: Vec<DateSet>,
-    ) -> Checked {
-        let Decoded { mut columns, mut owners, owner_ids, mut early, .. } = decoded;
+        faulty: Vec<DateSet>,
+    ) -> Sifted {
+        let Decoded { mut columns, owners, owner_ids, early, .. } = decoded;
         if let Some(at) = self.source {
             columns[at] = reliabilities(&columns[at], &self.setting.reliability);
         }
@@ -324,15 +312,9 @@ impl<'a> Scan<'a> {
                 columns[at] = Vec::new();
             }
         }
-        let rows = kept.iter().map(|r| batch.rows.get(*r as usize)).collect();
-        if kept.len() < batch.len {
-            let few: Vec<usize> = kept.iter().map(|r| *r as usize).collect();
-            (faulty, early) = (gather(&faulty, &few), gather(&early, &few));
-            columns = columns.iter().map(|c| gather(c, &few)).collect();
-            owners = owners.iter().map(|c| gather(c, &few)).collect();
-        }
-        let faulty = if faulty.iter().all(|dates| dates.is_empty()) { Vec::new() } else { faulty };
-        Checked { file: batch.file, rows, columns, kept, hidden, faulty, early, owners, owner_ids }
+        let breaks = |row: &u32| faulty.get(*row as usize).is_some_and(|dates| !dates.is_empty());
+        let faulty = if kept.iter().any(breaks) { faulty } else { Vec::new() };
+        Sifted { file: batch.file, columns, kept, hidden, faulty, early, owners, owner_ids }
     }
 
     /// What was found so far, by date.
