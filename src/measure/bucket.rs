@@ -21,7 +21,7 @@ use crate::ingest::rows::cleaner::Cleaner;
 use crate::ingest::rows::layout::ROW;
 use crate::ingest::rows::store::BucketRows;
 use crate::ingest::settle::consents::SCORE;
-use crate::ingest::settle::resolve::{Counting, RelatedRows, counting};
+use crate::ingest::settle::resolve::{RelatedRows, counting};
 use crate::ingest::settle::subjects;
 use crate::ingest::visibility::view::Seen;
 use crate::job::Job;

@@ -10,7 +10,6 @@ use super::decoded::{Decoded, Decoder, gather};
 use super::setting::Setting;
 pub use super::sifted::{Checked, Sifted};
 use super::view::{Sight, View};
-use crate::NULL;
 use crate::contract::{ColumnType, DateSet, RELIABILITY_ONE, Snapshot, Table};
 use crate::ingest::check::checks::{Checks, Columns, first_faults, quarantined};
 use crate::ingest::check::conservation::Class;
