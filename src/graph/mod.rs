@@ -6,7 +6,9 @@
 
 pub mod csr;
 mod links;
+mod merge;
 pub mod neighbours;
+mod open;
 mod order;
 pub mod parameters;
 pub mod propagate;
