@@ -6,7 +6,6 @@
 //! the order of a receiver's links.
 
 use std::borrow::Cow;
-use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -21,6 +20,7 @@ use super::neighbours::Neighbours;
 use super::open::Open;
 use super::order::Order;
 use super::parameters::Parameters;
+use super::receivers::{by_receiver, window};
 use crate::exit;
 use crate::ingest::links::tie_store::{PARTITION, Packing, Ties};
 use crate::machine::budget::Budget;
@@ -28,8 +28,6 @@ use crate::machine::large_array::LargeArray;
 use crate::output::Progress;
 use crate::storage::scratch::Scratch;
 
-/// Blocks of records whose first ones are asked for together.
-const TOGETHER: usize = 8;
 /// Subjects worked on at a time where there are no links to cut by.
 const RUN: usize = 1 << 16;
 /// Records of a large page: room for them is made in so many.
@@ -94,6 +92,8 @@ struct Desk {
     /// Room for records sorted by receiver, and where those of each begin.
     records: Option<LargeArray<u64>>,
     starts: Vec<u32>,
+    /// The places of the senders of some receivers.
+    places: Vec<u32>,
     merging: Merging,
     months: Vec<u16>,
     open: [Open; 3],
@@ -142,7 +142,7 @@ impl<'a> Builder<'a> {
                 let records = ties.partition(p)?;
                 progress.add(records.iter().map(|r| r.len() as u64).sum());
                 let mut desk = free()?.pop().unwrap_or_default();
-                let part = shared.part(packing.subjects(p), &records, told, &mut desk)?;
+                let part = shared.part(&packing.subjects(p), &records, told, &mut desk)?;
                 free()?.push(desk);
                 Ok(part)
             })
@@ -171,13 +171,13 @@ impl<'a> Builder<'a> {
 impl Shared<'_> {
     fn part(
         &self,
-        subjects: Range<usize>,
+        subjects: &Range<usize>,
         records: &[Cow<[u64]>],
         (degree, neighbours): Told,
         desk: &mut Desk,
     ) -> Result<Part> {
         let packing = self.packing;
-        let Desk { records: room, starts, merging, months, open } = desk;
+        let Desk { records: room, starts, places, merging, months, open } = desk;
         let all: usize = records.iter().map(|r| r.len()).sum();
         if room.as_ref().is_none_or(|room| room.len() < all) {
             *room = None;
@@ -195,45 +195,69 @@ impl Shared<'_> {
             merged: vec![0; packing.files()],
             young: vec![0; packing.files()],
         };
-        for (local, receiver) in subjects.enumerate() {
-            let row = &mut sorted[starts[local] as usize..starts[local + 1] as usize];
-            // Each row makes two records; the one of the lower receiver counts it.
-            let count = |from: u32, file: usize| part.merged[file] += u64::from(receiver < from as usize);
-            let unique = merging.merge(row, &packing, self.order, count);
-            let (row, places) = (&mut row[..unique], &mut merging.places[..unique]);
-            let old = self.of_age(row, places, receiver, &mut part.young);
-            degree[local] = u32::try_from(old)?;
-            let kept = old.min(self.parameters.max_ties);
-            if kept < old {
-                part.beyond += (old - kept) as u64;
-                // Strongest first, ties by id.
-                let key = |r: &u64| (std::cmp::Reverse(self.strength(*r)), packing.from(*r));
-                row[..old].select_nth_unstable_by_key(kept, key);
-                let kept_places = row[..kept].iter().map(|r| self.order.place(packing.from(*r)));
-                places.iter_mut().zip(kept_places).for_each(|(place, of)| *place = of);
-            }
-            let (row, places) = (&row[..kept], &places[..kept]);
-            if let Some(marks) = self.marks {
-                neighbours[local] = Neighbours::of(row, &packing, marks, months);
-            }
-            part.links += kept as u64;
-            Open::share(open, places, row.iter().map(|r| self.strength(*r)));
-            let [hot, warm, cold] = open;
-            if hot.end_subject()? {
-                part.hot.take(hot, self.shelf)?;
-            }
-            if warm.end_subject()? {
-                part.warm.take(warm, self.shelf)?;
-            }
-            if cold.end_subject()? {
-                part.cold.take(cold, self.shelf)?;
+        let mut next = 0;
+        while next < subjects.len() {
+            let some = window(starts, next, subjects.len());
+            next = some.end;
+            let first = starts[some.start] as usize;
+            let records = &sorted[first..starts[some.end] as usize];
+            places.clear();
+            places.extend(records.iter().map(|r| self.order.place(packing.from(*r))));
+            for local in some {
+                let of = starts[local] as usize..starts[local + 1] as usize;
+                let (row, places) = (&mut sorted[of.clone()], &mut places[of.start - first..of.end - first]);
+                let (ties, kept) = self.choose(subjects.start + local, row, places, merging, &mut part);
+                degree[local] = u32::try_from(ties)?;
+                let (row, places) = (&row[..kept], &places[..kept]);
+                if let Some(marks) = self.marks {
+                    neighbours[local] = Neighbours::of(row, &packing, marks, months);
+                }
+                part.links += kept as u64;
+                Open::share(open, places, row.iter().map(|r| self.strength(*r)));
+                let [hot, warm, cold] = open;
+                if hot.end_subject()? {
+                    hot.hand_over(&mut part.hot, self.shelf)?;
+                }
+                if warm.end_subject()? {
+                    warm.hand_over(&mut part.warm, self.shelf)?;
+                }
+                if cold.end_subject()? {
+                    cold.hand_over(&mut part.cold, self.shelf)?;
+                }
             }
         }
         let [hot, warm, cold] = open;
-        part.hot.take(hot, self.shelf)?;
-        part.warm.take(warm, self.shelf)?;
-        part.cold.take(cold, self.shelf)?;
+        hot.hand_over(&mut part.hot, self.shelf)?;
+        warm.hand_over(&mut part.warm, self.shelf)?;
+        cold.hand_over(&mut part.cold, self.shelf)?;
         Ok(part)
+    }
+
+    /// Moves those of a receiver's records that are chosen to the front, and with them the places of their senders; returns
+    /// how many ties count and how many of these are chosen, and counts the others in the part.
+    fn choose(
+        &self,
+        receiver: usize,
+        row: &mut [u64],
+        places: &mut [u32],
+        merging: &mut Merging,
+        part: &mut Part,
+    ) -> (usize, usize) {
+        let packing = &self.packing;
+        // Each row makes two records; the one of the lower receiver counts it.
+        let count = |from: u32, file: usize| part.merged[file] += u64::from(receiver < from as usize);
+        let unique = merging.merge(row, places, packing, self.order.len(), count);
+        let old = self.of_age(&mut row[..unique], places, receiver, &mut part.young);
+        let kept = old.min(self.parameters.max_ties);
+        if kept < old {
+            part.beyond += (old - kept) as u64;
+            // Strongest first, ties by id.
+            let key = |r: &u64| (std::cmp::Reverse(self.strength(*r)), packing.from(*r));
+            row[..old].select_nth_unstable_by_key(kept, key);
+            let chosen = row[..kept].iter().map(|r| self.order.place(packing.from(*r)));
+            places.iter_mut().zip(chosen).for_each(|(place, of)| *place = of);
+        }
+        (old, kept)
     }
 
     fn strength(&self, record: u64) -> u8 {
@@ -274,36 +298,6 @@ fn by_file(rows: &[u64], merged: &[u64]) -> Vec<u64> {
         left -= out[file];
     }
     out
-}
-
-/// Sorts records by receiver, and tells where those of each begin; there is room for all.
-fn by_receiver(
-    records: &[Cow<[u64]>],
-    receivers: usize,
-    packing: &Packing,
-    (sorted, starts): (&mut [u64], &mut Vec<u32>),
-) {
-    starts.clear();
-    starts.resize(receivers + 2, 0);
-    let starts = starts.as_mut_slice();
-    for some in records.chunks(TOGETHER) {
-        // Blocks lie apart: where the first record of several is looked at together, their way here is waited for once.
-        let _ = black_box(some.iter().fold(0_u64, |all, records| all ^ records.first().copied().unwrap_or(0)));
-        for records in some {
-            records.iter().for_each(|r| starts[packing.local(*r) + 2] += 1);
-        }
-    }
-    for n in 2..starts.len() {
-        starts[n] += starts[n - 1];
-    }
-    // Every place up to the last is written to, so what was there does not matter.
-    for records in records {
-        for record in records.iter() {
-            let start = &mut starts[packing.local(*record) + 1];
-            sorted[*start as usize] = *record;
-            *start += 1;
-        }
-    }
 }
 
 impl Graph<'_> {

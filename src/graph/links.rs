@@ -10,7 +10,6 @@ use std::ops::Range;
 use anyhow::Result;
 use rayon::prelude::*;
 
-use super::open::Open;
 use crate::machine::budget::Budget;
 use crate::storage::scratch::Scratch;
 
@@ -142,15 +141,9 @@ impl<'a> Shelf<'a> {
 }
 
 impl<N: Neighbour> Links<N> {
-    /// Takes over the links of a block under way.
-    ///
-    /// # Errors
-    /// When links cannot be spilled.
-    pub(super) fn take(&mut self, open: &mut Open, shelf: &Shelf) -> Result<()> {
-        if !open.is_empty() {
-            self.blocks.push(open.close(shelf)?);
-        }
-        Ok(())
+    /// Adds the block of the subjects that follow.
+    pub(super) fn push(&mut self, block: Block<N>) {
+        self.blocks.push(block);
     }
 
     /// Adds the links of the subjects that follow.

@@ -7,7 +7,6 @@
 //! Equal places are equal senders, so the outcome is that of any other way to find them.
 
 use super::links::WARM;
-use super::order::Order;
 use crate::ingest::links::tie_store::Packing;
 
 /// Most cold senders of a row of whom bits tell whether one may be there twice.
@@ -16,8 +15,6 @@ const FEW: usize = 64;
 /// What finds the repeated ties, with what it needs kept from row to row.
 #[derive(Debug, Default)]
 pub(super) struct Merging {
-    /// The place of each sender of the row, and after merging, of each record that is left.
-    pub(super) places: Vec<u32>,
     /// Where each hot or warm sender was met last, and one that is never written for those that are not looked for.
     met: Vec<u32>,
     /// The same for the cold senders of a row, by their hash.
@@ -29,22 +26,24 @@ pub(super) struct Merging {
 }
 
 impl Merging {
-    /// Merges the repeated ties of one receiver to the front of its records, whose places are left in
-    /// [`places`](Self::places); returns how many are left. `again` is told the sender and the file of every record that
+    /// Merges the repeated ties of one receiver to the front of its records, and with them the places of their senders
+    /// among so many `subjects`; returns how many are left. `again` is told the sender and the file of every record that
     /// repeats another.
     pub(super) fn merge(
         &mut self,
         row: &mut [u64],
+        places: &mut [u32],
         packing: &Packing,
-        order: &Order,
+        subjects: usize,
         mut again: impl FnMut(u32, usize),
     ) -> usize {
-        self.places.clear();
-        self.places.extend(row.iter().map(|record| order.place(packing.from(*record))));
-        let looked_for = self.cold_to_look_for();
-        self.make_room(row.len(), order.len(), looked_for);
-        let Self { places, met, table, begin, .. } = self;
-        let (places, met, table) = (places.as_mut_slice(), met.as_mut_slice(), table.as_mut_slice());
+        if row.len() < 2 {
+            return row.len();
+        }
+        let looked_for = self.cold_to_look_for(places);
+        self.make_room(row.len(), subjects, looked_for);
+        let Self { met, table, begin, .. } = self;
+        let (met, table) = (met.as_mut_slice(), table.as_mut_slice());
         let (first, nobody) = (*begin, met.len() - 1);
         let bits = table_bits(looked_for);
         let (mut unique, mut next) = (0, first);
@@ -72,8 +71,8 @@ impl Merging {
     }
 
     /// How many cold senders have to be looked for: all of the row, or none when none of them is there twice.
-    fn cold_to_look_for(&mut self) -> usize {
-        let cold = self.places.iter().filter(|place| **place >= WARM).count();
+    fn cold_to_look_for(&mut self, places: &[u32]) -> usize {
+        let cold = places.iter().filter(|place| **place >= WARM).count();
         if cold < 2 {
             return 0;
         }
@@ -86,7 +85,7 @@ impl Merging {
         self.bits.resize(size / 64, 0);
         let shift = u32::BITS - size.trailing_zeros();
         let mut shared = 0;
-        for place in &self.places {
+        for place in places {
             let at = hash(*place) >> shift;
             let bit = u64::from(*place >= WARM) << (at % 64);
             let word = &mut self.bits[(at / 64) as usize];
@@ -141,6 +140,7 @@ mod tests {
     use proptest::prelude::*;
 
     use crate::graph::links::HOT;
+    use crate::graph::order::Order;
     use crate::ingest::links::tie_store::content;
 
     const SUBJECTS: u32 = WARM + 60_000;
@@ -172,6 +172,10 @@ mod tests {
         (left.into_values().collect(), again)
     }
 
+    fn places_of(row: &[u64], packing: &Packing, order: &Order) -> Vec<u32> {
+        row.iter().map(|record| order.place(packing.from(*record))).collect()
+    }
+
     fn check(merging: &mut Merging, rows: &[Vec<Tie>]) {
         let packing = Packing::new(SUBJECTS as usize, FILES as usize);
         for ties in rows {
@@ -179,10 +183,12 @@ mod tests {
             let mut row: Vec<u64> = ties.iter().map(record).collect();
             let (expected, repeated) = by_map(&row, &packing);
             let mut again = Vec::new();
-            let unique = merging.merge(&mut row, &packing, &ORDER, |from, file| again.push((from, file)));
-            let places: Vec<u32> = row[..unique].iter().map(|r| ORDER.place(packing.from(*r))).collect();
-            assert_eq!(merging.places[..unique], places);
+            let mut places = places_of(&row, &packing, &ORDER);
+            let subjects = SUBJECTS as usize;
+            let unique =
+                merging.merge(&mut row, &mut places, &packing, subjects, |from, file| again.push((from, file)));
             row.truncate(unique);
+            assert_eq!(places[..unique], places_of(&row, &packing, &ORDER));
             row.sort_unstable_by_key(|r| packing.from(*r));
             again.sort_unstable();
             assert_eq!((row, again), (expected, repeated));
@@ -223,8 +229,10 @@ mod tests {
         let record = |from, i| packing.pack(0, from, 0, content(Some(i), Some(1)));
         let mut row = vec![record(2, 1), record(1, 4), record(2, 9), record(2, 3)];
         let mut again = 0;
-        let unique = Merging::default().merge(&mut row, &packing, &order, |from, _| again += from);
+        let mut places = places_of(&row, &packing, &order);
+        let unique = Merging::default().merge(&mut row, &mut places, &packing, 3, |from, _| again += from);
         assert_eq!((&row[..unique], again), (&[record(2, 9), record(1, 4)][..], 4));
-        assert_eq!(Merging::default().merge(&mut [], &packing, &order, |_, _| ()), 0);
+        assert_eq!(places[..unique], [2, 1]);
+        assert_eq!(Merging::default().merge(&mut [], &mut [], &packing, 3, |_, _| ()), 0);
     }
 }

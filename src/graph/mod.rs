@@ -12,6 +12,7 @@ mod open;
 mod order;
 pub mod parameters;
 pub mod propagate;
+mod receivers;
 mod trust;
 
 pub use parameters::Parameters;

@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result};
 
-use super::links::{Block, HOT, Neighbour, Place, Run, Shelf, WARM};
+use super::links::{Block, HOT, Links, Neighbour, Place, Run, Shelf, WARM};
 
 /// Links after which a block ends, unless one subject has more: work is cut by links, not by subjects.
 const BLOCK_LINKS: usize = 1 << 17;
@@ -31,11 +31,6 @@ impl Open {
         self.first = first;
         self.ends.clear();
         self.used = 0;
-    }
-
-    /// Whether no subject was ended since it began.
-    pub(super) const fn is_empty(&self) -> bool {
-        self.ends.is_empty()
     }
 
     /// Adds the links of the subject at hand, given by places and strengths, each to the block of its kind: hot, warm or
@@ -75,11 +70,19 @@ impl Open {
         Ok(self.used >= BLOCK_LINKS)
     }
 
-    /// Makes a block of what is there and goes on after it.
+    /// Hands the block over to the links of its kind, if a subject was ended in it, and goes on after it.
     ///
     /// # Errors
     /// When links cannot be spilled.
-    pub(super) fn close<N: Neighbour>(&mut self, shelf: &Shelf) -> Result<Block<N>> {
+    pub(super) fn hand_over<N: Neighbour>(&mut self, links: &mut Links<N>, shelf: &Shelf) -> Result<()> {
+        if !self.ends.is_empty() {
+            links.push(self.close(shelf)?);
+        }
+        Ok(())
+    }
+
+    /// Makes a block of what is there and goes on after it.
+    fn close<N: Neighbour>(&mut self, shelf: &Shelf) -> Result<Block<N>> {
         let subjects = self.first..self.first + self.ends.len();
         by_links(&self.ends, &mut self.order);
         let (mut rows, mut runs) = (Vec::with_capacity(self.order.len()), Vec::<Run>::new());
@@ -161,7 +164,6 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use crate::graph::links::Links;
     use crate::machine::budget::Budget;
     use crate::storage::scratch::Scratch;
 
@@ -211,14 +213,14 @@ mod tests {
                 }
                 // Blocks of one kind may end where those of the others do not.
                 if *cut {
-                    hot.take(&mut open[0], &shelf).unwrap();
+                    open[0].hand_over(&mut hot, &shelf).unwrap();
                 } else if row.len() % 2 == 1 {
-                    cold.take(&mut open[2], &shelf).unwrap();
+                    open[2].hand_over(&mut cold, &shelf).unwrap();
                 }
             }
-            hot.take(&mut open[0], &shelf).unwrap();
-            warm.take(&mut open[1], &shelf).unwrap();
-            cold.take(&mut open[2], &shelf).unwrap();
+            open[0].hand_over(&mut hot, &shelf).unwrap();
+            open[1].hand_over(&mut warm, &shelf).unwrap();
+            open[2].hand_over(&mut cold, &shelf).unwrap();
             let values = VALUES.as_slice();
             let mut sums = vec![0_u64; rows.len()];
             hot.weigh(&shelf, values, &mut sums).unwrap();

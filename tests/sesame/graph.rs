@@ -445,7 +445,7 @@ fn hold_against_the_definition(
     assert!(graph.degree == plain.degree);
     let values: Vec<u32> = (0..subjects as u32).map(|s| s.wrapping_mul(2_654_435_761) % 1_000_000_000).collect();
     let here = graph.hub_first(&graph.subjects(), |s| Ok(values[s])).unwrap();
-    let mut sums = vec![7; subjects];
+    let mut sums = vec![7_u64; subjects];
     graph.weigh(&here, &mut sums).unwrap();
     let sum = |of: &Vec<(u32, u8)>| -> u64 {
         of.iter().map(|(from, strength)| u64::from(*strength) * u64::from(values[*from as usize])).sum()
