@@ -57,14 +57,17 @@ impl Lookup {
         // Half full: nineteen in twenty ids are in the line that they are looked for in first.
         let mut table = LargeArray::filled((ids.len() * 2).div_ceil(SLOTS).max(SLOTS), [[0, FREE]; SLOTS])?;
         let lines: &mut [Line] = &mut table;
-        for (id, number) in ids.words().iter().zip(0_u64..) {
-            let word = u64::from_ne_bytes(*id);
-            let mut at = spread(hash_word(word), lines.len());
-            while is_full(&lines[at]) {
-                at = next(at, lines.len());
+        let mut places = [0_usize; RUN];
+        for (some, first) in ids.words().chunks(RUN).zip((0_u64..).step_by(RUN)) {
+            look_at(lines, some, &mut places);
+            for ((place, id), number) in places.iter().zip(some).zip(first..) {
+                let mut at = *place;
+                while is_full(&lines[at]) {
+                    at = next(at, lines.len());
+                }
+                let free = lines[at].iter_mut().find(|slot| slot[1] == FREE);
+                *free.context("defect: a full line that is none")? = [u64::from_ne_bytes(*id), number];
             }
-            let free = lines[at].iter_mut().find(|slot| slot[1] == FREE);
-            *free.context("defect: a full line that is none")? = [word, number];
         }
         Ok(Self::Words(table))
     }
@@ -123,11 +126,7 @@ impl Lookup {
         let mut missed = [0_usize; RUN];
         for (run, some) in wanted.chunks(RUN).enumerate() {
             let from = out.len();
-            for (place, id) in places.iter_mut().zip(some) {
-                *place = spread(hash_word(u64::from_ne_bytes(*id)), table.len());
-            }
-            // An access to each line and nothing else, so that as many as can be are under way at a time.
-            let _ = black_box(places[..some.len()].iter().fold(0_u64, |all, at| all ^ table[*at][0][1]));
+            look_at(table, some, &mut places);
             let mut misses = 0;
             for (n, id) in some.iter().enumerate() {
                 let line = &table[places[n]];
@@ -202,6 +201,15 @@ fn find_tags<'a, const W: usize>(
             return;
         }
     }
+}
+
+/// Finds the lines that some words are looked for in first, and accesses each of them and does nothing else, so that as many
+/// accesses as can be are under way at a time.
+fn look_at(table: &[Line], words: &[[u8; 8]], places: &mut [usize; RUN]) {
+    for (place, word) in places.iter_mut().zip(words) {
+        *place = spread(hash_word(u64::from_ne_bytes(*word)), table.len());
+    }
+    let _ = black_box(places.iter().zip(words).fold(0_u64, |all, (at, _)| all ^ table[*at][0][1]));
 }
 
 fn probe_words(table: &[Line], word: u64, at: usize) -> u32 {
