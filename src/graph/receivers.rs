@@ -29,7 +29,7 @@ pub(super) fn by_receiver(
 ) {
     starts.clear();
     starts.resize(receivers + 2, 0);
-    let starts = starts.as_mut_slice();
+    let (packing, starts) = (*packing, starts.as_mut_slice());
     for some in records.chunks(TOGETHER) {
         // Blocks lie apart: where the first record of several is looked at together, their way here is waited for once.
         let _ = black_box(some.iter().fold(0_u64, |all, records| all ^ records.first().copied().unwrap_or(0)));
