@@ -9,7 +9,7 @@ use crate::ingest::links::tie_store::Packing;
 /// Blocks of records whose first ones are asked for together.
 const TOGETHER: usize = 8;
 /// Records, of whole receivers, that are worked on together: what is found out of their senders stays in the nearest cache.
-const WINDOW: u32 = 1 << 12;
+const WINDOW: u32 = 1 << 11;
 
 /// The receivers from one on whose records together are no more than a [`WINDOW`], or the one alone.
 pub(super) fn window(starts: &[u32], from: usize, receivers: usize) -> Range<usize> {

@@ -37,8 +37,11 @@ impl Spine {
         let mut order: Vec<(u64, u32)> = (0..count).map(|n| (prefix(all.get(n as usize)), n)).collect();
         order.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| all.get(a.1 as usize).cmp(all.get(b.1 as usize))));
         let mut ids = Ids::default();
-        for (_, n) in order {
-            let id = all.get(n as usize);
+        let is_prefix = all.width() == 8;
+        for (prefix, n) in order {
+            // An id of eight bytes is at hand already.
+            let prefix = prefix.to_be_bytes();
+            let id = if is_prefix { prefix.as_slice() } else { all.get(n as usize) };
             if ids.is_empty() || ids.get(ids.len() - 1) != id {
                 ids.push(id);
             }
@@ -220,6 +223,7 @@ mod tests {
         for subjects in [0_u64, 1, 3, 63, 1_000, 40_000] {
             let mut all = Ids::default();
             (0..subjects).for_each(|n| all.push(&to_ordered(id(n))));
+            (0..subjects / 3).for_each(|n| all.push(&to_ordered(id(n))));
             let spine = Spine::build(&all, IdForm::Integer).unwrap();
             // Strangers as well, every second row, and ids whose bytes are those of a free slot, every third row a null.
             let rows = (0..2 * subjects + 70).map(|n| to_ordered(id(n * 31 % (2 * subjects + 1))));
