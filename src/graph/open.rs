@@ -175,7 +175,7 @@ mod tests {
     /// The links of each subject: places and strengths.
     type Rows = Vec<Vec<(u32, u8)>>;
 
-    fn rows() -> impl Strategy<Value = Rows> {
+    fn subjects() -> impl Strategy<Value = Rows> {
         let place = prop_oneof![4 => 0..HOT, 2 => HOT..WARM, 1 => WARM..WARM + 1_000];
         let links = prop_oneof![3 => 0_usize..12, 1 => 250_usize..600, 2 => Just(0_usize)];
         let row = links.prop_flat_map(move |n| proptest::collection::vec((place.clone(), 1_u8..), n));
@@ -184,8 +184,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn subjects_are_sorted_by_links_as_a_sort_does_it(rows in rows()) {
-            let mut end = 0;
+        fn subjects_are_sorted_by_links_as_a_sort_does_it(rows in subjects()) {
+            let mut end = 0_u32;
             let ends: Vec<u32> = rows.iter().map(|row| { end += u32::try_from(row.len()).unwrap(); end }).collect();
             let key = |(n, row): (usize, &Vec<(u32, u8)>)| ((row.len() as u64) << 16) | n as u64;
             let mut expected: Vec<u64> = rows.iter().enumerate().filter(|(_, row)| !row.is_empty()).map(key).collect();
@@ -197,7 +197,7 @@ mod tests {
 
         #[test]
         fn the_sums_over_blocks_are_those_over_each_subjects_links(
-            rows in rows(), cuts in proptest::collection::vec(any::<bool>(), 60), memory in prop_oneof![Just(0_u64), Just(900_u64), Just(1_u64 << 30)],
+            rows in subjects(), cuts in proptest::collection::vec(any::<bool>(), 60), memory in prop_oneof![Just(0_u64), Just(900_u64), Just(1_u64 << 30)],
         ) {
             let folder = tempfile::tempdir().unwrap();
             let budget = Budget::new(memory);

@@ -84,8 +84,8 @@ mod tests {
         fn windows_are_all_receivers_in_order_and_as_many_as_fit(
             records in proptest::collection::vec(prop_oneof![4 => 0_u32..900, 1 => 0_u32..3 * WINDOW], 1..60),
         ) {
-            let mut end = 0;
-            let ends = records.iter().map(|records| { end += records; end });
+            let mut end = 0_u32;
+            let ends = records.iter().map(|records| { end += *records; end });
             let starts: Vec<u32> = std::iter::once(0).chain(ends).chain([0]).collect();
             let mut next = 0;
             while next < records.len() {
