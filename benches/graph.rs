@@ -75,7 +75,7 @@ fn build(ties: Ties) -> Graph<'static> {
 #[divan::bench(args = ["uniform", "power_law"], sample_count = 10)]
 fn weigh(bencher: Bencher, shape: &str) {
     let graph = build(ties(&pairs(shape)));
-    let values = graph.hub_first(|s| Ok(u32::try_from(s)? * 3_000)).unwrap();
+    let values = graph.hub_first(&graph.subjects(), |s| Ok(u32::try_from(s)? * 3_000)).unwrap();
     let mut out = vec![0_u64; graph.len()];
     bencher.counter(ItemsCount::new(graph.links)).bench_local(|| {
         graph.weigh(black_box(&values), &mut out).unwrap();

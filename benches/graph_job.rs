@@ -16,6 +16,7 @@ use arrow::datatypes::{Float64Type, Int64Type};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rayon::prelude::*;
 use sesame::graph::Parameters;
 use sesame::graph::csr::Builder;
 use sesame::graph::parameters::SHARE_ONE;
@@ -41,16 +42,17 @@ fn main() -> Result<()> {
     let mut clock = Clock(Instant::now(), cpu()?);
     let (ids, share, confidence) = subjects(&folder.join("subjects.parquet"))?;
     clock.lap("priors")?;
+    let ids: Vec<[u8; 8]> = ids.into_iter().map(to_ordered).collect();
     let mut all = Ids::default();
-    ids.iter().for_each(|id| all.push(&to_ordered(*id)));
+    ids.iter().for_each(|id| all.push(id));
     let spine = Spine::build(&all, IdForm::Integer)?;
     let mut places = Vec::new();
-    spine.find_all((0..ids.len()).map(|n| Some(all.get(n))), &mut places);
+    spine.find_words(&ids, |_| true, &mut places);
     let (mut p, mut c) = (vec![0_u32; spine.len()], vec![0_u16; spine.len()]);
     for (n, place) in places.iter().enumerate() {
         (p[*place as usize], c[*place as usize]) = (share[n], confidence[n]);
     }
-    drop((all, share, confidence, places));
+    drop((ids, all, share, confidence, places));
     clock.lap("number")?;
 
     let (stop, log) = (AtomicBool::new(false), Output::new(true, LogFormat::Text));
@@ -97,12 +99,28 @@ fn main() -> Result<()> {
 }
 
 /// Ids, shares in millionths and confidences in thousandths.
-fn subjects(path: &Path) -> Result<(Vec<i64>, Vec<u32>, Vec<u16>)> {
+type Subjects = (Vec<i64>, Vec<u32>, Vec<u16>);
+
+/// All subjects, read as a run does it: row groups in parallel.
+fn subjects(path: &Path) -> Result<Subjects> {
+    let file = fs_err::File::open(path)?.into_parts().0;
+    let groups = ParquetRecordBatchReaderBuilder::try_new(file)?.metadata().num_row_groups();
+    let parts = (0..groups).into_par_iter().map(|group| of_group(path, group)).collect::<Result<Vec<Subjects>>>()?;
+    let (mut ids, mut share, mut confidence) = (Vec::new(), Vec::new(), Vec::new());
+    for (some_ids, some_shares, some_confidences) in parts {
+        ids.extend(some_ids);
+        share.extend(some_shares);
+        confidence.extend(some_confidences);
+    }
+    Ok((ids, share, confidence))
+}
+
+fn of_group(path: &Path, group: usize) -> Result<Subjects> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(fs_err::File::open(path)?.into_parts().0)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), ["subject_id", "prior", "confidence"]);
     let (mut ids, mut share, mut confidence) = (Vec::new(), Vec::new(), Vec::new());
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "shares lie between 0 and 1")]
-    for batch in builder.with_projection(mask).build()? {
+    for batch in builder.with_projection(mask).with_row_groups(vec![group]).build()? {
         let batch = batch?;
         let column = |name: &str| batch.column_by_name(name).with_context(|| format!("no column {name}"));
         ids.extend_from_slice(column("subject_id")?.as_primitive::<Int64Type>().values());

@@ -1,28 +1,37 @@
 //! From ties to the graph: for every subject the ties that count, as compressed sparse rows.
 //!
 //! Partitions of receivers are built several at a time. A partition's records are sorted by receiver in one counting
-//! pass, a small hash table finds the repeated ties of each, and the strongest are kept. Senders are renumbered hub
+//! pass, the repeated ties of each are [merged](super::merge), and the strongest are kept. Senders are renumbered hub
 //! first, by degrees that a sample of the ties tells well enough: the order changes speed, never a result, and so does
 //! the order of a receiver's links.
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use bytemuck::Pod;
 use rayon::prelude::*;
 
-use super::links::{HOT, Links, Open, Shelf};
+use super::links::{HOT, Links, Shelf};
+use super::merge::Merging;
 use super::neighbours::Neighbours;
+use super::open::Open;
 use super::order::Order;
 use super::parameters::Parameters;
+use super::receivers::{by_receiver, window};
 use crate::exit;
 use crate::ingest::links::tie_store::{PARTITION, Packing, Ties};
 use crate::machine::budget::Budget;
 use crate::machine::large_array::LargeArray;
 use crate::output::Progress;
 use crate::storage::scratch::Scratch;
+
+/// Subjects worked on at a time where there are no links to cut by.
+const RUN: usize = 1 << 16;
+/// Records of a large page: room for them is made in so many.
+const PAGE: usize = 1 << 18;
 
 /// The graph of counted subjects.
 #[derive(Debug)]
@@ -77,14 +86,15 @@ struct Part {
 /// What is told of each subject of a partition.
 type Told<'a> = (&'a mut [u32], &'a mut [Neighbours]);
 
-/// Scratch space of a thread, kept from partition to partition.
+/// Scratch space for a partition, kept for the ones after it.
 #[derive(Default)]
 struct Desk {
-    /// The records sorted by receiver, and where those of each begin.
-    records: Vec<u64>,
+    /// Room for records sorted by receiver, and where those of each begin.
+    records: Option<LargeArray<u64>>,
     starts: Vec<u32>,
-    /// Where each sender stands in a row.
-    seen: Vec<u32>,
+    /// The places of the senders of some receivers.
+    places: Vec<u32>,
+    merging: Merging,
     months: Vec<u16>,
     open: [Open; 3],
 }
@@ -122,16 +132,22 @@ impl<'a> Builder<'a> {
         let mut described = neighbours.chunks_mut(PARTITION);
         let told: Vec<Told> =
             degree.chunks_mut(PARTITION).map(|degree| (degree, described.next().unwrap_or_default())).collect();
+        let desks = Mutex::new(Vec::<Desk>::new());
+        let free = || desks.lock().map_err(|_| anyhow!("another thread failed"));
         let parts = told
             .into_par_iter()
             .enumerate()
-            .map_init(Desk::default, |desk, (p, told)| {
+            .map(|(p, told)| {
                 exit::check(self.stop)?;
                 let records = ties.partition(p)?;
                 progress.add(records.iter().map(|r| r.len() as u64).sum());
-                shared.part(packing.subjects(p), &records, told, desk)
+                let mut desk = free()?.pop().unwrap_or_default();
+                let part = shared.part(&packing.subjects(p), &records, told, &mut desk)?;
+                free()?.push(desk);
+                Ok(part)
             })
             .collect::<Result<Vec<Part>>>()?;
+        drop(desks);
         let (mut hot, mut warm, mut cold) = (Links::default(), Links::default(), Links::default());
         let (mut links, mut beyond) = (0, 0);
         let (mut merged, mut young) = (vec![0; packing.files()], vec![0; packing.files()]);
@@ -155,13 +171,19 @@ impl<'a> Builder<'a> {
 impl Shared<'_> {
     fn part(
         &self,
-        subjects: Range<usize>,
+        subjects: &Range<usize>,
         records: &[Cow<[u64]>],
         (degree, neighbours): Told,
         desk: &mut Desk,
     ) -> Result<Part> {
         let packing = self.packing;
-        let Desk { records: sorted, starts, seen, months, open } = desk;
+        let Desk { records: room, starts, places, merging, months, open } = desk;
+        let all: usize = records.iter().map(|r| r.len()).sum();
+        if room.as_ref().is_none_or(|room| room.len() < all) {
+            *room = None;
+            *room = Some(LargeArray::zeroed(all.next_multiple_of(PAGE))?);
+        }
+        let sorted = room.as_deref_mut().unwrap_or_default();
         by_receiver(records, subjects.len(), &packing, (sorted, starts));
         open.iter_mut().for_each(|open| open.begin(subjects.start));
         let mut part = Part {
@@ -173,95 +195,88 @@ impl Shared<'_> {
             merged: vec![0; packing.files()],
             young: vec![0; packing.files()],
         };
-        for (local, receiver) in subjects.enumerate() {
-            let row = &mut sorted[starts[local] as usize..starts[local + 1] as usize];
-            let unique = self.merge(row, receiver, seen, &mut part.merged);
-            let unique = self.of_age(&mut row[..unique], receiver, &mut part.young);
-            degree[local] = u32::try_from(unique)?;
-            let kept = unique.min(self.parameters.max_ties);
-            if kept < unique {
-                part.beyond += (unique - kept) as u64;
-                // Strongest first, ties by id.
-                let key = |r: &u64| (std::cmp::Reverse(self.strength(*r)), packing.from(*r));
-                row[..unique].select_nth_unstable_by_key(kept, key);
-            }
-            let row = &row[..kept];
-            if let Some(marks) = self.marks {
-                neighbours[local] = Neighbours::of(row, &packing, marks, months);
-            }
-            part.links += kept as u64;
-            for record in row {
-                let (class, from) = self.order.place(packing.from(*record));
-                open[class].push(from, self.strength(*record));
-            }
-            let [hot, warm, cold] = open;
-            if hot.end_subject()? {
-                part.hot.take(hot, self.shelf)?;
-            }
-            if warm.end_subject()? {
-                part.warm.take(warm, self.shelf)?;
-            }
-            if cold.end_subject()? {
-                part.cold.take(cold, self.shelf)?;
+        let mut next = 0;
+        while next < subjects.len() {
+            let some = window(starts, next, subjects.len());
+            next = some.end;
+            let first = starts[some.start] as usize;
+            let records = &sorted[first..starts[some.end] as usize];
+            places.clear();
+            places.extend(records.iter().map(|r| self.order.place(packing.from(*r))));
+            for local in some {
+                let of = starts[local] as usize..starts[local + 1] as usize;
+                let (row, places) = (&mut sorted[of.clone()], &mut places[of.start - first..of.end - first]);
+                let (ties, kept) = self.choose(subjects.start + local, row, places, merging, &mut part);
+                degree[local] = u32::try_from(ties)?;
+                let (row, places) = (&row[..kept], &places[..kept]);
+                if let Some(marks) = self.marks {
+                    neighbours[local] = Neighbours::of(row, &packing, marks, months);
+                }
+                part.links += kept as u64;
+                Open::share(open, places, row.iter().map(|r| self.strength(*r)));
+                let [hot, warm, cold] = open;
+                if hot.end_subject()? {
+                    hot.hand_over(&mut part.hot, self.shelf)?;
+                }
+                if warm.end_subject()? {
+                    warm.hand_over(&mut part.warm, self.shelf)?;
+                }
+                if cold.end_subject()? {
+                    cold.hand_over(&mut part.cold, self.shelf)?;
+                }
             }
         }
         let [hot, warm, cold] = open;
-        part.hot.take(hot, self.shelf)?;
-        part.warm.take(warm, self.shelf)?;
-        part.cold.take(cold, self.shelf)?;
+        hot.hand_over(&mut part.hot, self.shelf)?;
+        warm.hand_over(&mut part.warm, self.shelf)?;
+        cold.hand_over(&mut part.cold, self.shelf)?;
         Ok(part)
+    }
+
+    /// Moves those of a receiver's records that are chosen to the front, and with them the places of their senders; returns
+    /// how many ties count and how many of these are chosen, and counts the others in the part.
+    fn choose(
+        &self,
+        receiver: usize,
+        row: &mut [u64],
+        places: &mut [u32],
+        merging: &mut Merging,
+        part: &mut Part,
+    ) -> (usize, usize) {
+        let packing = &self.packing;
+        // Each row makes two records; the one of the lower receiver counts it.
+        let count = |from: u32, file: usize| part.merged[file] += u64::from(receiver < from as usize);
+        let unique = merging.merge(row, places, packing, self.order.len(), count);
+        let old = self.of_age(&mut row[..unique], places, receiver, &mut part.young);
+        let kept = old.min(self.parameters.max_ties);
+        if kept < old {
+            part.beyond += (old - kept) as u64;
+            // Strongest first, ties by id.
+            let key = |r: &u64| (std::cmp::Reverse(self.strength(*r)), packing.from(*r));
+            row[..old].select_nth_unstable_by_key(kept, key);
+            let chosen = row[..kept].iter().map(|r| self.order.place(packing.from(*r)));
+            places.iter_mut().zip(chosen).for_each(|(place, of)| *place = of);
+        }
+        (old, kept)
     }
 
     fn strength(&self, record: u64) -> u8 {
         self.strengths[Packing::code(record)]
     }
 
-    /// Merges the repeated ties of one receiver to the front of its records; returns how many are left. `seen` is
-    /// scratch space: a table of where each sender stands in the row.
-    fn merge(&self, row: &mut [u64], receiver: usize, seen: &mut Vec<u32>, merged: &mut [u64]) -> usize {
-        const FREE: u32 = u32::MAX;
-        let packing = self.packing;
-        let bits = (2 * row.len()).next_power_of_two().trailing_zeros().max(1);
-        seen.clear();
-        seen.resize(1 << bits, FREE);
-        let mut unique = 0;
-        for n in 0..row.len() {
-            let record = row[n];
-            let from = packing.from(record);
-            let mut slot = (from.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize;
-            loop {
-                match seen[slot] {
-                    FREE => {
-                        #[allow(clippy::cast_possible_truncation, reason = "a row of one partition")]
-                        let place = unique as u32;
-                        seen[slot] = place;
-                        row[unique] = record;
-                        unique += 1;
-                        break;
-                    }
-                    other if packing.from(row[other as usize]) == from => {
-                        let (kept, repeated) = packing.merged(row[other as usize], record);
-                        row[other as usize] = kept;
-                        // Each row makes two records; the one of the lower receiver counts it.
-                        merged[repeated] += u64::from(receiver < from as usize);
-                        break;
-                    }
-                    _ => slot = (slot + 1) & ((1 << bits) - 1),
-                }
-            }
+    /// Moves the ties that are old enough to the front, with their places; returns how many they are and counts the others
+    /// by file.
+    fn of_age(&self, row: &mut [u64], places: &mut [u32], receiver: usize, young: &mut [u64]) -> usize {
+        if !row.iter().fold(false, |any, record| any | Packing::young(*record)) {
+            return row.len();
         }
-        unique
-    }
-
-    /// Moves the ties that are old enough to the front; returns how many they are and counts the others by file.
-    fn of_age(&self, row: &mut [u64], receiver: usize, young: &mut [u64]) -> usize {
         let mut old = 0;
         for n in 0..row.len() {
-            let record = row[n];
+            let (record, place) = (row[n], places[n]);
             if Packing::young(record) {
                 young[self.packing.file(record)] += u64::from(receiver < self.packing.from(record) as usize);
             } else {
-                row[old] = record;
+                (row[old], places[old]) = (record, place);
                 old += 1;
             }
         }
@@ -283,29 +298,6 @@ fn by_file(rows: &[u64], merged: &[u64]) -> Vec<u64> {
         left -= out[file];
     }
     out
-}
-
-/// Sorts records by receiver, and tells where those of each begin.
-fn by_receiver(
-    records: &[Cow<[u64]>],
-    receivers: usize,
-    packing: &Packing,
-    (sorted, starts): (&mut Vec<u64>, &mut Vec<u32>),
-) {
-    starts.clear();
-    starts.resize(receivers + 2, 0);
-    let all = || records.iter().flat_map(|some| some.iter());
-    all().for_each(|r| starts[packing.local(*r) + 2] += 1);
-    for n in 2..starts.len() {
-        starts[n] += starts[n - 1];
-    }
-    // Every place is written to, so what was there does not matter.
-    sorted.resize(records.iter().map(|r| r.len()).sum(), 0);
-    for record in all() {
-        let start = &mut starts[packing.local(*record) + 1];
-        sorted[*start as usize] = *record;
-        *start += 1;
-    }
 }
 
 impl Graph<'_> {
@@ -333,15 +325,22 @@ impl Graph<'_> {
         self.order.subjects()
     }
 
-    /// One value per subject, moved to hub-first order.
+    /// One value per subject, in hub-first order; `subjects` are [those at each place](Self::subjects).
     ///
     /// # Errors
-    /// When there is not enough memory; the first error of `of`.
-    pub fn hub_first<T: Pod>(&self, of: impl Fn(usize) -> Result<T>) -> Result<LargeArray<T>> {
-        let mut out = LargeArray::zeroed(self.len())?;
-        for (subject, place) in self.order.places().enumerate() {
-            out[place as usize] = of(subject)?;
-        }
+    /// When there is not enough memory; an error of `of`.
+    pub fn hub_first<T: Pod + Send>(
+        &self,
+        subjects: &[u32],
+        of: impl Fn(usize) -> Result<T> + Sync,
+    ) -> Result<LargeArray<T>> {
+        let mut out = LargeArray::<T>::zeroed(self.len())?;
+        out.par_chunks_mut(RUN).zip(subjects.par_chunks(RUN)).try_for_each(|(out, subjects)| {
+            for (out, subject) in out.iter_mut().zip(subjects) {
+                *out = of(*subject as usize)?;
+            }
+            anyhow::Ok(())
+        })?;
         Ok(out)
     }
 
@@ -350,7 +349,7 @@ impl Graph<'_> {
     /// # Errors
     /// When spilled links cannot be read.
     pub fn weigh<V: Copy + Into<u64> + Sync>(&self, values: &[V], out: &mut [u64]) -> Result<()> {
-        out.par_chunks_mut(1 << 16).for_each(|some| some.fill(0));
+        out.par_chunks_mut(RUN).for_each(|some| some.fill(0));
         let hot = &values[..values.len().min(HOT as usize)];
         self.hot.weigh(&self.shelf, hot, out)?;
         self.warm.weigh(&self.shelf, values, out)?;

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rayon::prelude::*;
 
 use crate::machine::budget::Budget;
@@ -17,11 +17,9 @@ use crate::storage::scratch::Scratch;
 pub(super) const HOT: u32 = 1 << 16;
 /// Places whose values fit the second-level cache.
 pub(super) const WARM: u32 = 3 << 17;
-/// Links after which a block ends, unless one subject has more: work is cut by links, not by subjects.
-const BLOCK_LINKS: usize = 1 << 17;
 
 /// The name of a neighbour, as it is stored.
-pub(super) trait Neighbour: Copy + Send + Sync {
+pub(super) trait Neighbour: Copy + Default + Send + Sync {
     /// Bytes of a name.
     const WIDTH: usize;
     /// The name of a place that it can name.
@@ -79,24 +77,27 @@ impl<N> Default for Links<N> {
     }
 }
 
+/// The links of one kind of consecutive subjects.
 #[derive(Debug)]
-struct Block<N> {
-    subjects: Range<usize>,
+pub(super) struct Block<N> {
+    /// The subjects.
+    pub subjects: Range<usize>,
     /// The subjects of the block that have links, those with the same number of links together: where the links of each
     /// begin need not be stored, and the loop over few links is unrolled.
-    rows: Box<[u16]>,
+    pub rows: Box<[u16]>,
     /// How many rows have how many links, from few to many.
-    runs: Box<[Run]>,
-    place: Place<N>,
+    pub runs: Box<[Run]>,
+    /// Where they lie.
+    pub place: Place<N>,
 }
 
 /// Rows with the same number of links.
 #[derive(Debug, Clone, Copy)]
-struct Run {
+pub(super) struct Run {
     /// The links of each.
-    links: u32,
+    pub links: u32,
     /// The rows.
-    rows: u32,
+    pub rows: u32,
 }
 
 impl<N> Block<N> {
@@ -105,10 +106,21 @@ impl<N> Block<N> {
     }
 }
 
+/// Where the links of a block lie.
 #[derive(Debug)]
-enum Place<N> {
-    Kept { neighbours: Box<[N]>, strengths: Box<[u8]> },
-    Spilled { offset: u64 },
+pub(super) enum Place<N> {
+    /// In memory.
+    Kept {
+        /// The neighbour of each link.
+        neighbours: Box<[N]>,
+        /// Its strength.
+        strengths: Box<[u8]>,
+    },
+    /// In the scratch file.
+    Spilled {
+        /// Where strengths and then neighbours begin.
+        offset: u64,
+    },
 }
 
 /// Memory for links, and where those beyond it go.
@@ -128,100 +140,10 @@ impl<'a> Shelf<'a> {
     }
 }
 
-/// A block under way: places of neighbours and strengths of consecutive subjects.
-#[derive(Debug, Default)]
-pub(super) struct Open {
-    first: usize,
-    /// Where the links of each subject end.
-    ends: Vec<u32>,
-    neighbours: Vec<u32>,
-    strengths: Vec<u8>,
-    /// Scratch space: number of links and subject of those that have some.
-    order: Vec<u64>,
-}
-
-impl Open {
-    /// Goes on with links from a first subject on; what was there is closed.
-    pub(super) fn begin(&mut self, first: usize) {
-        self.first = first;
-        self.clear();
-    }
-
-    fn clear(&mut self) {
-        self.ends.clear();
-        self.neighbours.clear();
-        self.strengths.clear();
-        self.order.clear();
-    }
-
-    /// Adds a link of the subject at hand.
-    #[inline]
-    pub(super) fn push(&mut self, neighbour: u32, strength: u8) {
-        self.neighbours.push(neighbour);
-        self.strengths.push(strength);
-    }
-
-    /// Ends the subject at hand; says whether the block is full.
-    ///
-    /// # Errors
-    /// When it holds more links than 32 bits count.
-    #[inline]
-    pub(super) fn end_subject(&mut self) -> Result<bool> {
-        let end = u32::try_from(self.neighbours.len())?;
-        let begin = self.ends.last().copied().unwrap_or(0);
-        if end > begin {
-            self.order.push(u64::from(end - begin) << u16::BITS | self.ends.len() as u64);
-        }
-        self.ends.push(end);
-        Ok(self.neighbours.len() >= BLOCK_LINKS)
-    }
-
-    /// Makes a block of what is there and goes on after it.
-    fn close<N: Neighbour>(&mut self, shelf: &Shelf) -> Result<Block<N>> {
-        let subjects = self.first..self.first + self.ends.len();
-        self.order.sort_unstable();
-        let (mut rows, mut runs) = (Vec::with_capacity(self.order.len()), Vec::<Run>::new());
-        let (mut neighbours, mut strengths) =
-            (Vec::with_capacity(self.neighbours.len()), Vec::with_capacity(self.strengths.len()));
-        for key in &self.order {
-            let row = u16::try_from(key & u64::from(u16::MAX))?;
-            let links = u32::try_from(key >> u16::BITS)?;
-            let end = self.ends[usize::from(row)] as usize;
-            let of = end - links as usize..end;
-            neighbours.extend(self.neighbours[of.clone()].iter().map(|place| N::of(*place)));
-            strengths.extend_from_slice(&self.strengths[of]);
-            rows.push(row);
-            match runs.last_mut() {
-                Some(run) if run.links == links => run.rows += 1,
-                _ => runs.push(Run { links, rows: 1 }),
-            }
-        }
-        self.begin(subjects.end);
-        let size = (strengths.len() * (N::WIDTH + 1)) as u64;
-        let place = if shelf.budget.take(size) {
-            Place::Kept { neighbours: neighbours.into(), strengths: strengths.into() }
-        } else {
-            let mut bytes = strengths;
-            neighbours.iter().for_each(|n| n.put(&mut bytes));
-            let written = shelf.scratch.write(&bytes, &[bytes.len()]);
-            Place::Spilled {
-                offset: written.context("spilling links to the scratch file; is the disk full? See --scratch")?,
-            }
-        };
-        Ok(Block { subjects, rows: rows.into(), runs: runs.into(), place })
-    }
-}
-
 impl<N: Neighbour> Links<N> {
-    /// Takes over the links of a block under way.
-    ///
-    /// # Errors
-    /// When links cannot be spilled.
-    pub(super) fn take(&mut self, open: &mut Open, shelf: &Shelf) -> Result<()> {
-        if !open.ends.is_empty() {
-            self.blocks.push(open.close(shelf)?);
-        }
-        Ok(())
+    /// Adds the block of the subjects that follow.
+    pub(super) fn push(&mut self, block: Block<N>) {
+        self.blocks.push(block);
     }
 
     /// Adds the links of the subjects that follow.

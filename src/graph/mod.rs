@@ -6,10 +6,13 @@
 
 pub mod csr;
 mod links;
+mod merge;
 pub mod neighbours;
+mod open;
 mod order;
 pub mod parameters;
 pub mod propagate;
+mod receivers;
 mod trust;
 
 pub use parameters::Parameters;

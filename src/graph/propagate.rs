@@ -91,7 +91,8 @@ pub fn propagate(
     };
     let gate = |subject: usize| gates.as_ref().map_or(WEIGHT_ONE, |g| u64::from(g[subject]));
     let weight = |s: usize| sender_weight(priors.confidence[s], graph.degree[s], gate(s), parameters.budget);
-    let senders = graph.hub_first(weight)?;
+    let subjects = graph.subjects();
+    let senders = graph.hub_first(&subjects, weight)?;
     let mut evidence = vec![0_u64; graph.len()];
     graph.weigh(&senders, &mut evidence)?;
     let (mean, anchored) = anchor(priors, parameters)?;
@@ -103,12 +104,10 @@ pub fn propagate(
             Ok(own(s)?.influence as f64 / 1e6 * evidence as f64 / (parameters.anchor + evidence).max(1) as f64)
         })
         .try_reduce(|| 0.0, |a, b| Ok::<f64, anyhow::Error>(a.max(b)))?;
-    let subjects = graph.subjects();
-    let mut current: Vec<u32> = subjects.iter().map(|s| priors.share[*s as usize]).collect();
+    let mut current: Vec<u32> = subjects.par_iter().map(|s| priors.share[*s as usize]).collect();
     let mut sent = LargeArray::<u32>::zeroed(graph.len())?;
-    for ((sent, f), v) in sent.iter_mut().zip(&current).zip(senders.iter()) {
-        *sent = f * u32::from(*v);
-    }
+    let first = sent[..].par_iter_mut().zip(&current).zip(senders[..].par_iter()).with_min_len(RUN);
+    first.for_each(|((sent, f), v)| *sent = f * u32::from(*v));
     let mut sums = vec![0_u64; graph.len()];
     let mut friends = vec![0_u32; graph.len()];
     let mut residuals = Vec::new();

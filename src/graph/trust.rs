@@ -45,9 +45,10 @@ pub(super) fn gates(
     };
     let mut trust: Vec<u64> = (0..graph.len()).map(start).collect::<Result<_>>()?;
     let mut walked = vec![0_u64; graph.len()];
+    let subjects = graph.subjects();
     for _ in 0..steps(graph.len()) {
         exit::check(stop)?;
-        let here = graph.hub_first(|s| Ok(trust[s]))?;
+        let here = graph.hub_first(&subjects, |s| Ok(trust[s]))?;
         graph.weigh(&here, &mut walked)?;
         for ((trust, walked), sum) in trust.iter_mut().zip(&walked).zip(&sums) {
             let below = (*sum).max(1);

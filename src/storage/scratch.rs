@@ -97,24 +97,6 @@ impl Scratch {
     pub fn forget(&self) -> Result<()> {
         self.file.set_len(0).context("emptying a scratch file")
     }
-
-    /// Reads all parts of what was written at a place, one after another.
-    ///
-    /// # Errors
-    /// As [`Scratch::read`].
-    pub fn read_all(&self, at: u64, ends: &[usize], bytes: &mut Vec<u8>) -> Result<()> {
-        if self.key.is_none() {
-            return self.read(at, ends.last().copied().unwrap_or(0), bytes);
-        }
-        let (mut all, mut from) = (Vec::new(), 0);
-        for (n, end) in ends.iter().enumerate() {
-            self.read(self.part(at, n, from), end - from, bytes)?;
-            all.append(bytes);
-            from = *end;
-        }
-        *bytes = all;
-        Ok(())
-    }
 }
 
 fn random_key() -> Result<LessSafeKey> {
@@ -144,8 +126,6 @@ mod tests {
             let mut read = Vec::new();
             for _ in 0..2 {
                 let at = scratch.write(bytes, &[8, 8, 17]).unwrap();
-                scratch.read_all(at, &[8, 8, 17], &mut read).unwrap();
-                assert_eq!(read, bytes);
                 for (n, part) in [0..8, 8..8, 8..17].into_iter().enumerate() {
                     scratch.read(scratch.part(at, n, part.start), part.len(), &mut read).unwrap();
                     assert_eq!(read, bytes[part]);

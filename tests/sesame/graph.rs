@@ -367,6 +367,133 @@ fn what_friends_are_like_is_counted_over_the_ties_that_count() {
     assert_eq!(neighbours[0], expected);
 }
 
+/// What rows say of one tie: file, interactions, and months unless it is too young.
+type Said = (usize, Option<i64>, Option<i64>);
+
+/// A graph from the definition: degrees, links, ties beyond the cap, repeated and too young rows by file, and for each subject the
+/// chosen friends with their strengths.
+#[derive(Debug, PartialEq)]
+struct Plain {
+    degree: Vec<u32>,
+    links: u64,
+    beyond: u64,
+    merged: Vec<u64>,
+    young: Vec<u64>,
+    chosen: Vec<Vec<(u32, u8)>>,
+}
+
+impl Plain {
+    fn new(subjects: usize, files: usize, rows: &[(u32, u32, Said)], parameters: &Parameters) -> Self {
+        let mut ties: std::collections::BTreeMap<(u32, u32), Vec<Said>> = Default::default();
+        for (a, b, said) in rows {
+            ties.entry((*a.min(b), *a.max(b))).or_default().push(*said);
+        }
+        let (mut merged, mut young) = (vec![0; files], vec![0; files]);
+        let mut chosen = vec![Vec::new(); subjects];
+        for ((a, b), mut said) in ties {
+            said.sort_unstable_by_key(|said| said.0);
+            said[1..].iter().for_each(|said| merged[said.0] += 1);
+            if said.iter().all(|said| said.2.is_none()) {
+                young[said[0].0] += 1;
+                continue;
+            }
+            // What is not told is more than none and less than one or more.
+            let most = said.iter().map(|said| said.1).max_by_key(|told| told.map_or(1, |i| 2 * i.min(30))).unwrap();
+            let strength = parameters.strength(most.map(|i| u8::try_from(i.min(30)).unwrap()));
+            chosen[a as usize].push((b, strength));
+            chosen[b as usize].push((a, strength));
+        }
+        let degree = chosen.iter().map(|of| u32::try_from(of.len()).unwrap()).collect();
+        let mut beyond = 0;
+        for of in &mut chosen {
+            of.sort_unstable_by_key(|(from, strength)| (std::cmp::Reverse(*strength), *from));
+            beyond += of.len().saturating_sub(parameters.max_ties) as u64;
+            of.truncate(parameters.max_ties);
+        }
+        let links = chosen.iter().map(|of| of.len() as u64).sum();
+        Self { degree, links, beyond, merged, young, chosen }
+    }
+}
+
+/// Builds the graph of rows that come in so many blocks, and holds it against the definition.
+fn hold_against_the_definition(
+    subjects: usize,
+    rows: &[(u32, u32, Said)],
+    block: usize,
+    memory: u64,
+    parameters: &Parameters,
+) {
+    let plain = Plain::new(subjects, 3, rows, parameters);
+    let folder = tempfile::tempdir().unwrap();
+    let (budget, stop, output) = (Budget::new(memory), AtomicBool::new(false), Output::new(true, LogFormat::Text));
+    let store = TieStore::new(subjects, 3, &budget, folder.path()).unwrap();
+    for some in rows.chunks(block) {
+        for file in 0..3 {
+            let of_file = some.iter().filter(|row| row.2.0 == file);
+            let ties: Vec<(u32, u32, u64)> = of_file.map(|(a, b, said)| (*a, *b, content(said.1, said.2))).collect();
+            store.add(u32::try_from(file).unwrap(), &ties).unwrap();
+        }
+    }
+    let ties = store.finish().unwrap();
+    let progress = output.stage("build", ties.len(), "ties");
+    let scratch = Scratch::below(folder.path()).unwrap();
+    let marks: Vec<u8> = (0..subjects).map(|s| (s % 4) as u8).collect();
+    let builder = Builder { parameters, marks: Some(&marks), budget: &budget, scratch, stop: &stop };
+    let graph = builder.build(ties, &progress).unwrap();
+    assert_eq!((graph.links, graph.beyond), (plain.links, plain.beyond));
+    assert_eq!((&graph.merged, &graph.young), (&plain.merged, &plain.young));
+    assert!(graph.degree == plain.degree);
+    let values: Vec<u32> = (0..subjects as u32).map(|s| s.wrapping_mul(2_654_435_761) % 1_000_000_000).collect();
+    let here = graph.hub_first(&graph.subjects(), |s| Ok(values[s])).unwrap();
+    let mut sums = vec![7_u64; subjects];
+    graph.weigh(&here, &mut sums).unwrap();
+    let sum = |of: &Vec<(u32, u8)>| -> u64 {
+        of.iter().map(|(from, strength)| u64::from(*strength) * u64::from(values[*from as usize])).sum()
+    };
+    assert!(sums == plain.chosen.iter().map(sum).collect::<Vec<u64>>());
+    let neighbours = graph.into_neighbours();
+    for (of, neighbours) in plain.chosen.iter().zip(&neighbours) {
+        let verified = of.iter().filter(|(from, _)| marks[*from as usize] & 1 != 0).count();
+        assert_eq!((neighbours.ties as usize, neighbours.verified as usize), (of.len(), verified));
+    }
+    let memory_again = budget.take(memory);
+    assert!(memory_again, "all memory is given back");
+}
+
+#[test]
+fn graphs_of_hubs_and_of_people_whom_few_know_are_what_the_definition_makes_of_them() {
+    // More than there are places for hot and warm subjects; ties of the last ones are in few of the blocks that degrees are sampled from.
+    const SUBJECTS: u32 = 420_000;
+    let mut rng = Rng::with_seed(11);
+    let mut rows = Vec::new();
+    for _ in 0..60_000 {
+        let (a, b) = match rng.u8(0..6) {
+            0 => (rng.u32(0..20), rng.u32(0..SUBJECTS)),
+            1 => (rng.u32(0..20), rng.u32(SUBJECTS - 3_000..SUBJECTS)),
+            2 => (rng.u32(0..200), rng.u32(0..200)),
+            3 => (rng.u32(SUBJECTS - 60..SUBJECTS), rng.u32(SUBJECTS - 60..SUBJECTS)),
+            4 => (rng.u32(400_000..SUBJECTS), rng.u32(400_000..SUBJECTS)),
+            _ => (rng.u32(0..SUBJECTS), rng.u32(0..SUBJECTS)),
+        };
+        let told = (rng.u8(0..4) > 0).then(|| rng.i64(0..40));
+        let months = (rng.u8(0..5) > 0).then(|| rng.i64(3..60));
+        if a != b {
+            rows.push((a, b, (rng.usize(0..3), told, months)));
+        }
+    }
+    for (max_ties, block, memory) in [(1_000_000, 1_000, 1 << 30), (50, 1_000, 0), (3, 30_000, 200_000)] {
+        let parameters = Parameters { max_ties, ..parameters(0.001) };
+        hold_against_the_definition(SUBJECTS as usize, &rows, block, memory, &parameters);
+    }
+}
+
+#[test]
+fn graphs_without_ties_and_without_subjects_are_empty() {
+    for subjects in [0, 1, 9_000] {
+        hold_against_the_definition(subjects, &[], 1, 1 << 20, &parameters(0.001));
+    }
+}
+
 #[test]
 fn a_folder_without_room_is_an_error() {
     let budget = Budget::new(0);

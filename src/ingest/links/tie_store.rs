@@ -9,8 +9,11 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, anyhow};
+use rayon::prelude::*;
 
+use super::tie_blocks::{Block, Records, Spot, TieMemory};
 use crate::machine::budget::Budget;
+use crate::machine::large_array::LargeArray;
 use crate::storage::scratch::Scratch;
 
 /// Most interactions that are told apart.
@@ -132,7 +135,9 @@ impl Packing {
         (to >> PARTITION_BITS) as usize
     }
 
-    fn pack(&self, to: u32, from: u32, file: u32, content: u64) -> u64 {
+    /// The record of a tie of a file for one of its ends; `content` is what [`content`] makes of the rest of the row.
+    #[inline]
+    pub(crate) fn pack(&self, to: u32, from: u32, file: u32, content: u64) -> u64 {
         let local = u64::from(to & ((1 << PARTITION_BITS) - 1));
         let file = u64::from(file).min(self.files() as u64 - 1);
         (((local << self.from_bits) | u64::from(from)) << self.file_bits | file) << CONTENT_BITS | content
@@ -147,19 +152,6 @@ pub fn content(interactions: Option<i64>, months: Option<i64>) -> u64 {
     (interactions.map_or(0, told) << MONTH_BITS) | age.cast_unsigned()
 }
 
-/// One batch's records, sorted by partition.
-#[derive(Debug)]
-struct Block {
-    starts: Box<[u32]>,
-    records: Records,
-}
-
-#[derive(Debug)]
-enum Records {
-    Kept(Box<[u64]>),
-    Spilled(u64),
-}
-
 /// Where the records of each partition end, in bytes.
 fn ends(starts: &[u32]) -> Vec<usize> {
     starts.iter().skip(1).map(|start| 8 * *start as usize).collect()
@@ -169,6 +161,7 @@ fn ends(starts: &[u32]) -> Vec<usize> {
 #[derive(Debug)]
 pub struct TieStore<'a> {
     packing: Packing,
+    memory: TieMemory,
     blocks: Mutex<Vec<Block>>,
     rows: Mutex<Vec<u64>>,
     budget: &'a Budget,
@@ -184,6 +177,7 @@ impl<'a> TieStore<'a> {
         let scratch = Scratch::below(scratch)?;
         Ok(Self {
             packing: Packing::new(subjects, files),
+            memory: TieMemory::default(),
             blocks: Mutex::default(),
             rows: Mutex::new(vec![0; files]),
             budget,
@@ -194,7 +188,7 @@ impl<'a> TieStore<'a> {
     /// Adds the ties of one file: two different subjects, and what [`content`] makes of the rest of the row.
     ///
     /// # Errors
-    /// When the scratch file cannot be written, for example on a full disk.
+    /// When the scratch file cannot be written, for example on a full disk, or the system has no memory.
     pub fn add(&self, file: u32, ties: &[(u32, u32, u64)]) -> Result<()> {
         if ties.is_empty() {
             return Ok(());
@@ -207,19 +201,16 @@ impl<'a> TieStore<'a> {
         for p in 1..starts.len() {
             starts[p] += starts[p - 1];
         }
-        let mut next = starts.clone();
-        let mut records = vec![0_u64; 2 * ties.len()];
-        for (a, b, content) in ties {
-            for (to, from) in [(*a, *b), (*b, *a)] {
-                let place = &mut next[Packing::partition(to)];
-                records[*place as usize] = self.packing.pack(to, from, file, *content);
-                *place += 1;
-            }
-        }
-        let size = 8 * records.len() as u64;
-        let records = if self.budget.take(size) {
-            Records::Kept(records.into())
+        let len = 2 * ties.len();
+        let records = if self.budget.take(8 * len as u64) {
+            let mut array = self.memory.with_room(len)?;
+            let (spot, records) = array.next(len);
+            self.divide(file, ties, &mut starts.clone(), records);
+            self.memory.give_back(array)?;
+            Records::Kept(spot)
         } else {
+            let mut records = vec![0_u64; len];
+            self.divide(file, ties, &mut starts.clone(), &mut records);
             let bytes: Vec<u8> = records.iter().flat_map(|r| r.to_le_bytes()).collect();
             let written = self.scratch.write(&bytes, &ends(&starts));
             Records::Spilled(written.context("spilling ties to the scratch file; is the disk full? See --scratch")?)
@@ -230,6 +221,19 @@ impl<'a> TieStore<'a> {
         Ok(())
     }
 
+    /// Writes the records of ties, partition by partition; `next` is where those of each begin, and afterwards where they
+    /// end.
+    fn divide(&self, file: u32, ties: &[(u32, u32, u64)], next: &mut [u32], records: &mut [u64]) {
+        let packing = self.packing;
+        for (a, b, content) in ties {
+            for (to, from) in [(*a, *b), (*b, *a)] {
+                let place = &mut next[Packing::partition(to)];
+                records[*place as usize] = packing.pack(to, from, file, *content);
+                *place += 1;
+            }
+        }
+    }
+
     /// Every tie is there: what follows reads partitions.
     ///
     /// # Errors
@@ -238,6 +242,7 @@ impl<'a> TieStore<'a> {
         let failed = || anyhow!("another thread failed");
         Ok(Ties {
             packing: self.packing,
+            arrays: self.memory.finish()?,
             blocks: self.blocks.into_inner().map_err(|_| failed())?,
             rows: self.rows.into_inner().map_err(|_| failed())?,
             budget: self.budget,
@@ -250,6 +255,7 @@ impl<'a> TieStore<'a> {
 #[derive(Debug)]
 pub struct Ties<'a> {
     packing: Packing,
+    arrays: Vec<LargeArray<u64>>,
     blocks: Vec<Block>,
     /// Rows by file.
     pub rows: Vec<u64>,
@@ -276,23 +282,20 @@ impl Ties<'_> {
         self.len() == 0
     }
 
-    /// About how many ties each subject has: counted in one block of [`SAMPLE`].
+    /// About how many ties each subject has: counted in one block of [`SAMPLE`]. A block has both records of each of its
+    /// ties, so that those that a subject receives are as many as those that it sends, and lie together.
     ///
     /// # Errors
     /// When the scratch file cannot be read.
     pub fn sampled_degrees(&self) -> Result<Vec<u32>> {
+        let step = if self.blocks.len() < SAMPLE { 1 } else { SAMPLE };
         let mut degree = vec![0_u32; self.packing.subjects];
-        let mut count = |records: &[u64]| records.iter().for_each(|r| degree[self.packing.from(*r) as usize] += 1);
-        for block in self.blocks.iter().step_by(if self.blocks.len() < SAMPLE { 1 } else { SAMPLE }) {
-            match &block.records {
-                Records::Kept(records) => count(records),
-                Records::Spilled(offset) => {
-                    let mut bytes = Vec::new();
-                    self.scratch.read_all(*offset, &ends(&block.starts), &mut bytes)?;
-                    bytes.as_chunks::<8>().0.iter().for_each(|b| count(&[u64::from_le_bytes(*b)]));
-                }
+        degree.par_chunks_mut(PARTITION).enumerate().try_for_each(|(partition, degree)| -> Result<()> {
+            for records in self.of_blocks(partition, step)? {
+                records.iter().for_each(|r| degree[self.packing.local(*r)] += 1);
             }
-        }
+            Ok(())
+        })?;
         Ok(degree)
     }
 
@@ -301,13 +304,20 @@ impl Ties<'_> {
     /// # Errors
     /// When the scratch file cannot be read.
     pub fn partition(&self, partition: usize) -> Result<Vec<Cow<'_, [u64]>>> {
-        let mut all = Vec::with_capacity(self.blocks.len());
+        self.of_blocks(partition, 1)
+    }
+
+    /// The same of every so manieth block.
+    fn of_blocks(&self, partition: usize, step: usize) -> Result<Vec<Cow<'_, [u64]>>> {
+        let mut all = Vec::with_capacity(self.blocks.len().div_ceil(step));
         let mut bytes = Vec::new();
-        for block in &self.blocks {
+        for block in self.blocks.iter().step_by(step) {
             let range = block.starts[partition] as usize..block.starts[partition + 1] as usize;
             match &block.records {
                 _ if range.is_empty() => {}
-                Records::Kept(records) => all.push(Cow::Borrowed(&records[range])),
+                Records::Kept(Spot { array, from }) => {
+                    all.push(Cow::Borrowed(&self.arrays[*array][from + range.start..from + range.end]));
+                }
                 Records::Spilled(offset) => {
                     let from = self.scratch.part(*offset, partition, 8 * range.start);
                     self.scratch.read(from, 8 * range.len(), &mut bytes)?;
@@ -322,11 +332,8 @@ impl Ties<'_> {
 
 impl Drop for Ties<'_> {
     fn drop(&mut self) {
-        for block in &self.blocks {
-            if let Records::Kept(records) = &block.records {
-                self.budget.give_back(8 * records.len() as u64);
-            }
-        }
+        let kept = self.blocks.iter().filter(|block| matches!(block.records, Records::Kept(_)));
+        self.budget.give_back(kept.map(Block::bytes).sum());
     }
 }
 

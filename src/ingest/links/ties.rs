@@ -73,6 +73,7 @@ impl DroppedTies {
 pub struct TieReader<'a> {
     joinable: Joinable<'a>,
     /// Who consents to ties, by date a bit for each subject: ends come in no order, and a bit is more often in a cache.
+    /// Nothing for a date at which everyone does.
     willing: Vec<Vec<u64>>,
     /// `since`, `until`, `interactions_90d`.
     columns: [usize; 3],
@@ -87,9 +88,13 @@ impl<'a> TieReader<'a> {
     /// When the contract's table lacks a column.
     pub fn new(table: &Table, joinable: Joinable<'a>, keep: &'a Keep<'a>) -> Result<Self> {
         let word = |some: &[u8]| some.iter().rev().fold(0, |word, c| word << 1 | u64::from(c & NETWORK != 0));
+        let bits = |consents: &Vec<u8>| -> Vec<u64> {
+            let everyone = consents.iter().all(|c| c & NETWORK != 0);
+            if everyone { Vec::new() } else { consents.par_chunks(64).map(word).collect() }
+        };
         Ok(Self {
             joinable,
-            willing: joinable.consents.iter().map(|consents| consents.par_chunks(64).map(word).collect()).collect(),
+            willing: joinable.consents.iter().map(bits).collect(),
             columns: [table.require("since")?, table.require("until")?, table.require("interactions_90d")?],
             keep,
             dropped: Mutex::new(vec![DroppedTies::default(); joinable.consents.len()]),
@@ -140,7 +145,8 @@ impl<'a> TieReader<'a> {
         if a == b {
             return Some(|d| &mut d.self_link);
         }
-        let willing = |end: u32| self.willing[date][end as usize / 64] >> (end % 64) & 1 != 0;
+        let bits = self.willing[date].as_slice();
+        let willing = |end: u32| bits.is_empty() || bits[end as usize / 64] >> (end % 64) & 1 != 0;
         if !(willing(a) && willing(b)) {
             return Some(|d| &mut d.no_consent);
         }

@@ -37,8 +37,11 @@ impl Spine {
         let mut order: Vec<(u64, u32)> = (0..count).map(|n| (prefix(all.get(n as usize)), n)).collect();
         order.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| all.get(a.1 as usize).cmp(all.get(b.1 as usize))));
         let mut ids = Ids::default();
-        for (_, n) in order {
-            let id = all.get(n as usize);
+        let is_prefix = all.width() == 8;
+        for (prefix, n) in order {
+            // An id of eight bytes is at hand already.
+            let prefix = prefix.to_be_bytes();
+            let id = if is_prefix { prefix.as_slice() } else { all.get(n as usize) };
             if ids.is_empty() || ids.get(ids.len() - 1) != id {
                 ids.push(id);
             }
@@ -211,6 +214,32 @@ mod tests {
             spine.find_all(rows.iter().map(|row| row.as_ref().map(String::as_bytes)), &mut found);
             let alone = |row: &Option<String>| row.as_ref().map_or(UNKNOWN, |id| spine.find(id.as_bytes()));
             assert_eq!(found, rows.iter().map(alone).collect::<Vec<_>>(), "{width}");
+        }
+    }
+
+    #[test]
+    fn integers_are_found_together_as_each_alone_and_as_a_list_has_them() {
+        let id = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).cast_signed();
+        for subjects in [0_u64, 1, 3, 63, 1_000, 40_000] {
+            let mut all = Ids::default();
+            (0..subjects).for_each(|n| all.push(&to_ordered(id(n))));
+            (0..subjects / 3).for_each(|n| all.push(&to_ordered(id(n))));
+            let spine = Spine::build(&all, IdForm::Integer).unwrap();
+            // Strangers as well, every second row, and ids whose bytes are those of a free slot, every third row a null.
+            let rows = (0..2 * subjects + 70).map(|n| to_ordered(id(n * 31 % (2 * subjects + 1))));
+            let mut wanted: Vec<[u8; 8]> = rows.collect();
+            wanted.extend([[0; 8], [u8::MAX; 8]]);
+            let valid = |n: usize| n % 3 != 1;
+            let mut found = vec![7];
+            spine.find_words(&wanted, valid, &mut found);
+            let listed = |id: &[u8; 8]| spine.ids.find(id).map_or(UNKNOWN, |at| u32::try_from(at).unwrap());
+            let known = wanted.iter().filter(|id| listed(id) != UNKNOWN).count() as u64;
+            assert!(known >= subjects && wanted.len() as u64 > known, "{known} of {subjects}");
+            for (n, id) in wanted.iter().enumerate() {
+                assert_eq!(spine.find(id), listed(id), "{subjects} subjects");
+                assert_eq!(found[n + 1], if valid(n) { listed(id) } else { UNKNOWN }, "{subjects} subjects");
+            }
+            assert_eq!((found[0], found.len()), (7, wanted.len() + 1));
         }
     }
 }
