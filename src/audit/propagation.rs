@@ -102,13 +102,13 @@ pub(super) fn propagation(facts: &Facts) -> Fits<Option<Propagation>> {
     let both = facts.of_scored(&[facts.population.scored - told, told], &[]);
     let (neutral, shown) = (both[0], both[1].is_some() && told >= facts.min_cell().max(1));
     // Who is scored and not counted has too little confidence; they may be few as well.
-    let counted = facts.part_of_all(friends.counted).and(facts.part_of_scored(friends.counted));
+    let counted = facts.part_of_all(friends.summary.counted).and(facts.part_of_scored(friends.summary.counted));
     let mean = share(f64::from(p.mean));
     Ok(Some(Propagation {
         counted_subjects: counted,
-        links: friends.links,
-        beyond_max_ties: friends.beyond,
-        mean_links: counted.map(|c| hundredths(friends.links as f64 / c.max(1) as f64)),
+        links: friends.summary.links,
+        beyond_max_ties: friends.summary.beyond,
+        mean_links: counted.map(|c| hundredths(friends.summary.links as f64 / c.max(1) as f64)),
         population_mean: rounded(mean, DECIMALS),
         population_mean_points: hundredths(card.low as f64 + card.range as f64 * mean),
         rounds: p.residuals.iter().zip(&p.bounds).enumerate().map(round).collect(),

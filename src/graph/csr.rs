@@ -14,7 +14,7 @@ use bytemuck::Pod;
 use rayon::prelude::*;
 
 use super::links::{HOT, Links, Open, Shelf};
-use super::neighbours::Neighbours;
+use super::neighbours::{Neighbours, Packed};
 use super::order::Order;
 use super::parameters::Parameters;
 use crate::exit;
@@ -36,7 +36,7 @@ pub struct Graph<'a> {
     /// The hub-first order of all subjects.
     order: Order,
     /// What the chosen ties of each subject are like; empty when not asked for.
-    neighbours: Vec<Neighbours>,
+    neighbours: Vec<Packed>,
     /// Directed links.
     pub links: u64,
     /// Directed ties that were not among the strongest.
@@ -75,7 +75,7 @@ struct Part {
 }
 
 /// What is told of each subject of a partition.
-type Told<'a> = (&'a mut [u32], &'a mut [Neighbours]);
+type Told<'a> = (&'a mut [u32], &'a mut [Packed]);
 
 /// Scratch space of a thread, kept from partition to partition.
 #[derive(Default)]
@@ -118,7 +118,7 @@ impl<'a> Builder<'a> {
             shelf: &shelf,
         };
         let mut degree = vec![0; order.len()];
-        let mut neighbours = vec![Neighbours::default(); if self.marks.is_some() { order.len() } else { 0 }];
+        let mut neighbours = vec![Packed::default(); if self.marks.is_some() { order.len() } else { 0 }];
         let mut described = neighbours.chunks_mut(PARTITION);
         let told: Vec<Told> =
             degree.chunks_mut(PARTITION).map(|degree| (degree, described.next().unwrap_or_default())).collect();
@@ -187,7 +187,7 @@ impl Shared<'_> {
             }
             let row = &row[..kept];
             if let Some(marks) = self.marks {
-                neighbours[local] = Neighbours::of(row, &packing, marks, months);
+                neighbours[local] = Packed::of(&Neighbours::of(row, &packing, marks, months))?;
             }
             part.links += kept as u64;
             for record in row {
@@ -323,7 +323,7 @@ impl Graph<'_> {
 
     /// What the chosen ties of each subject are like; the rest of the graph is let go.
     #[must_use]
-    pub fn into_neighbours(mut self) -> Vec<Neighbours> {
+    pub fn into_neighbours(mut self) -> Vec<Packed> {
         std::mem::take(&mut self.neighbours)
     }
 

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use proptest::prelude::*;
 use sesame::graph::Parameters;
 use sesame::graph::csr::Builder;
-use sesame::graph::neighbours::Neighbours;
+use sesame::graph::neighbours::{Neighbours, Packed};
 use sesame::graph::propagate::{Priors, Propagated, propagate};
 use sesame::ingest::links::tie_store::{TieStore, content};
 use sesame::machine::budget::Budget;
@@ -36,7 +36,7 @@ fn parameters(precision: f64) -> Parameters {
 }
 
 /// Ties of subjects that do not count are left out, as reading does.
-fn solve(case: &Case, parameters: &Parameters, memory: u64, marks: Option<&[u8]>) -> (Propagated, Vec<Neighbours>) {
+fn solve(case: &Case, parameters: &Parameters, memory: u64, marks: Option<&[u8]>) -> (Propagated, Vec<Packed>) {
     let folder = tempfile::tempdir().unwrap();
     let (budget, stop, output) = (Budget::new(memory), AtomicBool::new(false), Output::new(true, LogFormat::Text));
     let counts = |s: u32| u32::from(case.confidence[s as usize]) >= parameters.floor;
@@ -358,13 +358,13 @@ fn what_friends_are_like_is_counted_over_the_ties_that_count() {
     let marks = [0, 1, 3, 2, 0, 3];
     let (_, neighbours) = solve(&case, &parameters(0.001), 1 << 20, Some(&marks));
     let expected = Neighbours { ties: 4, told: 3, interacting: 2, median_months: 25, verified: 2, in_default: 2 };
-    assert_eq!(neighbours[0], expected);
-    assert_eq!(neighbours[5], Neighbours::default());
+    assert_eq!(neighbours[0].unpacked(), expected);
+    assert_eq!(neighbours[5].unpacked(), Neighbours::default());
     let capped = Parameters { max_ties: 2, ..parameters(0.001) };
     let (_, neighbours) = solve(&case, &capped, 1 << 20, Some(&marks));
     // The strongest are 3 (seven interactions) and, of those that count as one, 2 before 4.
     let expected = Neighbours { ties: 2, told: 1, interacting: 1, median_months: 25, verified: 1, in_default: 2 };
-    assert_eq!(neighbours[0], expected);
+    assert_eq!(neighbours[0].unpacked(), expected);
 }
 
 #[test]
