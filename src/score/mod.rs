@@ -4,6 +4,7 @@ pub mod census;
 pub mod finished;
 pub mod friends;
 pub mod kept;
+pub mod parked;
 pub mod points;
 pub mod population;
 pub mod rated;

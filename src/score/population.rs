@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::census::Census;
-use super::friends::Friends;
+use super::friends::Bonds;
 use super::points::Fits;
 use super::rated::{Contested, Rated};
 use super::reasons::{Baselines, Shortfalls};
@@ -35,9 +35,10 @@ impl Population {
     ///
     /// # Errors
     /// When a score is none of the scale, which the checks of the model exclude.
-    pub fn new(rated: Rated, friends: Option<&Friends>, card: &Scorecard, caps: &Caps, model: &Model) -> Fits<Self> {
+    pub fn new(rated: Rated, friends: Option<&Bonds>, card: &Scorecard, caps: &Caps, model: &Model) -> Fits<Self> {
         let Rated { mut rows, contested, scored, .. } = rated;
         score_all(&mut rows, card, caps, friends, &scored)?;
+        rows.scored();
         for Contested { subject, mut bins, held } in contested {
             let s = subject as usize;
             if rows.score[s] == NONE {
@@ -85,7 +86,7 @@ fn score_all(
     rows: &mut ScoredRows,
     card: &Scorecard,
     caps: &Caps,
-    friends: Option<&Friends>,
+    friends: Option<&Bonds>,
     scored: &[bool],
 ) -> Fits<()> {
     let subjects = rows.status.len();

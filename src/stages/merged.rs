@@ -56,6 +56,9 @@ impl Order {
             order.numbers[shard].push(u32::try_from(all.len())?);
             order.shards.push(u16::try_from(shard)?);
             all.push(id);
+            if all.len() == 1 {
+                all.make_room(subjects);
+            }
             let (ids, at) = (shards[shard], order.numbers[shard].len());
             if at < ids.len() {
                 next.push(Reverse((ids.get(at), shard)));

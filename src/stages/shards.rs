@@ -219,13 +219,15 @@ fn everyone(job: &Job, parts: &[Part]) -> Result<(Order, SubjectIds, Vec<u8>)> {
     let table = job.contract.table("subjects")?;
     let of = |part: &Part| Subjects::open(part.subjects()?, table);
     let opened = parts.iter().map(of).collect::<Result<Vec<Subjects>>>()?;
-    let form = match opened.iter().find(|subjects| !subjects.ids.is_empty()) {
-        Some(subjects) => subjects.ids.form,
+    let of_shards = opened.iter().map(Subjects::ids).collect::<Result<Vec<SubjectIds>>>()?;
+    let form = match of_shards.iter().find(|ids| !ids.is_empty()) {
+        Some(ids) => ids.form,
         None => subjects::form(parts.first().context("there is no shard")?.subjects()?)?,
     };
-    let same = opened.iter().all(|subjects| subjects.ids.is_empty() || subjects.ids.form == form);
+    let same = of_shards.iter().all(|ids| ids.is_empty() || ids.form == form);
     ensure!(same, "the shards write subjects in two ways");
-    let (order, ids) = Order::of(&opened.iter().map(|subjects| &subjects.ids.ids).collect::<Vec<&Ids>>())?;
+    let (order, ids) = Order::of(&of_shards.iter().map(|subjects| &subjects.ids).collect::<Vec<&Ids>>())?;
+    drop(of_shards);
     apart(parts, &order, &ids)?;
     let consents = opened.iter().map(|subjects| subjects.consents.as_slice()).collect::<Vec<&[u8]>>();
     let consents = order.values(&consents)?;
@@ -319,8 +321,7 @@ fn ties(
     let mut later = Ids::default();
     parts.iter().for_each(|part| later.append(&part.beside.later.ids));
     let not_yet = vec![DateSet::of(0); later.len()];
-    let spine = Spine::build(&everyone.ids, everyone.form)?.with_later(&later, &not_yet)?;
-    drop(everyone);
+    let spine = Spine::of_sorted(everyone)?.with_later(&later, &not_yet)?;
     let joinable = Joinable {
         spine: &spine,
         consents: &[consents],

@@ -31,14 +31,14 @@ pub struct Row {
     pub anchor_tenths: i16,
 }
 
-/// Writes a row for each of some subjects, which are given by place.
+/// Writes a row for each of some subjects, which are given by place, in order.
 ///
 /// # Errors
 /// When the disk is full.
 pub fn write(
     path: &Path,
     subjects: &SubjectIds,
-    told: &[usize],
+    told: impl Iterator<Item = usize>,
     row: &(dyn Fn(usize) -> Result<Row> + Sync),
 ) -> Result<()> {
     let schema = Schema::new(vec![
@@ -48,7 +48,12 @@ pub fn write(
         Field::new(ANCHOR_TENTHS, DataType::Int16, false),
     ]);
     let mut file = ParquetFile::create(path, Arc::new(schema), properties()?.build())?;
-    for group in told.chunks(GROUP_ROWS) {
+    let mut told = told;
+    loop {
+        let group: Vec<usize> = told.by_ref().take(GROUP_ROWS).collect();
+        if group.is_empty() {
+            return file.finish();
+        }
         let rows = group.par_iter().map(|s| row(*s)).collect::<Result<Vec<_>>>()?;
         let columns: Vec<ArrayRef> = vec![
             ids::column(subjects, group.iter().copied())?,
@@ -58,7 +63,6 @@ pub fn write(
         ];
         file.write(columns)?;
     }
-    file.finish()
 }
 
 /// What the first of some rows tells.
