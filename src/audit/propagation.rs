@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,6 @@ use super::facts::hundredths;
 use crate::disclosure::DECIMALS;
 use crate::disclosure::neighbours::{merged, sum};
 use crate::graph::parameters::SHARE_ONE;
-use crate::score::points::Fits;
 use crate::statistics::proportion::rounded;
 
 /// What propagation did.
@@ -84,7 +84,10 @@ pub struct Lifted {
 }
 
 /// What propagation did; nothing when it did not run.
-pub(super) fn propagation(facts: &Facts) -> Fits<Option<Propagation>> {
+///
+/// # Errors
+/// When a figure is none of the scale, or bins cannot be read.
+pub(super) fn propagation(facts: &Facts) -> Result<Option<Propagation>> {
     let Some(friends) = facts.friends else { return Ok(None) };
     let (p, settings, card) = (&friends.propagated, &facts.job.model.card.propagation, &facts.job.card);
     let share = |units: f64| units / SHARE_ONE as f64;
@@ -96,7 +99,8 @@ pub(super) fn propagation(facts: &Facts) -> Fits<Option<Propagation>> {
         bound: coarse(*bound),
     };
     let told = facts.scored().map(|(s, _)| s).filter(|s| friends.enough(*s));
-    let mut lifts: Vec<i64> = told.map(|s| facts.finished().lift(s)).collect::<Fits<_>>()?;
+    let mut bins = facts.population.subject_bins.reader();
+    let mut lifts: Vec<i64> = told.map(|s| Ok(facts.finished().lift(s, bins.of(s)?)?)).collect::<Result<_>>()?;
     lifts.sort_unstable();
     let told = lifts.len() as u64;
     let both = facts.of_scored(&[facts.population.scored - told, told], &[]);

@@ -24,6 +24,9 @@ use crate::machine::large_array::LargeArray;
 use crate::output::Progress;
 use crate::storage::scratch::Scratch;
 
+/// Subjects whose sums are found together where those of all are not held: what is gathered stays in the cache among so many.
+const TURN: usize = 256 * PARTITION;
+
 /// The graph of counted subjects.
 #[derive(Debug)]
 pub struct Graph<'a> {
@@ -350,11 +353,38 @@ impl Graph<'_> {
     /// # Errors
     /// When spilled links cannot be read.
     pub fn weigh<V: Copy + Into<u64> + Sync>(&self, values: &[V], out: &mut [u64]) -> Result<()> {
+        self.weigh_some(values, 0, out)
+    }
+
+    /// The same for the subjects from a first one on, as many as `out` has room for: a multiple of [`PARTITION`] before them, and in them
+    /// unless they are the last, for no block of links goes beyond its partition.
+    ///
+    /// # Errors
+    /// When spilled links cannot be read.
+    pub fn weigh_some<V: Copy + Into<u64> + Sync>(&self, values: &[V], first: usize, out: &mut [u64]) -> Result<()> {
         out.par_chunks_mut(1 << 16).for_each(|some| some.fill(0));
         let hot = &values[..values.len().min(HOT as usize)];
-        self.hot.weigh(&self.shelf, hot, out)?;
-        self.warm.weigh(&self.shelf, values, out)?;
-        self.cold.weigh(&self.shelf, values, out)
+        self.hot.weigh(&self.shelf, hot, (first, &mut *out))?;
+        self.warm.weigh(&self.shelf, values, (first, &mut *out))?;
+        self.cold.weigh(&self.shelf, values, (first, out))
+    }
+
+    /// As [`Graph::weigh`], some subjects at a time: `take` is given the first of them and their sums. Nobody then holds the sums of all.
+    ///
+    /// # Errors
+    /// When spilled links cannot be read; the first of `take`.
+    pub fn weigh_in_turn<V: Copy + Into<u64> + Sync>(
+        &self,
+        values: &[V],
+        mut take: impl FnMut(usize, &[u64]) -> Result<()>,
+    ) -> Result<()> {
+        let mut sums = vec![0; self.len().min(TURN)];
+        for first in (0..self.len()).step_by(TURN) {
+            let sums = &mut sums[..TURN.min(self.len() - first)];
+            self.weigh_some(values, first, sums)?;
+            take(first, sums)?;
+        }
+        Ok(())
     }
 }
 

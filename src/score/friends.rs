@@ -96,12 +96,12 @@ pub fn propagate_scores(
     let rows = ties.rows.clone();
     let progress = output.stage("build graph", ties.len(), "ties");
     let builder = Builder { parameters: &parameters, marks: Some(&rated.rows.marks), budget: &budget, scratch, stop };
-    let graph = builder.build(ties, &progress)?;
+    let mut graph = builder.build(ties, &progress)?;
     progress.finish();
     found.links(&rows, &graph.merged, &graph.young);
     let too_young = graph.young.iter().sum();
     let progress = output.stage("propagate", graph.links * u64::from(parameters.rounds), "links");
-    let propagated = spread(&graph, rated, &counted, &parameters, &|links| progress.add(links), stop)?;
+    let propagated = spread(&mut graph, rated, &counted, &parameters, &|links| progress.add(links), stop)?;
     progress.finish();
     let summary = Summary {
         anchor: parameters.anchor,
@@ -145,7 +145,7 @@ fn choose(ties: &Ties, counted: &[bool], store: &TieStore, found: &mut Findings,
 }
 
 fn spread(
-    graph: &Graph,
+    graph: &mut Graph,
     rated: &Rated,
     counted: &[bool],
     parameters: &Parameters,

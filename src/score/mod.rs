@@ -1,10 +1,10 @@
 //! Scoring: bins → shares → points → score, statuses, policy rules and reasons. All of it in integers.
 
+pub mod bins;
 pub mod census;
 pub mod finished;
 pub mod friends;
 pub mod kept;
-pub mod parked;
 pub mod points;
 pub mod population;
 pub mod rated;

@@ -46,6 +46,15 @@ impl ScoredRows {
         self.disputed.reserve_exact(subjects);
     }
 
+    /// Makes the columns of scores, in which nobody has one yet.
+    pub fn unscored(&mut self) {
+        let subjects = self.status.len();
+        self.score = vec![NONE; subjects];
+        self.before = vec![NONE; subjects];
+        self.policy = vec![None; subjects];
+        self.with_disputed = vec![NONE; subjects];
+    }
+
     /// Lets go of what friends alone are told, when they are.
     pub fn told(&mut self) {
         (self.own_share, self.marks) = (Vec::new(), Vec::new());

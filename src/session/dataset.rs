@@ -150,7 +150,7 @@ impl Request<'_> {
 
     fn gather(&self, job: &Job, stages: Vec<Stage>, session: &Session) -> Result<Gathered> {
         let Everyone { data, population, .. } = everyone(job, &stages, &session.resources)?;
-        let (rows, width) = (&population.rows, job.card.features.len());
+        let (rows, mut bins) = (&population.rows, population.subject_bins.reader());
         let scored = |s: usize| rows.score[s] != NONE;
         let mut found = Vec::new();
         let mut unscored = 0;
@@ -170,7 +170,7 @@ impl Request<'_> {
             let segment = usize::from(rows.segment[s]);
             let mut points = [NONE; 5];
             if scored(s) {
-                let of = job.card.points(segment, &rows.bins[s * width..(s + 1) * width])?;
+                let of = job.card.points(segment, bins.of(s)?)?;
                 for (to, points) in points.iter_mut().zip(of.categories) {
                     *to = i16::try_from(points)?;
                 }

@@ -1,6 +1,7 @@
 //! Scoring: from stages to everyone's score, written to the run's folder.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -14,16 +15,16 @@ use crate::ingest::check::rule::Quarantined;
 use crate::ingest::links::ties::DroppedTies;
 use crate::ingest::read::export::Export;
 use crate::job::Job;
-use crate::machine::budget::Budget;
 use crate::machine::resources::Resources;
 use crate::output::thousands;
 use crate::runs::folder::RunFolder;
 use crate::runs::ledger::place::SCORES;
 use crate::runs::step::step;
+use crate::score::bins::Bins;
 use crate::score::finished::{self, Finished, Told};
 use crate::score::friends::{self, Bonds, Friends};
 use crate::score::kept;
-use crate::score::parked::Parked;
+use crate::score::points::OFF;
 use crate::score::population::Population;
 use crate::score::rated::{Rated, rate};
 use crate::score::rows::NONE;
@@ -34,12 +35,10 @@ use crate::stages::store::Stage;
 use crate::stages::subjects::Subjects;
 use crate::stages::ties::Ties;
 use crate::storage::hashes::Hash;
-use crate::tables::{quarantine, relationships};
+use crate::tables::quarantine;
+use crate::tables::relationships::{self, RelationshipsFile, Row};
 
-/// What a figure outside the range that a checked model keeps is.
-const OFF: &str = "defect: a figure is outside the model's scale";
-
-/// Bins of rated subjects may take one of so many parts of the memory while friends are looked for.
+/// Bins of rated subjects may take one of so many parts of the memory.
 const BINS_PART: u64 = 4;
 
 /// Everyone's score, with what it was made from and what was counted on the way.
@@ -90,13 +89,11 @@ fn everyone_of(job: &Job, stages: &[Stage], parts: &[Part], resources: &Resource
     data.rated();
     let (subjects, of) = (rated.rows.status.len(), data.subjects.len());
     ensure!(subjects == of, "defect: {subjects} of {of} subjects are rated");
-    // Without ties there is nothing to make room for.
-    let budget = Budget::new(if data.ties.is_some() { resources.memory / BINS_PART } else { u64::MAX });
-    let bins = Parked::of(std::mem::take(&mut rated.rows.bins), &budget, &resources.scratch)?;
+    let (bins, width) = (std::mem::take(&mut rated.rows.bins), job.card.features.len());
+    let bins = Bins::of(bins, (subjects, width), resources.memory / BINS_PART, &resources.scratch)?;
     let bonds = find_friends(job, data.ties.take(), &rated, &mut findings, resources)?;
     rated.rows.told();
-    rated.rows.bins = bins.back()?;
-    let population = Population::new(rated, bonds.as_ref(), &job.card, &caps, &job.model).context(OFF)?;
+    let population = Population::new(rated, bins, bonds.as_ref(), &job.card, &caps, &job.model)?;
     let friends = bonds.map(Bonds::told).transpose()?;
     conserved(job, &findings)?;
     Ok(Everyone { data, findings, friends, population })
@@ -138,14 +135,27 @@ pub(super) fn score(run: &Run, folder: &RunFolder) -> Result<Scored> {
         Ok(resources.check()?)
     })?;
     if let Some(friends) = &friends {
-        let is_told = |s: &usize| population.rows.score[*s] != NONE && friends.enough(*s);
-        let told = (0..subjects.len()).filter(is_told);
-        let row = |s: usize| friends.row(s, finished.lift(s).context(OFF)?);
-        relationships::write(&folder.path(relationships::FILE), subjects, told, &row)?;
+        let mut file = RelationshipsFile::create(&folder.path(relationships::FILE), subjects)?;
+        for piece in population.subject_bins.pieces() {
+            file.add(of_friends(friends, &finished, &piece)?)?;
+        }
+        file.finish()?;
     }
     progress.finish();
     step("scores written");
     Ok(Scored { data, findings, friends, population, told, plain })
+}
+
+/// What is told of the friends of a piece's subjects, by subject.
+fn of_friends(friends: &Friends, finished: &Finished, piece: &Range<usize>) -> Result<Vec<(usize, Row)>> {
+    let (bins, width) = (finished.population.subject_bins.piece(piece)?, finished.card.features.len());
+    let row = |s: usize| {
+        let at = s - piece.start;
+        let lift = finished.lift(s, &bins[at * width..(at + 1) * width]).context(OFF)?;
+        Ok((s, friends.row(s, lift)?))
+    };
+    let is_told = |s: &usize| finished.population.rows.score[*s] != NONE && friends.enough(*s);
+    piece.clone().into_par_iter().filter(is_told).map(row).collect()
 }
 
 fn write_quarantine(folder: &RunFolder, export: &Export, rows: &[Quarantined]) -> Result<()> {
