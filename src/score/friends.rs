@@ -119,8 +119,10 @@ pub fn propagate_scores(
 fn choose(ties: &Ties, counted: &[bool], store: &TieStore, found: &mut Findings, resources: &Resources) -> Result<u64> {
     let progress = resources.log.stage("choose ties", ties.len(), "ties");
     // By the number that ties name it by: the subject, if it is counted.
-    let number = |subject: &u32| if counted[*subject as usize] { *subject } else { UNKNOWN };
-    let subjects: Vec<u32> = ties.subjects().iter().map(number).collect();
+    let mut subjects = ties.subjects()?;
+    for subject in subjects.iter_mut().filter(|subject| !counted[**subject as usize]) {
+        *subject = UNKNOWN;
+    }
     let files = (0..ties.blocks()).into_par_iter().map(|at| {
         resources.check()?;
         let block = ties.block(at)?;
