@@ -74,8 +74,8 @@ struct Explained {
     of_friends: Option<usize>,
 }
 
-/// Writes the table and counts what it says; `written` is told of the rows of each row group, which is a piece of the bins. Of an encrypted table the hash that it has
-/// where it is written plain, too.
+/// Writes the table and counts what it says; `written` is told of the rows of each row group, which is a piece of the bins. Of an
+/// encrypted table the hash that it has where it is written plain, too.
 ///
 /// # Errors
 /// When the disk is full, or the first error of `written`.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
@@ -23,14 +22,14 @@ use crate::runs::step::step;
 use crate::score::bins::Bins;
 use crate::score::finished::{self, Finished, Told};
 use crate::score::friends::{self, Bonds, Friends};
-use crate::score::kept;
+use crate::score::kept::{self, OfShard};
 use crate::score::points::OFF;
 use crate::score::population::Population;
 use crate::score::rated::{Rated, rate};
 use crate::score::rows::NONE;
 use crate::scorecard::policy::Caps;
 use crate::stages::opened::StageData;
-use crate::stages::shards::{Part, RatedIn, numbers};
+use crate::stages::shards::{Part, RatedIn, numbers, opened};
 use crate::stages::store::Stage;
 use crate::stages::subjects::Subjects;
 use crate::stages::ties::Ties;
@@ -104,11 +103,15 @@ fn rated_elsewhere(job: &Job, subjects: &Subjects, parts: &[Part]) -> Result<Opt
     let folders: Option<Vec<&RatedIn>> = parts.iter().map(|part| part.rated.as_ref()).collect();
     let Some(folders) = folders.filter(|folders| !folders.is_empty()) else { return Ok(None) };
     folders.par_iter().try_for_each(|rated| rated.unchanged())?;
-    let folders = folders.into_iter().map(|rated| rated.folder.clone());
-    let shards: Vec<(PathBuf, Vec<u32>)> = folders.zip(numbers(job, parts)?).collect();
+    let (numbers, subjects) = (numbers(job, parts, subjects)?, opened(job, parts)?);
+    let shards = folders.into_iter().zip(numbers).zip(&subjects);
+    let shards = shards.map(|((rated, numbers), subjects)| OfShard {
+        folder: rated.folder.clone(),
+        numbers,
+        ids: Box::new(subjects.ids_by_block()),
+    });
     let scored = job.model.card.status.iter().map(|status| status.get_ref().scored).collect();
-    // Only now, when the ids of the shards are let go.
-    kept::read(&shards, &subjects.ids()?, scored, job.card.features.len()).map(Some)
+    kept::read(shards.collect(), scored, job.card.features.len()).map(Some)
 }
 
 /// Scores everyone and writes the tables.
@@ -149,7 +152,7 @@ pub(super) fn score(run: &Run, folder: &RunFolder) -> Result<Scored> {
 /// What is told of the friends of a piece's subjects, by subject.
 fn of_friends(friends: &Friends, finished: &Finished, piece: &Range<usize>) -> Result<Vec<(usize, Row)>> {
     let (bins, width) = (finished.population.subject_bins.piece(piece)?, finished.card.features.len());
-    let row = |s: usize| {
+    let row = |s: usize| -> Result<(usize, Row)> {
         let at = s - piece.start;
         let lift = finished.lift(s, &bins[at * width..(at + 1) * width]).context(OFF)?;
         Ok((s, friends.row(s, lift)?))

@@ -214,11 +214,18 @@ pub fn complete(parts: &[Part]) -> Result<()> {
     Ok(())
 }
 
+/// The subjects of each part.
+///
+/// # Errors
+/// When a stage of subjects is damaged or missing.
+pub fn opened(job: &Job, parts: &[Part]) -> Result<Vec<Subjects>> {
+    let table = job.contract.table("subjects")?;
+    parts.iter().map(|part| Subjects::open(part.subjects()?, table)).collect()
+}
+
 /// The order of all subjects, their ids and their consents.
 fn everyone(job: &Job, parts: &[Part]) -> Result<(Order, SubjectIds, Vec<u8>)> {
-    let table = job.contract.table("subjects")?;
-    let of = |part: &Part| Subjects::open(part.subjects()?, table);
-    let opened = parts.iter().map(of).collect::<Result<Vec<Subjects>>>()?;
+    let opened = opened(job, parts)?;
     let of_shards = opened.iter().map(Subjects::ids).collect::<Result<Vec<SubjectIds>>>()?;
     let form = match of_shards.iter().find(|ids| !ids.is_empty()) {
         Some(ids) => ids.form,
@@ -234,12 +241,21 @@ fn everyone(job: &Job, parts: &[Part]) -> Result<(Order, SubjectIds, Vec<u8>)> {
     Ok((order, SubjectIds { ids, form }, consents))
 }
 
-/// The numbers among everyone of each part's subjects.
+/// The numbers of each part's subjects among everyone, who are those of the stage that was made of all parts.
 ///
 /// # Errors
-/// When a stage of subjects is damaged, or a subject is in two parts.
-pub fn numbers(job: &Job, parts: &[Part]) -> Result<Vec<Vec<u32>>> {
-    Ok(everyone(job, parts)?.0.into_numbers())
+/// When a stage of subjects is damaged, a subject is in two parts, or the parts' subjects are not those of the stage.
+pub fn numbers(job: &Job, parts: &[Part], whole: &Subjects) -> Result<Vec<Vec<u32>>> {
+    let (order, everyone, _) = everyone(job, parts)?;
+    let mut before = 0;
+    let mut same = whole.len() == everyone.len();
+    for block in whole.ids_by_block() {
+        let block = block?;
+        same = same && (0..block.len()).all(|n| block.get(n) == everyone.ids.get(before + n));
+        before += block.len();
+    }
+    ensure!(same, "the subjects of the shards are not those of the stage that was made of them");
+    Ok(order.into_numbers())
 }
 
 /// What records the disputes about a table match in all shards; nothing when there are none.

@@ -204,7 +204,7 @@ mod tests {
                 let id = format!("{n:0width$}");
                 assert_eq!(one.find(id.as_bytes()), other.find(id.as_bytes()), "{id}");
             }
-            assert_eq!((0..500).map(|n| one.text(n)).collect::<Vec<_>>(), (0..500).map(|n| other.text(n)).collect::<Vec<_>>());
+            assert!((0..500).all(|n| one.text(n) == other.text(n)));
             // Out of order, and twice the same.
             sorted.push(some[3].as_bytes());
             assert!(Spine::of_sorted(SubjectIds { ids: sorted, form }).is_err());
