@@ -85,10 +85,10 @@ fn main() -> Result<()> {
         stop: &stop,
     };
     let progress = log.stage("build", ties.len(), "ties");
-    let graph = builder.build(ties, &progress)?;
+    let mut graph = builder.build(ties, &progress)?;
     clock.lap("build")?;
     let priors = Priors { share: &p, confidence: &c, verified: &|_| false };
-    let result = propagate(&graph, &priors, &parameters, &|_| (), &stop)?;
+    let result = propagate(&mut graph, &priors, &parameters, &|_| (), &stop)?;
     clock.lap(&format!("{} rounds", parameters.rounds))?;
     println!("links {}, dropped {}, residuals {:?}", graph.links, dropped[0].total(), result.residuals);
     if let Some(out) = out {

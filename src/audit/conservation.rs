@@ -103,7 +103,7 @@ pub(super) fn conservation(facts: &Facts) -> BTreeMap<String, TableRows> {
             counts: RowCounts::of(sum(&|n| tally.file_total(n)), sum(&|n| tally.multiplied(n)), |c| tally.total(c)),
             files: export.files.iter().enumerate().map(file).collect(),
             dropped_because: links
-                .then(|| facts.friends.map_or_else(off, |friends| DroppedBecause::Reasons(friends.dropped))),
+                .then(|| facts.friends.map_or_else(off, |friends| DroppedBecause::Reasons(friends.summary.dropped))),
         };
         Some((export.table.name.clone(), rows))
     });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -71,8 +72,11 @@ pub struct RowsThen {
 
 /// How far scores moved, who moved between bands, and the earlier run's figures as that run shows them; nothing when there is no
 /// earlier run. What was shown of it by a laxer rule than today's is left out.
-pub(super) fn drift(facts: &Facts, scale: &ScoreScale) -> Option<Drift> {
-    let (previous, before) = facts.previous?;
+///
+/// # Errors
+/// When the ids of this run's subjects cannot be read.
+pub(super) fn drift(facts: &Facts, scale: &ScoreScale) -> Result<Option<Drift>> {
+    let Some((previous, before)) = facts.previous else { return Ok(None) };
     let told = facts.scored_shown() && previous.scored_shown(facts.min_cell());
     let shift = facts.now.shift(before).filter(|_| told).and_then(|s| {
         let shown = Shift { psi: rounded(s.psi, 4), by_chance: rounded(s.by_chance, 4), cells: s.cells };
@@ -80,7 +84,7 @@ pub(super) fn drift(facts: &Facts, scale: &ScoreScale) -> Option<Drift> {
     });
     let then = &previous.audit;
     let as_strict = then.privacy.min_cell >= facts.min_cell();
-    Some(Drift {
+    Ok(Some(Drift {
         previous: Earlier { run: previous.run.clone(), as_of: previous.as_of, model: previous.model.clone() },
         inputs: facts.changes.iter().filter(|c| !c.is_none()).cloned().collect(),
         score: shift,
@@ -92,8 +96,8 @@ pub(super) fn drift(facts: &Facts, scale: &ScoreScale) -> Option<Drift> {
             histogram: as_strict.then(|| then.scores.histogram.clone()),
             rows: rows(then),
         },
-        migration: if told && as_strict && same_bands(then, scale) { migration(facts, previous) } else { None },
-    })
+        migration: if told && as_strict && same_bands(then, scale) { migration(facts, previous)? } else { None },
+    }))
 }
 
 /// Whether the earlier run's bands, as it shows them, end where today's do.

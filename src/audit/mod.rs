@@ -102,7 +102,7 @@ pub struct Privacy {
 /// Sums up a run.
 ///
 /// # Errors
-/// When a figure is none of the scale, which the checks of the model exclude.
+/// When a figure is none of the scale, which the checks of the model exclude, or a stage is damaged.
 pub fn audit(facts: &Facts) -> Result<Audit> {
     let scale = facts.scale();
     Ok(Audit {
@@ -114,7 +114,7 @@ pub fn audit(facts: &Facts) -> Result<Audit> {
         coverage: coverage::coverage(facts),
         scores: scores::scores(facts, &scale),
         features: features::features(facts),
-        drift: drift::drift(facts, &scale),
+        drift: drift::drift(facts, &scale)?,
         propagation: propagation::propagation(facts)?,
         policy: policy::policy(facts),
         disputes: disputes::disputes(facts),

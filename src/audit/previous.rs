@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
+
 use super::Audit;
 use super::distributions::Distributions;
 use crate::disclosure::part;
 use crate::gates::counts::Counts;
 use crate::job::inputs::Input;
-use crate::tables::ids::{Ids, matched};
+use crate::tables::ids::{Ids, matched_by_block};
 use jiff::civil::Date;
 
 /// What is known of the earlier run.
@@ -46,9 +48,17 @@ impl Previous {
         part(self.scores.iter().sum(), self.subjects, min_cell).is_some()
     }
 
-    /// Calls `seen` with the place of every subject of either run in this one and in a later one; both are in order.
-    pub fn matched(&self, later: &Ids, mut seen: impl FnMut(Option<usize>, Option<usize>)) {
-        matched(&self.ids, later, &mut seen);
+    /// Calls `seen` with the place of every subject of either run in this one and in a later one, whose ids come block by block; both
+    /// are in order.
+    ///
+    /// # Errors
+    /// When the later ones cannot be read.
+    pub fn matched(
+        &self,
+        later: impl Iterator<Item = Result<Ids>>,
+        mut seen: impl FnMut(Option<usize>, Option<usize>),
+    ) -> Result<()> {
+        matched_by_block(&self.ids, later, &mut seen)
     }
 
     /// Its counts, for the gates.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,6 @@ use super::facts::hundredths;
 use crate::disclosure::DECIMALS;
 use crate::disclosure::neighbours::{merged, sum};
 use crate::graph::parameters::SHARE_ONE;
-use crate::score::points::Fits;
 use crate::statistics::proportion::rounded;
 
 /// What propagation did.
@@ -84,7 +84,10 @@ pub struct Lifted {
 }
 
 /// What propagation did; nothing when it did not run.
-pub(super) fn propagation(facts: &Facts) -> Fits<Option<Propagation>> {
+///
+/// # Errors
+/// When a figure is none of the scale, or bins cannot be read.
+pub(super) fn propagation(facts: &Facts) -> Result<Option<Propagation>> {
     let Some(friends) = facts.friends else { return Ok(None) };
     let (p, settings, card) = (&friends.propagated, &facts.job.model.card.propagation, &facts.job.card);
     let share = |units: f64| units / SHARE_ONE as f64;
@@ -96,19 +99,20 @@ pub(super) fn propagation(facts: &Facts) -> Fits<Option<Propagation>> {
         bound: coarse(*bound),
     };
     let told = facts.scored().map(|(s, _)| s).filter(|s| friends.enough(*s));
-    let mut lifts: Vec<i64> = told.map(|s| facts.finished().lift(s)).collect::<Fits<_>>()?;
+    let mut bins = facts.population.subject_bins.reader();
+    let mut lifts: Vec<i64> = told.map(|s| Ok(facts.finished().lift(s, bins.of(s)?)?)).collect::<Result<_>>()?;
     lifts.sort_unstable();
     let told = lifts.len() as u64;
     let both = facts.of_scored(&[facts.population.scored - told, told], &[]);
     let (neutral, shown) = (both[0], both[1].is_some() && told >= facts.min_cell().max(1));
     // Who is scored and not counted has too little confidence; they may be few as well.
-    let counted = facts.part_of_all(friends.counted).and(facts.part_of_scored(friends.counted));
+    let counted = facts.part_of_all(friends.summary.counted).and(facts.part_of_scored(friends.summary.counted));
     let mean = share(f64::from(p.mean));
     Ok(Some(Propagation {
         counted_subjects: counted,
-        links: friends.links,
-        beyond_max_ties: friends.beyond,
-        mean_links: counted.map(|c| hundredths(friends.links as f64 / c.max(1) as f64)),
+        links: friends.summary.links,
+        beyond_max_ties: friends.summary.beyond,
+        mean_links: counted.map(|c| hundredths(friends.summary.links as f64 / c.max(1) as f64)),
         population_mean: rounded(mean, DECIMALS),
         population_mean_points: hundredths(card.low as f64 + card.range as f64 * mean),
         rounds: p.residuals.iter().zip(&p.bounds).enumerate().map(round).collect(),

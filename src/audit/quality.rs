@@ -12,7 +12,6 @@ use crate::disclosure::neighbours::large;
 use crate::disclosure::{DECIMALS, small};
 use crate::ingest::settle::outcomes::Outcome;
 use crate::pipeline::model::{CATEGORIES, Card};
-use crate::score::points::Fits;
 use crate::score::rows::NONE;
 use crate::statistics::calibration::Calibration;
 use crate::statistics::proportion::{rounded, wilson};
@@ -151,13 +150,13 @@ pub struct OfHorizons {
 /// Quality by horizon; nothing where few went bad or stayed good.
 pub(super) fn of_horizons(facts: &Facts, scale: &ScoreScale) -> Result<Option<OfHorizons>> {
     let rows = &facts.population.rows;
-    let judged = |outcomes: &[Outcome]| -> Fits<Judged> {
-        let mut judged = Judged::default();
+    let judged = |outcomes: &[Outcome]| -> Result<Judged> {
+        let (mut judged, mut bins) = (Judged::default(), facts.population.subject_bins.reader());
         for outcome in outcomes {
             let s = outcome.subject as usize;
             if rows.score[s] != NONE {
                 let mut points = [0; 5];
-                for (to, points) in points.iter_mut().zip(facts.finished().points(s)?.categories) {
+                for (to, points) in points.iter_mut().zip(facts.finished().points(s, bins.of(s)?)?.categories) {
                     *to = i16::try_from(points)?;
                 }
                 judged.push(rows.score[s], rows.segment[s], points, outcome.bad);
@@ -168,7 +167,7 @@ pub(super) fn of_horizons(facts: &Facts, scale: &ScoreScale) -> Result<Option<Of
     let outcomes = facts.data.outcomes()?;
     let horizons = outcomes.chunk_by(|a, b| a.horizon_days == b.horizon_days);
     let mut horizons: Vec<(i64, Judged)> =
-        horizons.map(|group| Ok((group[0].horizon_days, judged(group)?))).collect::<Fits<_>>()?;
+        horizons.map(|group| Ok((group[0].horizon_days, judged(group)?))).collect::<Result<_>>()?;
     horizons.sort_by_key(|(days, judged)| (std::cmp::Reverse(judged.len()), std::cmp::Reverse(*days)));
     let model = &facts.job.model.card;
     let subjects = rows.segment.iter().copied().zip(rows.score.iter().map(|s| *s != NONE));

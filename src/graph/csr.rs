@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use super::links::{HOT, Links, Shelf};
 use super::merge::Merging;
-use super::neighbours::Neighbours;
+use super::neighbours::{Neighbours, Packed};
 use super::open::Open;
 use super::order::Order;
 use super::parameters::Parameters;
@@ -32,6 +32,8 @@ use crate::storage::scratch::Scratch;
 const RUN: usize = 1 << 16;
 /// Records of a large page: room for them is made in so many.
 const PAGE: usize = 1 << 18;
+/// Subjects whose sums are found together where those of all are not held: what is gathered stays in the cache among so many.
+const TURN: usize = 256 * PARTITION;
 
 /// The graph of counted subjects.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ pub struct Graph<'a> {
     /// The hub-first order of all subjects.
     order: Order,
     /// What the chosen ties of each subject are like; empty when not asked for.
-    neighbours: Vec<Neighbours>,
+    neighbours: Vec<Packed>,
     /// Directed links.
     pub links: u64,
     /// Directed ties that were not among the strongest.
@@ -84,7 +86,7 @@ struct Part {
 }
 
 /// What is told of each subject of a partition.
-type Told<'a> = (&'a mut [u32], &'a mut [Neighbours]);
+type Told<'a> = (&'a mut [u32], &'a mut [Packed]);
 
 /// Scratch space for a partition, kept for the ones after it.
 #[derive(Default)]
@@ -128,7 +130,7 @@ impl<'a> Builder<'a> {
             shelf: &shelf,
         };
         let mut degree = vec![0; order.len()];
-        let mut neighbours = vec![Neighbours::default(); if self.marks.is_some() { order.len() } else { 0 }];
+        let mut neighbours = vec![Packed::default(); if self.marks.is_some() { order.len() } else { 0 }];
         let mut described = neighbours.chunks_mut(PARTITION);
         let told: Vec<Told> =
             degree.chunks_mut(PARTITION).map(|degree| (degree, described.next().unwrap_or_default())).collect();
@@ -210,7 +212,7 @@ impl Shared<'_> {
                 degree[local] = u32::try_from(ties)?;
                 let (row, places) = (&row[..kept], &places[..kept]);
                 if let Some(marks) = self.marks {
-                    neighbours[local] = Neighbours::of(row, &packing, marks, months);
+                    neighbours[local] = Packed::of(&Neighbours::of(row, &packing, marks, months))?;
                 }
                 part.links += kept as u64;
                 Open::share(open, places, row.iter().map(|r| self.strength(*r)));
@@ -315,7 +317,7 @@ impl Graph<'_> {
 
     /// What the chosen ties of each subject are like; the rest of the graph is let go.
     #[must_use]
-    pub fn into_neighbours(mut self) -> Vec<Neighbours> {
+    pub fn into_neighbours(mut self) -> Vec<Packed> {
         std::mem::take(&mut self.neighbours)
     }
 
@@ -349,11 +351,38 @@ impl Graph<'_> {
     /// # Errors
     /// When spilled links cannot be read.
     pub fn weigh<V: Copy + Into<u64> + Sync>(&self, values: &[V], out: &mut [u64]) -> Result<()> {
+        self.weigh_some(values, 0, out)
+    }
+
+    /// The same for the subjects from a first one on, as many as `out` has room for: a multiple of [`PARTITION`] before them, and in them
+    /// unless they are the last, for no block of links goes beyond its partition.
+    ///
+    /// # Errors
+    /// When spilled links cannot be read.
+    pub fn weigh_some<V: Copy + Into<u64> + Sync>(&self, values: &[V], first: usize, out: &mut [u64]) -> Result<()> {
         out.par_chunks_mut(RUN).for_each(|some| some.fill(0));
         let hot = &values[..values.len().min(HOT as usize)];
-        self.hot.weigh(&self.shelf, hot, out)?;
-        self.warm.weigh(&self.shelf, values, out)?;
-        self.cold.weigh(&self.shelf, values, out)
+        self.hot.weigh(&self.shelf, hot, (first, &mut *out))?;
+        self.warm.weigh(&self.shelf, values, (first, &mut *out))?;
+        self.cold.weigh(&self.shelf, values, (first, out))
+    }
+
+    /// As [`Graph::weigh`], some subjects at a time: `take` is given the first of them and their sums. Nobody then holds the sums of all.
+    ///
+    /// # Errors
+    /// When spilled links cannot be read; the first of `take`.
+    pub fn weigh_in_turn<V: Copy + Into<u64> + Sync>(
+        &self,
+        values: &[V],
+        mut take: impl FnMut(usize, &[u64]) -> Result<()>,
+    ) -> Result<()> {
+        let mut sums = vec![0; self.len().min(TURN)];
+        for first in (0..self.len()).step_by(TURN) {
+            let sums = &mut sums[..TURN.min(self.len() - first)];
+            self.weigh_some(values, first, sums)?;
+            take(first, sums)?;
+        }
+        Ok(())
     }
 }
 

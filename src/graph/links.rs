@@ -151,14 +151,23 @@ impl<N: Neighbour> Links<N> {
         self.blocks.append(&mut other.blocks);
     }
 
-    /// Adds Σ strength · value over the links of every subject to `out`, blocks in parallel.
+    /// Adds Σ strength · value over the links of every subject from a first one on to `out`, blocks in parallel. The first is that of a
+    /// block, and so is the one after the last.
     ///
     /// # Errors
     /// When spilled links cannot be read.
-    pub(super) fn weigh<V: Copy + Into<u64> + Sync>(&self, shelf: &Shelf, values: &[V], out: &mut [u64]) -> Result<()> {
-        let mut work = Vec::with_capacity(self.blocks.len());
+    pub(super) fn weigh<V: Copy + Into<u64> + Sync>(
+        &self,
+        shelf: &Shelf,
+        values: &[V],
+        (first, out): (usize, &mut [u64]),
+    ) -> Result<()> {
+        // Blocks are in order, and of subjects that follow each other.
+        let begin = |subject: usize| self.blocks.partition_point(|block| block.subjects.start < subject);
+        let blocks = &self.blocks[begin(first)..begin(first + out.len())];
+        let mut work = Vec::with_capacity(blocks.len());
         let mut rest = out;
-        for block in &self.blocks {
+        for block in blocks {
             let (mine, others) = rest.split_at_mut(block.subjects.len());
             work.push((block, mine));
             rest = others;

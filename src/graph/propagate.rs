@@ -74,12 +74,12 @@ impl Propagated {
     }
 }
 
-/// Runs all rounds; `done` is told of the links of each.
+/// Runs all rounds; `done` is told of the links of each. The graph's degrees are let go.
 ///
 /// # Errors
 /// When spilled links cannot be read, or the run is interrupted.
 pub fn propagate(
-    graph: &Graph,
+    graph: &mut Graph,
     priors: &Priors,
     parameters: &Parameters,
     done: &(dyn Fn(u64) + Sync),
@@ -90,9 +90,12 @@ pub fn propagate(
         None => None,
     };
     let gate = |subject: usize| gates.as_ref().map_or(WEIGHT_ONE, |g| u64::from(g[subject]));
-    let weight = |s: usize| sender_weight(priors.confidence[s], graph.degree[s], gate(s), parameters.budget);
+    // Degrees are told here and nowhere else.
+    let degree = std::mem::take(&mut graph.degree);
+    let weight = |s: usize| sender_weight(priors.confidence[s], degree[s], gate(s), parameters.budget);
     let subjects = graph.subjects();
     let senders = graph.hub_first(&subjects, weight)?;
+    drop(degree);
     let mut evidence = vec![0_u64; graph.len()];
     graph.weigh(&senders, &mut evidence)?;
     let (mean, anchored) = anchor(priors, parameters)?;
@@ -108,15 +111,17 @@ pub fn propagate(
     let mut sent = LargeArray::<u32>::zeroed(graph.len())?;
     let first = sent[..].par_iter_mut().zip(&current).zip(senders[..].par_iter()).with_min_len(RUN);
     first.for_each(|((sent, f), v)| *sent = f * u32::from(*v));
-    let mut sums = vec![0_u64; graph.len()];
     let mut friends = vec![0_u32; graph.len()];
     let mut residuals = Vec::new();
     for _ in 0..parameters.rounds {
         exit::check(stop)?;
-        graph.weigh(&sent, &mut sums)?;
-        friends.par_iter_mut().zip(&sums).zip(&evidence).try_for_each(|((r, sum), e)| {
-            *r = rounded(anchored + sum, parameters.anchor + e)?;
-            Fits::Ok(())
+        graph.weigh_in_turn(&sent, |first, sums| {
+            let of = first..first + sums.len();
+            friends[of.clone()].par_iter_mut().zip(sums).zip(&evidence[of]).try_for_each(|((r, sum), e)| {
+                *r = rounded(anchored + sum, parameters.anchor + e)?;
+                Fits::Ok(())
+            })?;
+            Ok(())
         })?;
         residuals.push(next_round(&own, &subjects, &friends, &senders, &mut current, &mut sent)?);
         done(graph.links);

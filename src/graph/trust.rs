@@ -44,16 +44,17 @@ pub(super) fn gates(
         Ok(u64::try_from(((2 * all * u128::from(SHARE_ONE) + below) / (2 * below)).min(MOST))?)
     };
     let mut trust: Vec<u64> = (0..graph.len()).map(start).collect::<Result<_>>()?;
-    let mut walked = vec![0_u64; graph.len()];
     let subjects = graph.subjects();
     for _ in 0..steps(graph.len()) {
         exit::check(stop)?;
         let here = graph.hub_first(&subjects, |s| Ok(trust[s]))?;
-        graph.weigh(&here, &mut walked)?;
-        for ((trust, walked), sum) in trust.iter_mut().zip(&walked).zip(&sums) {
-            let below = (*sum).max(1);
-            *trust = walked / below + u64::from(2 * (walked % below) >= below);
-        }
+        graph.weigh_in_turn(&here, |first, walked| {
+            for ((trust, walked), sum) in trust[first..].iter_mut().zip(walked).zip(&sums[first..]) {
+                let below = (*sum).max(1);
+                *trust = walked / below + u64::from(2 * (walked % below) >= below);
+            }
+            Ok(())
+        })?;
     }
     let gate = |t: &u64| {
         let over = t.saturating_sub(low).min(span);

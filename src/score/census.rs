@@ -1,6 +1,8 @@
 //! What needs everyone, counted: scored subjects by score and by bin, and the mean shares that reasons come from. All of it are sums, so
 //! what parts of the subjects come to adds up to what all of them do, in any order.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::points::Fits;
@@ -28,17 +30,21 @@ impl Census {
         Self { scores: Vec::new(), bins, baselines: Baselines::new(card) }
     }
 
-    /// Counts the scored ones of some rows.
+    /// Counts the scored ones of some subjects, whose bins lie one subject after another.
     ///
     /// # Errors
     /// When a score is none of the scale.
-    pub fn of(card: &Scorecard, model: &Model, rows: &ScoredRows) -> Fits<Self> {
-        let (width, reasons) = (card.features.len(), &model.card.reasons);
-        let scored = (0..rows.score.len()).into_par_iter().filter(|s| rows.score[*s] != NONE);
+    pub fn of(
+        (card, model): (&Scorecard, &Model),
+        rows: &ScoredRows,
+        (subjects, bins): (Range<usize>, &[u8]),
+    ) -> Fits<Self> {
+        let (first, width, reasons) = (subjects.start, card.features.len(), &model.card.reasons);
+        let scored = subjects.into_par_iter().filter(|s| rows.score[*s] != NONE);
         let counted = scored.try_fold(
             || Self::new(card),
             |mut census, s| {
-                let bins = &rows.bins[s * width..(s + 1) * width];
+                let bins = &bins[(s - first) * width..(s + 1 - first) * width];
                 census.add(card, reasons, rows.score[s], (usize::from(rows.segment[s]), bins))?;
                 Fits::Ok(census)
             },

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
-use super::points::{Fits, Points};
+use super::points::{Fits, OFF, Points};
 use super::population::Population;
 use super::rows::NONE;
 use super::worths::Worths;
@@ -15,7 +15,6 @@ use crate::pipeline::calibration::neutral;
 use crate::scorecard::Scorecard;
 use crate::storage::hashes::Hash;
 use crate::tables::ids::SubjectIds;
-use crate::tables::parquet_file::GROUP_ROWS;
 use crate::tables::scores::{Label, REASONS, Rows, ScoresFile};
 
 /// What the rows are made from.
@@ -67,9 +66,6 @@ impl Told {
     }
 }
 
-/// What a figure outside the range that a checked model keeps is.
-const OFF: &str = "defect: a figure is outside the model's scale";
-
 /// What one subject's row needs beyond its plain columns.
 struct Explained {
     points: [i16; 5],
@@ -78,8 +74,8 @@ struct Explained {
     of_friends: Option<usize>,
 }
 
-/// Writes the table and counts what it says; `written` is told of the rows of each row group. Of an encrypted table the hash that it has
-/// where it is written plain, too.
+/// Writes the table and counts what it says; `written` is told of the rows of each row group, which is a piece of the bins. Of an
+/// encrypted table the hash that it has where it is written plain, too.
 ///
 /// # Errors
 /// When the disk is full, or the first error of `written`.
@@ -93,10 +89,12 @@ pub fn write(
     let mut file = ScoresFile::create(path, subjects, label, finished.model.card.calibration.is_some())?;
     let mut told = Told::new(finished.card.reasons.len());
     let worths = Worths::of(finished.card);
-    for from in (0..subjects.len()).step_by(GROUP_ROWS) {
-        let group = from..(from + GROUP_ROWS).min(subjects.len());
+    let (width, all) = (finished.card.features.len(), &finished.population.subject_bins);
+    for group in all.pieces() {
+        let (bins, from) = (all.piece(&group)?, group.start);
+        let explain = |s: usize| finished.explain(s, &bins[(s - from) * width..(s + 1 - from) * width], &worths);
         let explained: Vec<Explained> =
-            group.clone().into_par_iter().map(|s| finished.explain(s, &worths)).collect::<Result<_>>().context(OFF)?;
+            group.clone().into_par_iter().map(explain).collect::<Result<_>>().context(OFF)?;
         let mut of_group = Told::new(finished.card.reasons.len());
         for (explained, s) in explained.iter().zip(group.clone()) {
             if finished.is_scored(s) {
@@ -116,29 +114,24 @@ impl<'a> Finished<'a> {
         self.population.rows.score[s] != NONE
     }
 
-    fn bins(&self, s: usize) -> &'a [u8] {
-        let width = self.card.features.len();
-        &self.population.rows.bins[s * width..(s + 1) * width]
-    }
-
-    /// What friends move a subject's score by, in points.
+    /// What friends move the score of a subject with some bins by, in points.
     ///
     /// # Errors
     /// When it is none of the scale.
-    pub fn lift(&self, s: usize) -> Fits<i64> {
-        self.card.lift(usize::from(self.population.rows.segment[s]), self.bins(s))
+    pub fn lift(&self, s: usize, bins: &[u8]) -> Fits<i64> {
+        self.card.lift(usize::from(self.population.rows.segment[s]), bins)
     }
 
-    /// A subject's points.
+    /// The points of a subject with some bins.
     ///
     /// # Errors
     /// When they are none of the scale.
-    pub fn points(&self, s: usize) -> Fits<Points> {
-        self.card.points(usize::from(self.population.rows.segment[s]), self.bins(s))
+    pub fn points(&self, s: usize, bins: &[u8]) -> Fits<Points> {
+        self.card.points(usize::from(self.population.rows.segment[s]), bins)
     }
 
-    fn explain(&self, s: usize, worths: &Worths) -> Result<Explained> {
-        let (rows, card, bins) = (&self.population.rows, &self.model.card, self.bins(s));
+    fn explain(&self, s: usize, bins: &[u8], worths: &Worths) -> Result<Explained> {
+        let (rows, card) = (&self.population.rows, &self.model.card);
         let segment = usize::from(rows.segment[s]);
         let named = |code: &str| self.card.reasons.iter().position(|r| r == code);
         let mut codes: Vec<usize> = Vec::with_capacity(REASONS + 1);

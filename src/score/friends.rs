@@ -10,7 +10,7 @@ use super::rated::Rated;
 use crate::expression::product;
 use crate::graph::Parameters;
 use crate::graph::csr::{Builder, Graph};
-use crate::graph::neighbours::{Neighbours, VERIFIED};
+use crate::graph::neighbours::{Packed, VERIFIED};
 use crate::graph::parameters::{SHARE_ONE, STRENGTH_ONE, WEIGHT_ONE};
 use crate::graph::propagate::{Priors, Propagated, propagate};
 use crate::ingest::check::conservation::Class;
@@ -30,19 +30,38 @@ use crate::tables::relationships::Row;
 /// Ties and links may take so many times the memory of waiting rows, ties one part of it: they are read once, links in every round.
 const LINK_MEMORY: u64 = 4;
 
+/// What relationship features are made of. When they are in their bins, [`Friends`] is left of it: there is as much for every subject as
+/// the graph takes.
+#[derive(Debug)]
+pub struct Bonds {
+    propagated: Propagated,
+    /// What each subject's ties are like.
+    neighbours: Vec<Packed>,
+    summary: Summary,
+}
+
 /// What friends tell of every subject.
 #[derive(Debug)]
 pub struct Friends {
-    /// The parameters.
-    pub parameters: Parameters,
+    /// Counted ties of each subject, at most as many as the model counts.
+    ties: Vec<u32>,
+    /// How much of each subject's friends' mean is the anchor, in tenths.
+    anchor_tenths: Vec<i16>,
+    /// The rounds and what they came to, without what there is of each subject.
+    pub propagated: Propagated,
+    /// What it is of all of them.
+    pub summary: Summary,
+}
+
+/// What there is of all subjects together.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// κ: the anchor's weight, in units of evidence.
+    anchor: u64,
     /// Ties below which nothing is told.
-    pub min_friends: u32,
+    min_friends: u32,
     /// Where the steps begin in which a number of friends is told.
     steps: Vec<u32>,
-    /// The rounds and their result.
-    pub propagated: Propagated,
-    /// What each subject's ties are like.
-    pub neighbours: Vec<Neighbours>,
     /// Why rows are no ties.
     pub dropped: DroppedTies,
     /// Subjects that may lend and get.
@@ -63,7 +82,7 @@ pub fn propagate_scores(
     rated: &Rated,
     model: &Propagation,
     resources: &Resources,
-) -> Result<(Friends, Findings)> {
+) -> Result<(Bonds, Findings)> {
     let (stop, output, scratch) = (resources.stop, resources.log, resources.scratch.as_path());
     let parameters = Parameters::new(model)?;
     let counted: Vec<bool> = (0..rated.rows.status.len()).map(|s| rated.counts(s, &parameters)).collect();
@@ -77,33 +96,33 @@ pub fn propagate_scores(
     let rows = ties.rows.clone();
     let progress = output.stage("build graph", ties.len(), "ties");
     let builder = Builder { parameters: &parameters, marks: Some(&rated.rows.marks), budget: &budget, scratch, stop };
-    let graph = builder.build(ties, &progress)?;
+    let mut graph = builder.build(ties, &progress)?;
     progress.finish();
     found.links(&rows, &graph.merged, &graph.young);
     let too_young = graph.young.iter().sum();
     let progress = output.stage("propagate", graph.links * u64::from(parameters.rounds), "links");
-    let propagated = spread(&graph, rated, &counted, &parameters, &|links| progress.add(links), stop)?;
+    let propagated = spread(&mut graph, rated, &counted, &parameters, &|links| progress.add(links), stop)?;
     progress.finish();
-    let friends = Friends {
+    let summary = Summary {
+        anchor: parameters.anchor,
         min_friends: model.min_friends,
         steps: model.friend_steps.clone(),
-        propagated,
         dropped: DroppedTies { not_counted, too_young, ..dropped },
         counted: counted.iter().filter(|c| **c).count() as u64,
         links: graph.links,
         beyond: graph.beyond,
-        neighbours: graph.into_neighbours(),
-        parameters,
     };
-    Ok((friends, found))
+    Ok((Bonds { propagated, neighbours: graph.into_neighbours(), summary }, found))
 }
 
 /// Stores the ties between counted subjects and counts the others.
 fn choose(ties: &Ties, counted: &[bool], store: &TieStore, found: &mut Findings, resources: &Resources) -> Result<u64> {
     let progress = resources.log.stage("choose ties", ties.len(), "ties");
     // By the number that ties name it by: the subject, if it is counted.
-    let number = |subject: &u32| if counted[*subject as usize] { *subject } else { UNKNOWN };
-    let subjects: Vec<u32> = ties.subjects().iter().map(number).collect();
+    let mut subjects = ties.subjects()?;
+    for subject in subjects.iter_mut().filter(|subject| !counted[**subject as usize]) {
+        *subject = UNKNOWN;
+    }
     let files = (0..ties.blocks()).into_par_iter().map(|at| {
         resources.check()?;
         let block = ties.block(at)?;
@@ -128,7 +147,7 @@ fn choose(ties: &Ties, counted: &[bool], store: &TieStore, found: &mut Findings,
 }
 
 fn spread(
-    graph: &Graph,
+    graph: &mut Graph,
     rated: &Rated,
     counted: &[bool],
     parameters: &Parameters,
@@ -154,14 +173,14 @@ impl Friends {
     /// Whether anything is told of a subject's friends.
     #[must_use]
     pub fn enough(&self, subject: usize) -> bool {
-        self.neighbours[subject].ties >= self.min_friends
+        self.ties[subject] >= self.summary.min_friends
     }
 
     /// The number of a subject's counted friends, in the model's steps, which tell no exact number.
     fn step(&self, subject: usize) -> String {
-        let ties = self.neighbours[subject].ties;
-        let above = self.steps.partition_point(|step| *step <= ties);
-        match (above.checked_sub(1).map(|at| self.steps[at]), self.steps.get(above)) {
+        let (ties, steps) = (self.ties[subject], &self.summary.steps);
+        let above = steps.partition_point(|step| *step <= ties);
+        match (above.checked_sub(1).map(|at| steps[at]), steps.get(above)) {
             (Some(from), Some(next)) => format!("{from} to {}", next - 1),
             (Some(from), None) => format!("{from} or more"),
             (None, next) => format!("fewer than {}", next.copied().unwrap_or(u32::MAX)),
@@ -176,13 +195,29 @@ impl Friends {
         Ok(Row {
             friends: self.step(subject),
             lift_points: i16::try_from(lift)?,
-            anchor_tenths: anchor_tenths(self.parameters.anchor, self.propagated.evidence[subject])?,
+            anchor_tenths: self.anchor_tenths[subject],
         })
+    }
+}
+
+impl Bonds {
+    /// What is left to tell when the features are in their bins; all else that there is of each subject goes.
+    ///
+    /// # Errors
+    /// When a figure is out of its range, which the checks of the model exclude.
+    pub fn told(self) -> Result<Friends> {
+        let Self { mut propagated, neighbours, summary } = self;
+        let ties = neighbours.iter().map(|of| of.ties()).collect();
+        drop(neighbours);
+        let evidence = std::mem::take(&mut propagated.evidence);
+        (propagated.friends, propagated.gates) = (Vec::new(), None);
+        let tenths = evidence.par_iter().map(|evidence| anchor_tenths(summary.anchor, *evidence));
+        Ok(Friends { ties, anchor_tenths: tenths.collect::<Result<_>>()?, propagated, summary })
     }
 
     /// Puts a subject's relationship features into their bins; without enough friends all are `none`.
     pub fn fill(&self, card: &Scorecard, subject: usize, bins: &mut [u8]) {
-        let enough = self.enough(subject);
+        let enough = self.neighbours[subject].ties() >= self.summary.min_friends;
         for (feature, bin) in card.features.iter().zip(bins).filter(|(f, _)| f.category == RELATIONSHIPS) {
             if let (true, Origin::Friends(of)) = (enough, feature.origin) {
                 *bin = feature.bin(self.value(card, of, subject), false);
@@ -193,7 +228,7 @@ impl Friends {
     /// A relationship feature of a subject; NaN where it is not told.
     #[must_use]
     pub fn value(&self, card: &Scorecard, feature: FriendsFeature, subject: usize) -> f64 {
-        let n = &self.neighbours[subject];
+        let n = self.neighbours[subject].unpacked();
         let shrunk = |count: u32, of: u32| {
             (f64::from(count) + product(feature.prior, feature.prior_strength))
                 / (f64::from(of) + feature.prior_strength)

@@ -72,13 +72,22 @@ pub fn write(folder: &Path, subjects: &SubjectIds, rated: &Rated, width: usize) 
     file.finish()
 }
 
-/// The rated subjects of all shards, in order of id: of each shard its folder, and the numbers among everyone of its subjects. `scored`
-/// says which statuses have a score.
+/// A shard of which rated subjects are kept.
+pub struct OfShard<'a> {
+    /// Their folder.
+    pub folder: PathBuf,
+    /// The numbers among everyone of its subjects.
+    pub numbers: Vec<u32>,
+    /// Their ids, in blocks of [`BLOCK_ROWS`]: nobody holds all of them.
+    pub ids: Box<dyn Iterator<Item = Result<Ids>> + 'a>,
+}
+
+/// The rated subjects of all shards, in order of id. `scored` says which statuses have a score.
 ///
 /// # Errors
 /// When a file is damaged, or tells of other subjects.
-pub fn read(shards: &[(PathBuf, Vec<u32>)], everyone: &SubjectIds, scored: Vec<bool>, width: usize) -> Result<Rated> {
-    let subjects: usize = shards.iter().map(|(_, numbers)| numbers.len()).sum();
+pub fn read(shards: Vec<OfShard>, scored: Vec<bool>, width: usize) -> Result<Rated> {
+    let subjects: usize = shards.iter().map(|shard| shard.numbers.len()).sum();
     let mut rows = ScoredRows {
         segment: vec![0; subjects],
         status: vec![0; subjects],
@@ -91,24 +100,28 @@ pub fn read(shards: &[(PathBuf, Vec<u32>)], everyone: &SubjectIds, scored: Vec<b
         ..ScoredRows::default()
     };
     let mut contested = Vec::new();
-    for (folder, numbers) in shards {
+    for mut shard in shards {
+        let folder = shard.folder.clone();
         let rated = || format!("rated subjects in {}", folder.display());
-        fill(&mut rows, folder, (numbers.as_slice(), everyone), width).with_context(rated)?;
-        add(&mut contested, folder, numbers, width).with_context(rated)?;
+        fill(&mut rows, &mut shard, width).with_context(rated)?;
+        add(&mut contested, &folder, &shard.numbers, width).with_context(rated)?;
     }
     contested.sort_by_key(|c: &Contested| c.subject);
     Ok(Rated { rows, contested, scored })
 }
 
 /// Puts a shard's rows where its subjects are.
-fn fill(rows: &mut ScoredRows, folder: &Path, (numbers, everyone): (&[u32], &SubjectIds), width: usize) -> Result<()> {
-    let blocks = Blocks::open(&folder.join(RATED))?;
+fn fill(rows: &mut ScoredRows, shard: &mut OfShard, width: usize) -> Result<()> {
+    let (subjects, numbers) = (rows.status.len(), &shard.numbers);
+    let blocks = Blocks::open(&shard.folder.join(RATED))?;
     ensure!(blocks.rows() == numbers.len(), "{} of {} subjects", blocks.rows(), numbers.len());
     let mut left = numbers.iter();
     for at in 0..blocks.len() {
         let block = blocks.block(at)?;
         let mut own = Ids::default();
         ids::push(named(&block, SUBJECT_ID)?, &mut own)?;
+        let known = shard.ids.next().context("it has fewer subjects")??;
+        ensure!(known.len() == own.len(), "its subjects are others");
         let (segment, status) = (bytes(&block, "segment")?, bytes(&block, "status")?);
         let marks = bytes(&block, "marks")?;
         let confidence = column(&block, "confidence", &DataType::Int16)?.as_primitive::<Int16Type>().values();
@@ -117,7 +130,7 @@ fn fill(rows: &mut ScoredRows, folder: &Path, (numbers, everyone): (&[u32], &Sub
         let (triggered, disputed) = (codes(&block, "triggered")?, ints(&block, "disputed")?);
         for (row, number) in (0..block.num_rows()).zip(left.by_ref()) {
             let s = *number as usize;
-            ensure!(s < everyone.len() && own.get(row) == everyone.ids.get(s), "its subjects are others");
+            ensure!(s < subjects && own.get(row) == known.get(row), "its subjects are others");
             (rows.segment[s], rows.status[s], rows.marks[s]) = (segment[row], status[row], marks[row]);
             (rows.confidence[s], rows.own_share[s]) = (confidence[row], own_share[row]);
             (rows.triggered[s], rows.disputed[s]) = (triggered[row], disputed[row]);
@@ -176,11 +189,16 @@ mod tests {
         (SubjectIds { ids, form: IdForm::Text }, Rated { rows, contested, scored: vec![true, false] })
     }
 
+    /// The only block of a shard's ids.
+    fn block(ids: Result<Ids>) -> Box<dyn Iterator<Item = Result<Ids>>> {
+        Box::new(std::iter::once(ids))
+    }
+
     #[test]
     fn subjects_rated_apart_are_those_rated_together() {
         let folder = tempfile::tempdir().unwrap();
         let all: Vec<u32> = (0..300).collect();
-        let (everyone, whole) = some(&all);
+        let whole = some(&all).1;
         let mut shards = Vec::new();
         for shard in 0..4 {
             // The last one has nobody.
@@ -189,16 +207,34 @@ mod tests {
             std::fs::create_dir(&place).unwrap();
             let (ids, rated) = some(&numbers);
             write(&place, &ids, &rated, 2).unwrap();
-            shards.push((place, numbers));
+            shards.push((place, numbers, ids.ids));
         }
-        let together = read(&shards, &everyone, vec![true, false], 2).unwrap();
+        let of = |shards: &[(PathBuf, Vec<u32>, Ids)]| -> Vec<OfShard<'static>> {
+            let one = |(folder, numbers, ids): &(PathBuf, Vec<u32>, Ids)| OfShard {
+                folder: folder.clone(),
+                numbers: numbers.clone(),
+                ids: block(Ok(ids.clone())),
+            };
+            shards.iter().map(one).collect()
+        };
+        let together = read(of(&shards), vec![true, false], 2).unwrap();
         assert_eq!(format!("{:?}", together.rows), format!("{:?}", whole.rows));
         assert_eq!(format!("{:?}", together.contested), format!("{:?}", whole.contested));
-        assert!(read(&shards, &everyone, Vec::new(), 3).is_err());
-        // Rows of other subjects.
-        let others = some(&(1..301).collect::<Vec<u32>>()).0;
-        assert!(read(&shards, &others, Vec::new(), 2).is_err());
-        shards[0].1.pop();
-        assert!(read(&shards, &everyone, Vec::new(), 2).is_err());
+        assert!(read(of(&shards), Vec::new(), 3).is_err());
+        // Rows of other subjects, of fewer, and of none.
+        let refused = |other: &dyn Fn(&mut OfShard<'static>)| {
+            let mut shards = of(&shards);
+            other(&mut shards[0]);
+            read(shards, Vec::new(), 2).is_err()
+        };
+        assert!(!refused(&|_| ()));
+        let ids = |numbers: &[u32]| some(numbers).0.ids;
+        let next: Vec<u32> = shards[0].1.iter().map(|n| n + 1).collect();
+        assert!(refused(&|shard| shard.ids = block(Ok(ids(&next)))));
+        assert!(refused(&|shard| shard.ids = block(Ok(ids(&next[1..])))));
+        assert!(refused(&|shard| shard.ids = Box::new(std::iter::empty())));
+        assert!(refused(&|shard| shard.ids = block(Err(anyhow::anyhow!("damaged")))));
+        assert!(refused(&|shard| shard.numbers.truncate(99)));
+        assert!(refused(&|shard| shard.numbers[0] = 300));
     }
 }

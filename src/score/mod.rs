@@ -1,5 +1,6 @@
 //! Scoring: bins → shares → points → score, statuses, policy rules and reasons. All of it in integers.
 
+pub mod bins;
 pub mod census;
 pub mod finished;
 pub mod friends;

@@ -13,6 +13,9 @@ use crate::scorecard::card::{CardFeature, Scorecard};
 /// What fits, by the bounds that a checked model keeps; anything else is a defect.
 pub type Fits<T> = Result<T, TryFromIntError>;
 
+/// What a figure outside the range that a checked model keeps is.
+pub const OFF: &str = "defect: a figure is outside the model's scale";
+
 /// Points of one subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Points {

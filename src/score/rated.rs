@@ -72,7 +72,7 @@ struct Rater<'a> {
 /// # Errors
 /// When a stage is damaged, the engine fails, or the run is interrupted.
 pub fn rate(job: &Job, data: &StageData, caps: &Caps, resources: &Resources) -> Result<Rated> {
-    let subjects = data.subjects.ids.len();
+    let subjects = data.subjects.len();
     let progress = resources.log.stage("rate", subjects as u64, "subjects");
     let card = &job.model.card;
     let no_consent = card.status.iter().position(|s| s.get_ref().name == NO_CONSENT);

@@ -4,7 +4,7 @@
 pub const NONE: i16 = -1;
 
 /// Consecutive subjects, one entry each. The first columns come from a subject's own records; scores and what follows
-/// are filled when friends are known.
+/// are filled when friends are known. What is needed no more is let go, and empty from then on.
 #[derive(Debug, Clone, Default)]
 pub struct ScoredRows {
     /// Segment, by position in the model file.
@@ -44,6 +44,26 @@ impl ScoredRows {
         self.marks.reserve_exact(subjects);
         self.triggered.reserve_exact(subjects);
         self.disputed.reserve_exact(subjects);
+    }
+
+    /// Makes the columns of scores, in which nobody has one yet.
+    pub fn unscored(&mut self) {
+        let subjects = self.status.len();
+        self.score = vec![NONE; subjects];
+        self.before = vec![NONE; subjects];
+        self.policy = vec![None; subjects];
+        self.with_disputed = vec![NONE; subjects];
+    }
+
+    /// Lets go of what friends alone are told, when they are.
+    pub fn told(&mut self) {
+        (self.own_share, self.marks) = (Vec::new(), Vec::new());
+    }
+
+    /// Lets go of what only scores are made of, when they are there.
+    pub fn scored(&mut self) {
+        self.told();
+        self.triggered = Vec::new();
     }
 
     /// Adds the subjects that follow, which are not scored yet either.

@@ -150,7 +150,7 @@ impl Request<'_> {
 
     fn gather(&self, job: &Job, stages: Vec<Stage>, session: &Session) -> Result<Gathered> {
         let Everyone { data, population, .. } = everyone(job, &stages, &session.resources)?;
-        let (rows, width) = (&population.rows, job.card.features.len());
+        let (rows, mut bins) = (&population.rows, population.subject_bins.reader());
         let scored = |s: usize| rows.score[s] != NONE;
         let mut found = Vec::new();
         let mut unscored = 0;
@@ -170,7 +170,7 @@ impl Request<'_> {
             let segment = usize::from(rows.segment[s]);
             let mut points = [NONE; 5];
             if scored(s) {
-                let of = job.card.points(segment, &rows.bins[s * width..(s + 1) * width])?;
+                let of = job.card.points(segment, bins.of(s)?)?;
                 for (to, points) in points.iter_mut().zip(of.categories) {
                     *to = i16::try_from(points)?;
                 }
@@ -268,7 +268,7 @@ fn weights(gathered: &[Gathered]) -> Result<Vec<Vec<f64>>> {
     let mut counts: BTreeMap<(u128, i64), u32> = BTreeMap::new();
     let mut names = Vec::with_capacity(gathered.len());
     for of in gathered {
-        let subjects = StageData::open(&of.job, &of.stages)?.subjects.ids;
+        let subjects = StageData::open(&of.job, &of.stages)?.subjects.ids()?;
         let name = |r: &Labelled| (name(subjects.ids.get(r.subject as usize)), r.horizon);
         let of_date: Vec<(u128, i64)> = of.rows.iter().map(name).collect();
         of_date.iter().for_each(|name| *counts.entry(*name).or_default() += 1);
@@ -298,7 +298,7 @@ fn write(folder: &Path, of: &Gathered, weights: &[f64], session: &Session) -> Re
         label("model_hash", job.model.hash()),
         label("program", PROGRAM.to_owned()),
     ];
-    let subjects: &SubjectIds = &data.subjects.ids;
+    let subjects: &SubjectIds = &data.subjects.ids()?;
     let progress = resources.log.stage("write rows", of.rows.len() as u64, "rows");
     let mut writer = Writer::create(&folder.join(FILE), subjects, &names, facts)?;
     let block_of = |row: &Labelled| row.subject as usize / BLOCK_ROWS;

@@ -1,7 +1,7 @@
 //! Scoring: from stages to everyone's score, written to the run's folder.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
@@ -19,23 +19,26 @@ use crate::output::thousands;
 use crate::runs::folder::RunFolder;
 use crate::runs::ledger::place::SCORES;
 use crate::runs::step::step;
+use crate::score::bins::Bins;
 use crate::score::finished::{self, Finished, Told};
-use crate::score::friends::{self, Friends};
-use crate::score::kept;
+use crate::score::friends::{self, Bonds, Friends};
+use crate::score::kept::{self, OfShard};
+use crate::score::points::OFF;
 use crate::score::population::Population;
 use crate::score::rated::{Rated, rate};
 use crate::score::rows::NONE;
 use crate::scorecard::policy::Caps;
 use crate::stages::opened::StageData;
-use crate::stages::shards::{Part, RatedIn, numbers};
+use crate::stages::shards::{Part, RatedIn, numbers, opened};
 use crate::stages::store::Stage;
+use crate::stages::subjects::Subjects;
 use crate::stages::ties::Ties;
 use crate::storage::hashes::Hash;
-use crate::tables::ids::SubjectIds;
-use crate::tables::{quarantine, relationships};
+use crate::tables::quarantine;
+use crate::tables::relationships::{self, RelationshipsFile, Row};
 
-/// What a figure outside the range that a checked model keeps is.
-const OFF: &str = "defect: a figure is outside the model's scale";
+/// Bins of rated subjects may take one of so many parts of the memory.
+const BINS_PART: u64 = 4;
 
 /// Everyone's score, with what it was made from and what was counted on the way.
 pub(super) struct Scored {
@@ -78,27 +81,37 @@ fn everyone_of(job: &Job, stages: &[Stage], parts: &[Part], resources: &Resource
     let mut data = StageData::open(job, stages)?;
     let mut findings = std::mem::take(&mut data.findings);
     let caps = Caps::new(&job.policies)?;
-    let rated = match rated_elsewhere(job, &data.subjects.ids, parts)? {
+    let mut rated = match rated_elsewhere(job, &data.subjects, parts)? {
         Some(rated) => rated,
         None => rate(job, &data, &caps, resources)?,
     };
-    let (subjects, of) = (rated.rows.status.len(), data.subjects.ids.len());
+    data.rated();
+    let (subjects, of) = (rated.rows.status.len(), data.subjects.len());
     ensure!(subjects == of, "defect: {subjects} of {of} subjects are rated");
-    let friends = find_friends(job, data.ties.take(), &rated, &mut findings, resources)?;
-    let population = Population::new(rated, friends.as_ref(), &job.card, &caps, &job.model).context(OFF)?;
+    let (bins, width) = (std::mem::take(&mut rated.rows.bins), job.card.features.len());
+    let bins = Bins::of(bins, (subjects, width), resources.memory / BINS_PART, &resources.scratch)?;
+    let bonds = find_friends(job, data.ties.take(), &rated, &mut findings, resources)?;
+    rated.rows.told();
+    let population = Population::new(rated, bins, bonds.as_ref(), &job.card, &caps, &job.model)?;
+    let friends = bonds.map(Bonds::told).transpose()?;
     conserved(job, &findings)?;
     Ok(Everyone { data, findings, friends, population })
 }
 
 /// Everyone as shards rated them, if they did.
-fn rated_elsewhere(job: &Job, subjects: &SubjectIds, parts: &[Part]) -> Result<Option<Rated>> {
+fn rated_elsewhere(job: &Job, subjects: &Subjects, parts: &[Part]) -> Result<Option<Rated>> {
     let folders: Option<Vec<&RatedIn>> = parts.iter().map(|part| part.rated.as_ref()).collect();
     let Some(folders) = folders.filter(|folders| !folders.is_empty()) else { return Ok(None) };
     folders.par_iter().try_for_each(|rated| rated.unchanged())?;
-    let folders = folders.into_iter().map(|rated| rated.folder.clone());
-    let shards: Vec<(PathBuf, Vec<u32>)> = folders.zip(numbers(job, parts)?).collect();
+    let (numbers, subjects) = (numbers(job, parts, subjects)?, opened(job, parts)?);
+    let shards = folders.into_iter().zip(numbers).zip(&subjects);
+    let shards = shards.map(|((rated, numbers), subjects)| OfShard {
+        folder: rated.folder.clone(),
+        numbers,
+        ids: Box::new(subjects.ids_by_block()),
+    });
     let scored = job.model.card.status.iter().map(|status| status.get_ref().scored).collect();
-    kept::read(&shards, subjects, scored, job.card.features.len()).map(Some)
+    kept::read(shards.collect(), scored, job.card.features.len()).map(Some)
 }
 
 /// Scores everyone and writes the tables.
@@ -117,7 +130,7 @@ pub(super) fn score(run: &Run, folder: &RunFolder) -> Result<Scored> {
             write_quarantine(folder, export, &found.quarantined)?;
         }
     }
-    let subjects = &data.subjects.ids;
+    let subjects = &data.subjects.ids()?;
     let progress = resources.log.stage("write scores", subjects.len() as u64, "subjects");
     let finished = Finished { population: &population, card: &job.card, model: &job.model };
     let (told, plain) = finished::write(&folder.path(SCORES), subjects, &finished, &run.identity.label, &|rows| {
@@ -125,14 +138,27 @@ pub(super) fn score(run: &Run, folder: &RunFolder) -> Result<Scored> {
         Ok(resources.check()?)
     })?;
     if let Some(friends) = &friends {
-        let is_told = |s: &usize| population.rows.score[*s] != NONE && friends.enough(*s);
-        let told: Vec<usize> = (0..subjects.len()).filter(is_told).collect();
-        let row = |s: usize| friends.row(s, finished.lift(s).context(OFF)?);
-        relationships::write(&folder.path(relationships::FILE), subjects, &told, &row)?;
+        let mut file = RelationshipsFile::create(&folder.path(relationships::FILE), subjects)?;
+        for piece in population.subject_bins.pieces() {
+            file.add(of_friends(friends, &finished, &piece)?)?;
+        }
+        file.finish()?;
     }
     progress.finish();
     step("scores written");
     Ok(Scored { data, findings, friends, population, told, plain })
+}
+
+/// What is told of the friends of a piece's subjects, by subject.
+fn of_friends(friends: &Friends, finished: &Finished, piece: &Range<usize>) -> Result<Vec<(usize, Row)>> {
+    let (bins, width) = (finished.population.subject_bins.piece(piece)?, finished.card.features.len());
+    let row = |s: usize| -> Result<(usize, Row)> {
+        let at = s - piece.start;
+        let lift = finished.lift(s, &bins[at * width..(at + 1) * width]).context(OFF)?;
+        Ok((s, friends.row(s, lift)?))
+    };
+    let is_told = |s: &usize| finished.population.rows.score[*s] != NONE && friends.enough(*s);
+    piece.clone().into_par_iter().filter(is_told).map(row).collect()
 }
 
 fn write_quarantine(folder: &RunFolder, export: &Export, rows: &[Quarantined]) -> Result<()> {
@@ -157,7 +183,7 @@ fn find_friends(
     rated: &Rated,
     findings: &mut BTreeMap<String, Findings>,
     resources: &Resources,
-) -> Result<Option<Friends>> {
+) -> Result<Option<Bonds>> {
     let Some(export) = job.export("friend_links") else { return Ok(None) };
     let Some(ties) = ties else {
         let mut unread = Findings::default();
@@ -168,9 +194,9 @@ fn find_friends(
         return Ok(None);
     };
     let propagation = &job.model.card.propagation;
-    let (friends, mut found) = friends::propagate_scores(ties, export.files.len(), rated, propagation, resources)?;
+    let (bonds, mut found) = friends::propagate_scores(ties, export.files.len(), rated, propagation, resources)?;
     findings.entry(export.table.name.clone()).or_default().merge(&mut found);
-    Ok(Some(friends))
+    Ok(Some(bonds))
 }
 
 /// The conservation law: every row of every file is in exactly one class.

@@ -56,6 +56,9 @@ impl Order {
             order.numbers[shard].push(u32::try_from(all.len())?);
             order.shards.push(u16::try_from(shard)?);
             all.push(id);
+            if all.len() == 1 {
+                all.make_room(subjects);
+            }
             let (ids, at) = (shards[shard], order.numbers[shard].len());
             if at < ids.len() {
                 next.push(Reverse((ids.get(at), shard)));
@@ -139,13 +142,14 @@ pub(super) fn of_some(
 ) -> Result<()> {
     let blocks = files.iter().map(|file| Blocks::open(file)).collect::<Result<Vec<_>>>()?;
     let batches = blocks.iter().map(Blocks::all).collect::<Result<Vec<_>>>()?;
-    let mut rows: Vec<(i64, u32, usize, usize)> = Vec::new();
-    for (shard, batch) in batches.iter().enumerate() {
+    // The number in the first column, the subject, the shard and the row there: as narrow as they can be, for there may be one a subject.
+    let mut rows: Vec<(i64, u32, u16, u32)> = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    for (shard, batch) in (0_u16..).zip(&batches) {
         let subjects = column(batch, subject, &DataType::UInt32)?.as_primitive::<UInt32Type>();
         let firsts = first.map(|name| longs(batch, name)).transpose()?;
-        for (row, subject) in subjects.values().iter().enumerate() {
-            let first = firsts.as_ref().map_or(0, |values| values[row]);
-            rows.push((first, order.number(shard, *subject)?, shard, row));
+        for (row, subject) in (0_u32..).zip(subjects.values()) {
+            let first = firsts.as_ref().map_or(0, |values| values[row as usize]);
+            rows.push((first, order.number(usize::from(shard), *subject)?, shard, row));
         }
     }
     rows.sort_unstable();
@@ -153,7 +157,8 @@ pub(super) fn of_some(
     let at = fields.iter().position(|field| field.name() == subject).context("a file without subjects")?;
     let mut writer = BlockWriter::create(to, fields)?;
     for some in rows.chunks(BLOCK_ROWS) {
-        let places: Vec<(usize, usize)> = some.iter().map(|(_, _, shard, row)| (*shard, *row)).collect();
+        let place = |(_, _, shard, row): &(i64, u32, u16, u32)| (usize::from(*shard), *row as usize);
+        let places: Vec<(usize, usize)> = some.iter().map(place).collect();
         let mut columns = interleaved(&batches, &places)?;
         columns[at] = Arc::new(some.iter().map(|(_, subject, ..)| Some(*subject)).collect::<UInt32Array>());
         writer.add(columns)?;

@@ -25,8 +25,8 @@ use crate::measure::bucket::RecordCounts;
 pub struct StageData {
     /// The subjects.
     pub subjects: Subjects,
-    records: Vec<Records>,
-    features: Vec<Features>,
+    /// What subjects are rated by; nothing once they are.
+    rated_by: Option<RatedBy>,
     /// Number of features of the plan.
     width: usize,
     /// The ties, with why other rows are none; nothing without links or when the category is off.
@@ -40,6 +40,13 @@ pub struct StageData {
     pub findings: BTreeMap<String, Findings>,
 }
 
+/// What subjects are rated by. The footers alone of so many files tell of every column of every block, which is some bytes a subject.
+#[derive(Debug, Default)]
+struct RatedBy {
+    records: Vec<Records>,
+    features: Vec<Features>,
+}
+
 impl StageData {
     /// Opens the stages of a job.
     ///
@@ -49,8 +56,7 @@ impl StageData {
         let subjects = stages.iter().find(|s| s.label.key.kind == Kind::Subjects).context("no stage of subjects")?;
         let mut data = Self {
             subjects: Subjects::open(subjects, job.contract.table("subjects")?)?,
-            records: Vec::new(),
-            features: Vec::new(),
+            rated_by: None,
             width: job.plan.features.len(),
             ties: None,
             outcomes: None,
@@ -58,6 +64,7 @@ impl StageData {
             disputes: BTreeMap::new(),
             findings: BTreeMap::new(),
         };
+        let mut rated_by = RatedBy::default();
         for stage in stages {
             data.findings.extend(stage.findings()?);
             match &stage.label.key.kind {
@@ -65,21 +72,31 @@ impl StageData {
                 Kind::Groups => data.groups = Some(stage.clone()),
                 Kind::Records(table) => {
                     data.disputes.extend(stage.label.disputes.map(|count| (table.clone(), count)));
-                    data.records.push(Records::open(stage)?);
+                    rated_by.records.push(Records::open(stage)?);
                 }
                 Kind::Features(category) => {
                     let of = job.plan.features.iter().enumerate().filter(|(_, f)| f.category == *category);
                     let positions = of.map(|(at, f)| (at, f.name.clone())).collect();
-                    data.features.push(Features::open(stage, positions)?);
+                    rated_by.features.push(Features::open(stage, positions)?);
                 }
                 Kind::Ties => {
                     let dropped = stage.label.dropped.context("a stage of ties without its counts")?;
-                    data.ties = Some((Ties::open(stage, data.subjects.ids.len())?, dropped));
+                    data.ties = Some((Ties::open(stage, data.subjects.len())?, dropped));
                 }
                 Kind::Outcomes => data.outcomes = Some(stage.clone()),
             }
         }
+        data.rated_by = Some(rated_by);
         Ok(data)
+    }
+
+    /// Lets go of what subjects are rated by, when they are.
+    pub fn rated(&mut self) {
+        self.rated_by = None;
+    }
+
+    fn rated_by(&self) -> Result<&RatedBy> {
+        self.rated_by.as_ref().context("defect: what subjects are rated by is let go")
     }
 
     /// The features of a block's subjects.
@@ -88,7 +105,7 @@ impl StageData {
     /// When a stage is damaged.
     pub fn features(&self, at: usize) -> Result<FeatureRows> {
         let mut rows = FeatureRows { values: vec![Vec::new(); self.width], nones: vec![Vec::new(); self.width] };
-        self.features.iter().try_for_each(|stage| stage.fill(at, &mut rows))?;
+        self.rated_by()?.features.iter().try_for_each(|stage| stage.fill(at, &mut rows))?;
         Ok(rows)
     }
 
@@ -102,7 +119,7 @@ impl StageData {
             nones: rows.nones.iter().map(|c| positions.iter().map(|p| c[*p]).collect()).collect(),
         };
         let subjects = positions.iter().map(|p| Ok(first + u32::try_from(*p)?)).collect::<Result<Vec<u32>>>()?;
-        self.features.iter().try_for_each(|stage| stage.replace(&subjects, &mut few))?;
+        self.rated_by()?.features.iter().try_for_each(|stage| stage.replace(&subjects, &mut few))?;
         Ok(few)
     }
 
@@ -127,6 +144,6 @@ impl StageData {
     /// # Errors
     /// When a stage is damaged.
     pub fn records(&self, at: usize) -> Result<Vec<RecordCounts>> {
-        self.records.iter().map(|stage| stage.counts(at)).collect()
+        self.rated_by()?.records.iter().map(|stage| stage.counts(at)).collect()
     }
 }

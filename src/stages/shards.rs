@@ -217,30 +217,48 @@ pub fn complete(parts: &[Part]) -> Result<()> {
     Ok(())
 }
 
+/// The subjects of each part.
+///
+/// # Errors
+/// When a stage of subjects is damaged or missing.
+pub fn opened(job: &Job, parts: &[Part]) -> Result<Vec<Subjects>> {
+    let table = job.contract.table("subjects")?;
+    parts.iter().map(|part| Subjects::open(part.subjects()?, table)).collect()
+}
+
 /// The order of all subjects, their ids and their consents.
 fn everyone(job: &Job, parts: &[Part]) -> Result<(Order, SubjectIds, Vec<u8>)> {
-    let table = job.contract.table("subjects")?;
-    let of = |part: &Part| Subjects::open(part.subjects()?, table);
-    let opened = parts.iter().map(of).collect::<Result<Vec<Subjects>>>()?;
-    let form = match opened.iter().find(|subjects| !subjects.ids.is_empty()) {
-        Some(subjects) => subjects.ids.form,
+    let opened = opened(job, parts)?;
+    let of_shards = opened.iter().map(Subjects::ids).collect::<Result<Vec<SubjectIds>>>()?;
+    let form = match of_shards.iter().find(|ids| !ids.is_empty()) {
+        Some(ids) => ids.form,
         None => subjects::form(parts.first().context("there is no shard")?.subjects()?)?,
     };
-    let same = opened.iter().all(|subjects| subjects.ids.is_empty() || subjects.ids.form == form);
+    let same = of_shards.iter().all(|ids| ids.is_empty() || ids.form == form);
     ensure!(same, "the shards write subjects in two ways");
-    let (order, ids) = Order::of(&opened.iter().map(|subjects| &subjects.ids.ids).collect::<Vec<&Ids>>())?;
+    let (order, ids) = Order::of(&of_shards.iter().map(|subjects| &subjects.ids).collect::<Vec<&Ids>>())?;
+    drop(of_shards);
     apart(parts, &order, &ids)?;
     let consents = opened.iter().map(|subjects| subjects.consents.as_slice()).collect::<Vec<&[u8]>>();
     let consents = order.values(&consents)?;
     Ok((order, SubjectIds { ids, form }, consents))
 }
 
-/// The numbers among everyone of each part's subjects.
+/// The numbers of each part's subjects among everyone, who are those of the stage that was made of all parts.
 ///
 /// # Errors
-/// When a stage of subjects is damaged, or a subject is in two parts.
-pub fn numbers(job: &Job, parts: &[Part]) -> Result<Vec<Vec<u32>>> {
-    Ok(everyone(job, parts)?.0.into_numbers())
+/// When a stage of subjects is damaged, a subject is in two parts, or the parts' subjects are not those of the stage.
+pub fn numbers(job: &Job, parts: &[Part], whole: &Subjects) -> Result<Vec<Vec<u32>>> {
+    let (order, everyone, _) = everyone(job, parts)?;
+    let mut before = 0;
+    let mut same = whole.len() == everyone.len();
+    for block in whole.ids_by_block() {
+        let block = block?;
+        same = same && (0..block.len()).all(|n| block.get(n) == everyone.ids.get(before + n));
+        before += block.len();
+    }
+    ensure!(same, "the subjects of the shards are not those of the stage that was made of them");
+    Ok(order.into_numbers())
 }
 
 /// What records the disputes about a table match in all shards; nothing when there are none.
@@ -322,8 +340,7 @@ fn ties(
     let mut later = Ids::default();
     parts.iter().for_each(|part| later.append(&part.beside.later.ids));
     let not_yet = vec![DateSet::of(0); later.len()];
-    let spine = Spine::build(&everyone.ids, everyone.form)?.with_later(&later, &not_yet)?;
-    drop(everyone);
+    let spine = Spine::of_sorted(everyone)?.with_later(&later, &not_yet)?;
     let joinable = Joinable {
         spine: &spine,
         consents: &[consents],

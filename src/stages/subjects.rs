@@ -13,11 +13,12 @@ use crate::contract::{ColumnType, Table};
 use crate::ingest::rows::layout::FIRST;
 use crate::ingest::rows::store::BucketRows;
 use crate::tables::blocks::{BlockWriter, Blocks};
-use crate::tables::columns::{column, longs};
-use crate::tables::ids::{self, IdForm, SubjectIds};
+use crate::tables::columns::{column, longs, named};
+use crate::tables::ids::{self, IdForm, Ids, SubjectIds};
 use crate::tables::scores::SUBJECT_ID;
 
 const IDS: &str = "ids.parquet";
+const CONSENTS: &str = "consents";
 const OWN: &str = "own.parquet";
 
 /// The positions of the columns that are kept: all but ids and currencies.
@@ -42,7 +43,7 @@ impl Writer {
     pub fn create(stage: &NewStage, table: &Table, subjects: &SubjectIds) -> Result<Self> {
         let fields = vec![
             Field::new(SUBJECT_ID, ids::data_type(subjects)?, false),
-            Field::new("consents", DataType::UInt8, false),
+            Field::new(CONSENTS, DataType::UInt8, false),
         ];
         let columns: Vec<usize> = kept(table).collect();
         let own = columns.iter().map(|at| Field::new(&table.columns[*at].name, DataType::Int64, true)).collect();
@@ -108,13 +109,12 @@ pub fn count(stage: &Stage) -> Result<usize> {
     Ok(Blocks::open(&stage.path(IDS))?.rows())
 }
 
-/// The stage, opened: ids and consents of everyone, own columns block by block.
+/// The stage, opened: consents of everyone, own columns block by block, ids when they are asked for, for most of the work needs none.
 #[derive(Debug)]
 pub struct Subjects {
-    /// The ids.
-    pub ids: SubjectIds,
     /// Each subject's consents.
     pub consents: Vec<u8>,
+    ids: Blocks,
     own: Blocks,
     width: usize,
     columns: Vec<(usize, String)>,
@@ -126,18 +126,57 @@ impl Subjects {
     /// # Errors
     /// When it is damaged.
     pub fn open(stage: &Stage, table: &Table) -> Result<Self> {
-        let blocks = Blocks::open(&stage.path(IDS))?;
-        let mut subjects = SubjectIds::default();
-        let mut consents = Vec::with_capacity(blocks.rows());
-        for at in 0..blocks.len() {
-            let block = blocks.block(at)?;
-            subjects.form = ids::push(block.column(0), &mut subjects.ids)?;
+        let ids = Blocks::open(&stage.path(IDS))?;
+        let mut consents = Vec::with_capacity(ids.rows());
+        for at in 0..ids.len() {
+            let block = ids.columns(at, &[CONSENTS])?;
             consents
-                .extend_from_slice(column(&block, "consents", &DataType::UInt8)?.as_primitive::<UInt8Type>().values());
+                .extend_from_slice(column(&block, CONSENTS, &DataType::UInt8)?.as_primitive::<UInt8Type>().values());
         }
         let columns = kept(table).map(|at| (at, table.columns[at].name.clone())).collect();
         let own = Blocks::open(&stage.path(OWN))?;
-        Ok(Self { ids: subjects, consents, own, width: table.columns.len() + FIRST, columns })
+        Ok(Self { consents, ids, own, width: table.columns.len() + FIRST, columns })
+    }
+
+    /// Number of subjects.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.consents.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.consents.is_empty()
+    }
+
+    /// The ids of everyone, read anew: whoever needs them holds them no longer than that.
+    ///
+    /// # Errors
+    /// When the stage is damaged.
+    pub fn ids(&self) -> Result<SubjectIds> {
+        let mut subjects = SubjectIds::default();
+        for at in 0..self.ids.len() {
+            subjects.form = self.push_ids(at, &mut subjects.ids)?;
+            if at == 0 {
+                subjects.ids.make_room(self.ids.rows());
+            }
+        }
+        Ok(subjects)
+    }
+
+    /// The ids of everyone, block by block.
+    pub fn ids_by_block(&self) -> impl Iterator<Item = Result<Ids>> {
+        (0..self.ids.len()).map(|at| -> Result<Ids> {
+            let mut ids = Ids::default();
+            self.push_ids(at, &mut ids)?;
+            Ok(ids)
+        })
+    }
+
+    /// Adds the ids of a block, and says how they are written.
+    fn push_ids(&self, at: usize, ids: &mut Ids) -> Result<IdForm> {
+        ids::push(named(&self.ids.columns(at, &[SUBJECT_ID])?, SUBJECT_ID)?, ids)
     }
 
     /// Number of blocks.

@@ -88,8 +88,9 @@ impl Writer {
 #[derive(Debug)]
 pub struct Ties {
     blocks: Blocks,
-    /// The subject of each shuffled number.
-    subjects: Vec<u32>,
+    /// What numbers are shuffled by, and of how many subjects.
+    seed: [u8; 32],
+    subjects: usize,
 }
 
 impl Ties {
@@ -98,17 +99,19 @@ impl Ties {
     /// # Errors
     /// When it is damaged.
     pub fn open(stage: &Stage, subjects: usize) -> Result<Self> {
-        let mut of = vec![0; subjects];
-        for (subject, number) in (0_u32..).zip(shuffled(&stage.seed(), subjects)?) {
-            of[number as usize] = subject;
-        }
-        Ok(Self { blocks: Blocks::open(&stage.path(TIES))?, subjects: of })
+        Ok(Self { blocks: Blocks::open(&stage.path(TIES))?, seed: stage.seed(), subjects })
     }
 
-    /// The subject of each number that ties name their ends by.
-    #[must_use]
-    pub fn subjects(&self) -> &[u32] {
-        &self.subjects
+    /// The subject of each number that ties name their ends by, worked out anew: whoever needs them holds them no longer than that.
+    ///
+    /// # Errors
+    /// When there are too many subjects.
+    pub fn subjects(&self) -> Result<Vec<u32>> {
+        let mut of = vec![0; self.subjects];
+        for (subject, number) in (0_u32..).zip(shuffled(&self.seed, self.subjects)?) {
+            of[number as usize] = subject;
+        }
+        Ok(of)
     }
 
     /// Number of blocks.

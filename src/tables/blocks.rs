@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchReader};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
@@ -140,20 +141,35 @@ impl Blocks {
     /// # Errors
     /// When it cannot be read.
     pub fn block(&self, at: usize) -> Result<RecordBatch> {
+        self.chosen(at, ProjectionMask::all())
+    }
+
+    /// Some columns of one block, by name; one that is not there is left out.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn columns(&self, at: usize, names: &[&str]) -> Result<RecordBatch> {
+        let schema = self.footer.metadata().file_metadata().schema_descr();
+        self.chosen(at, ProjectionMask::columns(schema, names.iter().copied()))
+    }
+
+    fn chosen(&self, at: usize, columns: ProjectionMask) -> Result<RecordBatch> {
         let read = || -> Result<RecordBatch> {
             let rows = usize::try_from(self.footer.metadata().row_group(at).num_rows())?;
             let file = read::open(&self.path)?;
             let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone())
                 .with_row_groups(vec![at])
+                .with_projection(columns)
                 .with_batch_size(rows)
                 .build()?;
+            let schema = reader.schema();
             let mut batches = reader.collect::<Result<Vec<_>, _>>()?;
             match batches.pop() {
                 // As it is for all blocks that this program wrote: nothing is copied.
                 Some(whole) if batches.is_empty() => Ok(whole),
                 last => {
                     batches.extend(last);
-                    Ok(concat_batches(self.footer.schema(), &batches)?)
+                    Ok(concat_batches(&schema, &batches)?)
                 }
             }
         };

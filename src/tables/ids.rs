@@ -48,6 +48,16 @@ impl Ids {
         }
     }
 
+    /// Makes room for so many ids in all, as long as those that are there: a list that grows bit by bit is copied again and again, with
+    /// the old one beside the new.
+    pub fn make_room(&mut self, ids: usize) {
+        let more = ids.saturating_sub(self.len);
+        self.bytes.reserve_exact(more * self.bytes.len().div_ceil(self.len.max(1)));
+        if !self.ends.is_empty() {
+            self.ends.reserve_exact(more);
+        }
+    }
+
     /// The id at a position.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "an end is the length of a Vec, so it fits usize")]
@@ -252,9 +262,86 @@ pub fn matched(a: &Ids, b: &Ids, seen: &mut dyn FnMut(Option<usize>, Option<usiz
     }
 }
 
+/// As [`matched`], the second list block by block.
+///
+/// # Errors
+/// The first of a block.
+pub fn matched_by_block(
+    a: &Ids,
+    blocks: impl Iterator<Item = Result<Ids>>,
+    seen: &mut dyn FnMut(Option<usize>, Option<usize>),
+) -> Result<()> {
+    // The first of `a` that was not seen, and how many ids of the other list were.
+    let (mut i, mut before) = (0, 0);
+    for block in blocks {
+        let block = block?;
+        for j in 0..block.len() {
+            let id = block.get(j);
+            while i < a.len() && a.get(i) < id {
+                seen(Some(i), None);
+                i += 1;
+            }
+            let both = i < a.len() && a.get(i) == id;
+            seen(both.then_some(i), Some(before + j));
+            i += usize::from(both);
+        }
+        before += block.len();
+    }
+    (i..a.len()).for_each(|i| seen(Some(i), None));
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// Ids in order.
+    fn sorted(of: &[String]) -> Ids {
+        let mut of = of.to_vec();
+        of.sort_unstable();
+        of.dedup();
+        let mut ids = Ids::default();
+        of.iter().for_each(|id| ids.push(id.as_bytes()));
+        ids
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_in_blocks_is_matched_as_the_whole_is(
+            a in proptest::collection::vec("[ab]{1,4}", 0..30), b in proptest::collection::vec("[ab]{1,4}", 0..30),
+            rows in 1_usize..9,
+        ) {
+            let (a, b) = (sorted(&a), sorted(&b));
+            let (mut whole, mut parted) = (Vec::new(), Vec::new());
+            matched(&a, &b, &mut |i, j| whole.push((i, j)));
+            let block = |from: usize| {
+                let mut ids = Ids::default();
+                (from..(from + rows).min(b.len())).for_each(|n| ids.push(b.get(n)));
+                Ok(ids)
+            };
+            let blocks = (0..b.len()).step_by(rows).map(block);
+            matched_by_block(&a, blocks, &mut |i, j| parted.push((i, j))).unwrap();
+            prop_assert_eq!(&parted, &whole);
+            prop_assert!(matched_by_block(&a, std::iter::once(Err(anyhow::anyhow!("damaged"))), &mut |_, _| ()).is_err());
+        }
+
+        #[test]
+        fn ids_are_the_same_with_room_made_for_them(
+            of in proptest::collection::vec("[ab]{0,3}", 1..30), at in 0_usize..30, more in 0_usize..50,
+        ) {
+            let (mut ids, mut plain) = (Ids::default(), Ids::default());
+            for (n, id) in of.iter().enumerate() {
+                if n == at {
+                    ids.make_room(more);
+                }
+                ids.push(id.as_bytes());
+                plain.push(id.as_bytes());
+            }
+            prop_assert_eq!((ids.len(), ids.width()), (plain.len(), plain.width()));
+            prop_assert!((0..of.len()).all(|n| ids.get(n) == of[n].as_bytes()));
+        }
+    }
 
     #[test]
     fn an_id_is_written_in_one_way() {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use anyhow::Result;
 use arrow::array::{ArrayRef, AsArray, Int16Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int16Type, Schema};
-use rayon::prelude::*;
 
 use super::columns::{column, texts};
 use super::ids::{self, SubjectIds};
@@ -31,34 +30,63 @@ pub struct Row {
     pub anchor_tenths: i16,
 }
 
-/// Writes a row for each of some subjects, which are given by place.
-///
-/// # Errors
-/// When the disk is full.
-pub fn write(
-    path: &Path,
-    subjects: &SubjectIds,
-    told: &[usize],
-    row: &(dyn Fn(usize) -> Result<Row> + Sync),
-) -> Result<()> {
-    let schema = Schema::new(vec![
-        Field::new(SUBJECT_ID, ids::data_type(subjects)?, false),
-        Field::new(FRIENDS, DataType::Utf8, false),
-        Field::new(LIFT_POINTS, DataType::Int16, false),
-        Field::new(ANCHOR_TENTHS, DataType::Int16, false),
-    ]);
-    let mut file = ParquetFile::create(path, Arc::new(schema), properties()?.build())?;
-    for group in told.chunks(GROUP_ROWS) {
-        let rows = group.par_iter().map(|s| row(*s)).collect::<Result<Vec<_>>>()?;
-        let columns: Vec<ArrayRef> = vec![
-            ids::column(subjects, group.iter().copied())?,
-            Arc::new(rows.iter().map(|r| Some(r.friends.as_str())).collect::<StringArray>()),
-            Arc::new(rows.iter().map(|r| Some(r.lift_points)).collect::<Int16Array>()),
-            Arc::new(rows.iter().map(|r| Some(r.anchor_tenths)).collect::<Int16Array>()),
-        ];
-        file.write(columns)?;
+/// Writes rows as they come, in order of subject.
+pub struct RelationshipsFile<'a> {
+    file: ParquetFile,
+    subjects: &'a SubjectIds,
+    held: Vec<(usize, Row)>,
+}
+
+impl<'a> RelationshipsFile<'a> {
+    /// Begins the file.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(path: &Path, subjects: &'a SubjectIds) -> Result<Self> {
+        let schema = Schema::new(vec![
+            Field::new(SUBJECT_ID, ids::data_type(subjects)?, false),
+            Field::new(FRIENDS, DataType::Utf8, false),
+            Field::new(LIFT_POINTS, DataType::Int16, false),
+            Field::new(ANCHOR_TENTHS, DataType::Int16, false),
+        ]);
+        let file = ParquetFile::create(path, Arc::new(schema), properties()?.build())?;
+        Ok(Self { file, subjects, held: Vec::new() })
     }
-    file.finish()
+
+    /// Adds the rows of some subjects, which are given by place.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn add(&mut self, rows: Vec<(usize, Row)>) -> Result<()> {
+        self.held.extend(rows);
+        while self.held.len() >= GROUP_ROWS {
+            let rest = self.held.split_off(GROUP_ROWS);
+            self.write()?;
+            self.held = rest;
+        }
+        Ok(())
+    }
+
+    /// Writes what is held, a row group.
+    fn write(&mut self) -> Result<()> {
+        let held = std::mem::take(&mut self.held);
+        let columns: Vec<ArrayRef> = vec![
+            ids::column(self.subjects, held.iter().map(|(s, _)| *s))?,
+            Arc::new(held.iter().map(|(_, r)| Some(r.friends.as_str())).collect::<StringArray>()),
+            Arc::new(held.iter().map(|(_, r)| Some(r.lift_points)).collect::<Int16Array>()),
+            Arc::new(held.iter().map(|(_, r)| Some(r.anchor_tenths)).collect::<Int16Array>()),
+        ];
+        self.file.write(columns)
+    }
+
+    /// Ends the file and makes it durable.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn finish(mut self) -> Result<()> {
+        self.write()?;
+        self.file.finish()
+    }
 }
 
 /// What the first of some rows tells.

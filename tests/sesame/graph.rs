@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicBool;
 use fastrand::Rng;
 use proptest::prelude::*;
 use sesame::graph::Parameters;
-use sesame::graph::csr::Builder;
-use sesame::graph::neighbours::Neighbours;
+use sesame::graph::csr::{Builder, Graph};
+use sesame::graph::neighbours::{Neighbours, Packed};
 use sesame::graph::propagate::{Priors, Propagated, propagate};
-use sesame::ingest::links::tie_store::{TieStore, content};
+use sesame::ingest::links::tie_store::{PARTITION, TieStore, content};
 use sesame::machine::budget::Budget;
 use sesame::output::{LogFormat, Output};
 use sesame::pipeline::Model;
@@ -36,7 +36,7 @@ fn parameters(precision: f64) -> Parameters {
 }
 
 /// Ties of subjects that do not count are left out, as reading does.
-fn solve(case: &Case, parameters: &Parameters, memory: u64, marks: Option<&[u8]>) -> (Propagated, Vec<Neighbours>) {
+fn solve(case: &Case, parameters: &Parameters, memory: u64, marks: Option<&[u8]>) -> (Propagated, Vec<Packed>) {
     let folder = tempfile::tempdir().unwrap();
     let (budget, stop, output) = (Budget::new(memory), AtomicBool::new(false), Output::new(true, LogFormat::Text));
     let counts = |s: u32| u32::from(case.confidence[s as usize]) >= parameters.floor;
@@ -50,11 +50,11 @@ fn solve(case: &Case, parameters: &Parameters, memory: u64, marks: Option<&[u8]>
     let progress = output.stage("build", ties.len(), "ties");
     let scratch = Scratch::below(folder.path()).unwrap();
     let builder = Builder { parameters, marks, budget: &budget, scratch, stop: &stop };
-    let graph = builder.build(ties, &progress).unwrap();
+    let mut graph = builder.build(ties, &progress).unwrap();
     let confidence: Vec<u16> =
         case.confidence.iter().map(|c| if u32::from(*c) >= parameters.floor { *c } else { 0 }).collect();
     let priors = Priors { share: &case.share, confidence: &confidence, verified: &|s| s % 2 == 0 };
-    let result = propagate(&graph, &priors, parameters, &|_| (), &stop).unwrap();
+    let result = propagate(&mut graph, &priors, parameters, &|_| (), &stop).unwrap();
     (result, graph.into_neighbours())
 }
 
@@ -341,6 +341,62 @@ fn the_trust_gate_silences_a_crowd_that_verified_subjects_hardly_reach() {
     assert!(fakes < 25, "{fakes} of 500 fakes are trusted");
 }
 
+/// The graph of ties between subjects who all count.
+fn graph<'a>(
+    subjects: usize,
+    ties: &[(u32, u32, u64)],
+    parameters: &'a Parameters,
+    (budget, stop, scratch): (&'a Budget, &'a AtomicBool, &Path),
+) -> Graph<'a> {
+    let store = TieStore::new(subjects, 1, budget, scratch).unwrap();
+    store.add(0, ties).unwrap();
+    let output = Output::new(true, LogFormat::Text);
+    let progress = output.stage("build", 0, "ties");
+    let scratch = Scratch::below(scratch).unwrap();
+    Builder { parameters, marks: None, budget, scratch, stop }.build(store.finish().unwrap(), &progress).unwrap()
+}
+
+#[test]
+fn sums_of_some_subjects_after_the_other_are_those_of_all() {
+    let (parameters, stop) = (parameters(0.001), AtomicBool::new(false));
+    let folder = tempfile::tempdir().unwrap();
+    let mut rng = Rng::with_seed(11);
+    // Ties with hubs, neighbours of every heat, and subjects without any.
+    let subjects = 50 * PARTITION + 1_234;
+    let last = u32::try_from(subjects).unwrap();
+    let tie = |rng: &mut Rng| {
+        let (hub, other) = (rng.u32(..50), rng.u32(..last - 3_000));
+        (hub, 50 + other, content(Some(rng.i64(0..30)), Some(9)))
+    };
+    let ties: Vec<(u32, u32, u64)> = (0..500_000).map(|_| tie(&mut rng)).collect();
+    for memory in [0, 1 << 30] {
+        let budget = Budget::new(memory);
+        let graph = graph(subjects, &ties, &parameters, (&budget, &stop, folder.path()));
+        let values: Vec<u32> = (0..last).map(|n| n.wrapping_mul(2_654_435_761) % 1_000_000).collect();
+        let mut all = vec![0; subjects];
+        graph.weigh(&values, &mut all).unwrap();
+        assert!(all.iter().filter(|sum| **sum > 0).count() > subjects / 2 && all.contains(&0));
+        let mut parted = Vec::new();
+        for first in (0..subjects).step_by(PARTITION) {
+            // What is there does not count.
+            let mut some = vec![77; PARTITION.min(subjects - first)];
+            graph.weigh_some(&values, first, &mut some).unwrap();
+            parted.append(&mut some);
+        }
+        assert!(parted == all, "{memory} bytes");
+        let mut in_turn = Vec::new();
+        graph
+            .weigh_in_turn(&values, |first, sums| {
+                assert_eq!(first, in_turn.len());
+                in_turn.extend_from_slice(sums);
+                Ok(())
+            })
+            .unwrap();
+        assert!(in_turn == all, "{memory} bytes");
+        assert!(graph.weigh_in_turn(&values, |_, _| Err(anyhow::anyhow!("no"))).is_err());
+    }
+}
+
 #[test]
 fn what_friends_are_like_is_counted_over_the_ties_that_count() {
     let case = Case {
@@ -358,13 +414,13 @@ fn what_friends_are_like_is_counted_over_the_ties_that_count() {
     let marks = [0, 1, 3, 2, 0, 3];
     let (_, neighbours) = solve(&case, &parameters(0.001), 1 << 20, Some(&marks));
     let expected = Neighbours { ties: 4, told: 3, interacting: 2, median_months: 25, verified: 2, in_default: 2 };
-    assert_eq!(neighbours[0], expected);
-    assert_eq!(neighbours[5], Neighbours::default());
+    assert_eq!(neighbours[0].unpacked(), expected);
+    assert_eq!(neighbours[5].unpacked(), Neighbours::default());
     let capped = Parameters { max_ties: 2, ..parameters(0.001) };
     let (_, neighbours) = solve(&case, &capped, 1 << 20, Some(&marks));
     // The strongest are 3 (seven interactions) and, of those that count as one, 2 before 4.
     let expected = Neighbours { ties: 2, told: 1, interacting: 1, median_months: 25, verified: 1, in_default: 2 };
-    assert_eq!(neighbours[0], expected);
+    assert_eq!(neighbours[0].unpacked(), expected);
 }
 
 /// What rows say of one tie: file, interactions, and months unless it is too young.

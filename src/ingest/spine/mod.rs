@@ -5,6 +5,7 @@ pub mod members;
 pub mod shard;
 pub mod strangers;
 
+use anyhow::{Context, ensure};
 use rayon::prelude::*;
 
 use crate::contract::DateSet;
@@ -32,9 +33,7 @@ impl Spine {
     /// # Errors
     /// When there are 2³² − 1 or more.
     pub fn build(all: &Ids, form: IdForm) -> anyhow::Result<Self> {
-        let count = u32::try_from(all.len()).ok().filter(|n| *n < UNKNOWN);
-        let Some(count) = count else { anyhow::bail!("{} subjects are more than 2^32 - 2", all.len()) };
-        let mut order: Vec<(u64, u32)> = (0..count).map(|n| (prefix(all.get(n as usize)), n)).collect();
+        let mut order: Vec<(u64, u32)> = (0..count(all)?).map(|n| (prefix(all.get(n as usize)), n)).collect();
         order.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| all.get(a.1 as usize).cmp(all.get(b.1 as usize))));
         let mut ids = Ids::default();
         let is_prefix = all.width() == 8;
@@ -46,6 +45,22 @@ impl Spine {
                 ids.push(id);
             }
         }
+        Self::numbered(ids, form)
+    }
+
+    /// Numbers ids that are in order and each there once: none of them is copied.
+    ///
+    /// # Errors
+    /// When they are not, or there are 2³² − 1 or more.
+    pub fn of_sorted(subjects: SubjectIds) -> anyhow::Result<Self> {
+        let SubjectIds { ids, form } = subjects;
+        count(&ids)?;
+        let in_order = (1..ids.len()).into_par_iter().all(|n| ids.get(n - 1) < ids.get(n));
+        ensure!(in_order, "defect: the subjects are not in order");
+        Self::numbered(ids, form)
+    }
+
+    fn numbered(ids: Ids, form: IdForm) -> anyhow::Result<Self> {
         let lookup = Lookup::new(&ids)?;
         let members = vec![Members::all(ids.len())];
         Ok(Self { ids, form, later: None, lookup, members })
@@ -144,6 +159,12 @@ impl Spine {
     }
 }
 
+/// Number of ids, each of which a dense number can name.
+fn count(ids: &Ids) -> anyhow::Result<u32> {
+    let count = u32::try_from(ids.len()).ok().filter(|n| *n < UNKNOWN);
+    count.with_context(|| format!("{} subjects are more than 2^32 - 2", ids.len()))
+}
+
 fn prefix(id: &[u8]) -> u64 {
     let mut bytes = [0; 8];
     let n = id.len().min(8);
@@ -168,6 +189,33 @@ mod tests {
         let mut found = Vec::new();
         spine.find_all([Some("b".as_bytes()), None, Some(b"zz"), Some(b"")].into_iter(), &mut found);
         assert_eq!(found, [3, UNKNOWN, UNKNOWN, 0]);
+    }
+
+    #[test]
+    fn ids_in_order_make_the_spine_that_any_order_makes() {
+        for (form, width) in [(IdForm::Text, 20), (IdForm::Text, 0), (IdForm::Binary, 8)] {
+            let id = |n: usize| format!("{:0width$}", 3 * n);
+            let mut some: Vec<String> = (0..500).map(id).collect();
+            some.sort_unstable();
+            let (mut sorted, mut shuffled) = (Ids::default(), Ids::default());
+            some.iter().for_each(|id| sorted.push(id.as_bytes()));
+            (0..500).for_each(|n| shuffled.push(id(n * 7 % 500).as_bytes()));
+            let one = Spine::of_sorted(SubjectIds { ids: sorted.clone(), form }).unwrap();
+            let other = Spine::build(&shuffled, form).unwrap();
+            assert_eq!((one.len(), one.form, one.members(0).len()), (500, other.form, 500));
+            for n in 0..1_600 {
+                let id = format!("{n:0width$}");
+                assert_eq!(one.find(id.as_bytes()), other.find(id.as_bytes()), "{id}");
+            }
+            assert!((0..500).all(|n| one.text(n) == other.text(n)));
+            // Out of order, and twice the same.
+            sorted.push(some[3].as_bytes());
+            assert!(Spine::of_sorted(SubjectIds { ids: sorted, form }).is_err());
+            let mut twice = Ids::default();
+            [&some[0], &some[0]].iter().for_each(|id| twice.push(id.as_bytes()));
+            assert!(Spine::of_sorted(SubjectIds { ids: twice, form }).is_err());
+        }
+        assert!(Spine::of_sorted(SubjectIds::default()).unwrap().is_empty());
     }
 
     #[test]

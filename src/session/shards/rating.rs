@@ -135,6 +135,6 @@ impl Request<'_> {
 fn rate(job: &Job, part: &Part, folder: &Path, resources: &Resources) -> Result<usize> {
     let data = StageData::open(job, &part.stages)?;
     let rated = rated::rate(job, &data, &Caps::new(&job.policies)?, resources)?;
-    kept::write(folder, &data.subjects.ids, &rated, job.card.features.len())?;
-    Ok(data.subjects.ids.len())
+    kept::write(folder, &data.subjects.ids()?, &rated, job.card.features.len())?;
+    Ok(data.subjects.len())
 }
