@@ -168,9 +168,8 @@ mod tests {
     use crate::storage::scratch::Scratch;
 
     /// What each place has.
-    static VALUES: LazyLock<Vec<u32>> = LazyLock::new(|| {
-        (0..WARM + 1_000).map(|place| place.wrapping_mul(2_654_435_761) % 1_000_000_000).collect()
-    });
+    static VALUES: LazyLock<Vec<u32>> =
+        LazyLock::new(|| (0..WARM + 1_000).map(|place| place.wrapping_mul(2_654_435_761) % 1_000_000_000).collect());
 
     /// The links of each subject: places and strengths.
     type Rows = Vec<Vec<(u32, u8)>>;

@@ -148,7 +148,8 @@ mod tests {
     #[test]
     fn bins_are_the_same_wherever_they_lie() {
         let folder = tempfile::tempdir().unwrap();
-        for (subjects, width) in [(0, 3), (1, 1), (1_000, 2), (PIECE, 1), (PIECE + 1, 2), (2 * PIECE + 77, 1), (500, 0)] {
+        for (subjects, width) in [(0, 3), (1, 1), (1_000, 2), (PIECE, 1), (PIECE + 1, 2), (2 * PIECE + 77, 1), (500, 0)]
+        {
             for memory in [0, u64::MAX] {
                 let mut plain = some(subjects, width);
                 let mut bins = Bins::of(plain.clone(), (subjects, width), memory, folder.path()).unwrap();

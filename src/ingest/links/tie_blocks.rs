@@ -139,7 +139,11 @@ mod tests {
             (records[0], records[size - 1]) = (n, n);
             written.push((spot, n));
             // Every second array is held while the next block is written, as another thread does.
-            if n % 2 == 1 { held.push(array) } else { memory.give_back(array).unwrap() }
+            if n % 2 == 1 {
+                held.push(array)
+            } else {
+                memory.give_back(array).unwrap()
+            }
             if held.len() == 2 {
                 held.drain(..).for_each(|array| memory.give_back(array).unwrap());
             }
