@@ -222,9 +222,9 @@ mod tests {
             open[2].hand_over(&mut cold, &shelf).unwrap();
             let values = VALUES.as_slice();
             let mut sums = vec![0_u64; rows.len()];
-            hot.weigh(&shelf, values, &mut sums).unwrap();
-            warm.weigh(&shelf, values, &mut sums).unwrap();
-            cold.weigh(&shelf, values, &mut sums).unwrap();
+            hot.weigh(&shelf, values, (0, &mut sums)).unwrap();
+            warm.weigh(&shelf, values, (0, &mut sums)).unwrap();
+            cold.weigh(&shelf, values, (0, &mut sums)).unwrap();
             let sum = |row: &Vec<(u32, u8)>| -> u64 {
                 row.iter().map(|(place, strength)| u64::from(*strength) * u64::from(values[*place as usize])).sum()
             };

@@ -112,7 +112,7 @@ fn scores_are_the_same_however_long_the_subjects_ids_are() {
         let output = format!("{name}-out");
         work.run(&work.path(name), &output, &[]).expect(0);
         let (others, found) = columns(&output);
-        assert!(others != ids && found == expected, "{name} differs");
+        assert!(&others != &ids && found == expected, "{name} differs");
     }
 }
 

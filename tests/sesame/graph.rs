@@ -508,7 +508,8 @@ fn hold_against_the_definition(
     };
     assert!(sums == plain.chosen.iter().map(sum).collect::<Vec<u64>>());
     let neighbours = graph.into_neighbours();
-    for (of, neighbours) in plain.chosen.iter().zip(&neighbours) {
+    for (of, packed) in plain.chosen.iter().zip(&neighbours) {
+        let neighbours = packed.unpacked();
         let verified = of.iter().filter(|(from, _)| marks[*from as usize] & 1 != 0).count();
         assert_eq!((neighbours.ties as usize, neighbours.verified as usize), (of.len(), verified));
     }
