@@ -101,7 +101,8 @@ fn scores_are_the_same_however_long_the_subjects_ids_are() {
     let (ids, expected) = columns("plain");
     assert!(ids.len() > 500 && expected.len() > 10);
     // A word, of a usual length, of another one, and of different lengths.
-    let forms: [(&str, fn(usize) -> String); 4] = [
+    type Form = (&'static str, fn(usize) -> String);
+    let forms: [Form; 4] = [
         ("word", |n| format!("{n:07}z")),
         ("usual", |n| format!("{n:023}z")),
         ("unusual", |n| format!("{n:010}z")),
@@ -112,7 +113,7 @@ fn scores_are_the_same_however_long_the_subjects_ids_are() {
         let output = format!("{name}-out");
         work.run(&work.path(name), &output, &[]).expect(0);
         let (others, found) = columns(&output);
-        assert!(&others != &ids && found == expected, "{name} differs");
+        assert!(others.as_ref() != ids.as_ref() && found == expected, "{name} differs");
     }
 }
 

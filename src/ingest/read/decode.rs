@@ -15,7 +15,7 @@ use crate::NULL;
 use crate::contract::{Column, ColumnType};
 use crate::ingest::check::rule::{Fault, Rule};
 use crate::ingest::spine::Spine;
-use crate::ingest::spine::lookup::hash_bytes;
+use crate::ingest::spine::hashes::hash_bytes;
 use crate::tables::ids::{IdForm, to_ordered};
 
 /// One column as integers, [`NULL`] where null.

@@ -1,5 +1,6 @@
 //! The spine: every visible subject, in order of id, with a dense number.
 
+pub mod hashes;
 pub mod lookup;
 pub mod members;
 pub mod shard;
