@@ -9,7 +9,8 @@ use crate::exit::{ExitStatus, stop_on_signals};
 use crate::ingest::sample::{Sampled, Shown};
 use crate::job::Job;
 use crate::job::load::load;
-use crate::machine::resources::{Resources, USUAL_MEMORY};
+use crate::machine::memory::LEAST;
+use crate::machine::resources::Resources;
 use crate::output::{Output, printable, text_width, thousands, wrapped};
 use crate::runs::output_folder;
 
@@ -77,7 +78,7 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitStatus> {
 /// Tries out the first rows of each input.
 fn sample(job: &Job, rows: usize, output: &Output) -> Result<()> {
     let stop = stop_on_signals()?;
-    let resources = Resources { memory: USUAL_MEMORY, scratch: std::env::temp_dir(), stop: &stop, log: output };
+    let resources = Resources { memory: LEAST, scratch: std::env::temp_dir(), stop: &stop, log: output };
     let budget = resources.budget();
     let snapshots = [job.snapshot.clone()];
     let pass = job.pass(&snapshots, &budget, &resources);

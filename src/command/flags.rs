@@ -36,7 +36,7 @@ pub struct EngineArgs {
     /// Threads; all cores when not given.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// Memory for rows waiting to be aggregated, such as 512MB, and four times as much for links; the rest is spilled.
+    /// Memory for rows waiting to be aggregated, such as 512MB, and four times as much for links; the rest is spilled. An eighth of what is free when not given.
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
     /// Where rows are spilled; the output folder when not given.

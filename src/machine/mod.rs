@@ -1,9 +1,10 @@
-//! The machine: how much of it is used ([`resources`], [`budget`], [`threads`]), [`large_array`]s, a [`shield`] against decoders
+//! The machine: how much of it is used ([`resources`], [`memory`], [`budget`], [`threads`]), [`large_array`]s, a [`shield`] against decoders
 //! that give up, and room on the [`stack`] and on a [`disk`].
 
 pub mod budget;
 pub mod disk;
 pub mod large_array;
+pub mod memory;
 pub mod resources;
 pub mod shield;
 pub mod stack;

@@ -7,9 +7,6 @@ use super::budget::Budget;
 use crate::exit::{self, Interrupted};
 use crate::output::Output;
 
-/// Memory for rows waiting to be aggregated when nothing is said.
-pub const USUAL_MEMORY: u64 = 512 << 20;
-
 /// What work may use.
 #[derive(Clone)]
 pub struct Resources<'a> {

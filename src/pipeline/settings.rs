@@ -221,7 +221,7 @@ impl Default for Privacy {
 pub struct Engine {
     /// Threads; all cores when not set.
     pub threads: Option<usize>,
-    /// Memory for rows waiting to be aggregated, such as "512MB"; what does not fit is spilled.
+    /// Memory for rows waiting to be aggregated, such as "512MB"; what does not fit is spilled. An eighth of what is free when not set.
     pub memory: Option<String>,
     /// Where rows are spilled; the run's own folder when not set.
     pub scratch: Option<PathBuf>,

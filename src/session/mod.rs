@@ -43,7 +43,8 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 
-use crate::machine::resources::{Resources, USUAL_MEMORY};
+use crate::machine::memory::usual;
+use crate::machine::resources::Resources;
 use crate::machine::threads::use_threads;
 use crate::output::Output;
 use crate::pipeline::Pipeline;
@@ -91,7 +92,7 @@ pub struct Session<'a> {
 fn machine(pipeline: &Pipeline, asked: &MachineRequest) -> Result<(u64, Option<PathBuf>)> {
     let engine = &pipeline.settings.engine;
     use_threads(asked.threads.or(engine.threads))?;
-    let memory = asked.memory.as_deref().or(engine.memory.as_deref()).map_or(Ok(USUAL_MEMORY), bytes)?;
+    let memory = asked.memory.as_deref().or(engine.memory.as_deref()).map_or_else(|| Ok(usual()), bytes)?;
     Ok((memory, asked.scratch.clone().or_else(|| engine.scratch.as_ref().map(|s| pipeline.resolve(s)))))
 }
 

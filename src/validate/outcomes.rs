@@ -13,7 +13,8 @@ use crate::ingest::pass::Pass;
 use crate::ingest::read::listing::from_here;
 use crate::ingest::read::open::open;
 use crate::ingest::settle::outcomes::Outcome;
-use crate::machine::resources::{Resources, USUAL_MEMORY};
+use crate::machine::memory::LEAST;
+use crate::machine::resources::Resources;
 use crate::output::Output;
 use crate::pipeline::{Findings, Input};
 use crate::runs::kept::KeptRun;
@@ -59,7 +60,7 @@ pub fn read(run: &KeptRun, table: &ScoredTable, path: &str, log: &Output, stop: 
         calendar: contract.calendar(parameters.as_of, &pipeline.settings.time_zone)?,
         known_by: parameters.known_by.parse().context("the run's knowledge cut-off")?,
     };
-    let resources = Resources { memory: USUAL_MEMORY, scratch: std::env::temp_dir(), stop, log };
+    let resources = Resources { memory: LEAST, scratch: std::env::temp_dir(), stop, log };
     let budget = resources.budget();
     let pass = Pass {
         contract: &contract,
