@@ -16,7 +16,6 @@ use sesame::graph::Parameters;
 use sesame::graph::csr::{Builder, Graph};
 use sesame::ingest::links::tie_store::{TieStore, Ties, content};
 use sesame::machine::budget::Budget;
-use sesame::machine::large_array::allow_large_pages;
 use sesame::output::{LogFormat, Output};
 use sesame::pipeline::Model;
 use sesame::storage::scratch::Scratch;
@@ -32,7 +31,6 @@ static STOP: AtomicBool = AtomicBool::new(false);
 static PARAMETERS: LazyLock<Parameters> = LazyLock::new(parameters);
 
 fn main() {
-    allow_large_pages();
     divan::main();
 }
 

@@ -26,7 +26,6 @@ use sesame::ingest::links::ties::{Joinable, Tie};
 use sesame::ingest::settle::consents::{NETWORK, SCORE};
 use sesame::ingest::spine::Spine;
 use sesame::job::load::{JobRequest, load};
-use sesame::machine::large_array::allow_large_pages;
 use sesame::machine::resources::Resources;
 use sesame::output::{LogFormat, Output};
 use sesame::pipeline::Pipeline;
@@ -37,7 +36,6 @@ use sesame::tables::ids::{IdForm, Ids, to_ordered};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<()> {
-    allow_large_pages();
     let mut args = std::env::args().skip(1).filter(|a| a != "--bench");
     let folder = PathBuf::from(args.next().context("give the folder of subjects.parquet and friend_links.parquet")?);
     let out = args.next();

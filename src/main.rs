@@ -7,14 +7,12 @@ use sesame::command::Cli;
 use sesame::engine;
 use sesame::exit;
 use sesame::exit::ExitStatus;
-use sesame::machine::large_array::allow_large_pages;
 use sesame::output::Output;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    allow_large_pages();
     let cli = Cli::parse();
     let output = Output::new(cli.quiet, cli.log_format);
     quiet_decoders();

@@ -8,14 +8,6 @@ use anyhow::{Context, Result};
 use bytemuck::Pod;
 use memmap2::MmapMut;
 
-/// Lets arrays have large pages. The allocator asks the system for none in this process when it starts, and rightly so for what it
-/// holds itself, which comes and goes: a large page is cleared whole whatever is used of it.
-pub fn allow_large_pages() {
-    // Where the system knows nothing of it, arrays have what they would have had.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::thread::disable_transparent_huge_pages(false);
-}
-
 /// An array of fixed length.
 #[derive(Debug)]
 pub struct LargeArray<T> {

@@ -8,6 +8,8 @@ use arrow::datatypes::{DataType, Int64Type};
 
 /// Dense number of an id that is not known.
 pub const UNKNOWN: u32 = u32::MAX;
+/// Most bytes that room is made for unasked, of an id.
+const USUAL_LENGTH: usize = 64;
 
 /// How subject ids are written in the exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,13 +50,14 @@ impl Ids {
         }
     }
 
-    /// Makes room for so many ids in all, as long as those that are there: a list that grows bit by bit is copied again and again, with
-    /// the old one beside the new.
+    /// Makes room for so many ids in all, as long as those that are there, but for a few very long ones: a list that grows bit by bit is
+    /// copied again and again, with the old one beside the new. Where there is no such room, it grows all the same.
     pub fn make_room(&mut self, ids: usize) {
         let more = ids.saturating_sub(self.len);
-        self.bytes.reserve_exact(more * self.bytes.len().div_ceil(self.len.max(1)));
+        let each = self.bytes.len().div_ceil(self.len.max(1)).min(USUAL_LENGTH);
+        let _ = self.bytes.try_reserve_exact(more.saturating_mul(each));
         if !self.ends.is_empty() {
-            self.ends.reserve_exact(more);
+            let _ = self.ends.try_reserve_exact(more);
         }
     }
 

@@ -81,6 +81,13 @@ impl<'a> Spare<'a> {
     }
 }
 
+/// What waits takes no room of the budget once nobody can ask for it.
+impl Drop for Spare<'_> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 /// The smallest column that has room for so many values, by its position, and its room.
 fn smallest(columns: &[Vec<i64>], rows: usize) -> Option<(usize, usize)> {
     let rooms = columns.iter().map(Vec::capacity).enumerate();
