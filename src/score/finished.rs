@@ -74,6 +74,25 @@ struct Explained {
     of_friends: Option<usize>,
 }
 
+/// Reason codes, by position in the model file, of what gives one without looking at bins.
+struct Codes {
+    /// Of each policy rule.
+    of_rules: Vec<Option<usize>>,
+    /// Of each status.
+    of_statuses: Vec<Option<usize>>,
+}
+
+impl Codes {
+    fn of(finished: &Finished) -> Self {
+        let named = |code: &str| finished.card.reasons.iter().position(|reason| reason == code);
+        let card = &finished.model.card;
+        Self {
+            of_rules: card.policy.iter().map(|rule| named(&rule.get_ref().reason)).collect(),
+            of_statuses: card.status.iter().map(|s| s.get_ref().reason.as_deref().and_then(named)).collect(),
+        }
+    }
+}
+
 /// Writes the table and counts what it says; `written` is told of the rows of each row group, which is a piece of the bins. Of an
 /// encrypted table the hash that it has where it is written plain, too.
 ///
@@ -88,11 +107,12 @@ pub fn write(
 ) -> Result<(Told, Option<Hash>)> {
     let mut file = ScoresFile::create(path, subjects, label, finished.model.card.calibration.is_some())?;
     let mut told = Told::new(finished.card.reasons.len());
-    let worths = Worths::of(finished.card);
+    let (worths, codes) = (Worths::of(finished.card), Codes::of(finished));
     let (width, all) = (finished.card.features.len(), &finished.population.subject_bins);
     for group in all.pieces() {
         let (bins, from) = (all.piece(&group)?, group.start);
-        let explain = |s: usize| finished.explain(s, &bins[(s - from) * width..(s + 1 - from) * width], &worths);
+        let explain =
+            |s: usize| finished.explain(s, &bins[(s - from) * width..(s + 1 - from) * width], (&worths, &codes));
         let explained: Vec<Explained> =
             group.clone().into_par_iter().map(explain).collect::<Result<_>>().context(OFF)?;
         let mut of_group = Told::new(finished.card.reasons.len());
@@ -130,21 +150,17 @@ impl<'a> Finished<'a> {
         self.card.points(usize::from(self.population.rows.segment[s]), bins)
     }
 
-    fn explain(&self, s: usize, bins: &[u8], worths: &Worths) -> Result<Explained> {
-        let (rows, card) = (&self.population.rows, &self.model.card);
+    fn explain(&self, s: usize, bins: &[u8], (worths, codes): (&Worths, &Codes)) -> Result<Explained> {
+        let rows = &self.population.rows;
         let segment = usize::from(rows.segment[s]);
-        let named = |code: &str| self.card.reasons.iter().position(|r| r == code);
-        let mut codes: Vec<usize> = Vec::with_capacity(REASONS + 1);
-        if self.is_scored(s) {
-            let of_rule = |rule: u8| named(&card.policy[usize::from(rule)].get_ref().reason);
-            codes.extend(rows.policy[s].and_then(of_rule));
-            let first = codes.first().copied();
-            codes.extend(self.population.shortfalls.top(segment, bins).into_iter().filter(|c| Some(*c) != first));
-        } else {
-            codes.extend(card.status[usize::from(rows.status[s])].get_ref().reason.as_deref().and_then(named));
-        }
         let mut reasons = [None; REASONS];
-        reasons.iter_mut().zip(codes).for_each(|(to, code)| *to = Some(code));
+        if self.is_scored(s) {
+            let first = rows.policy[s].and_then(|rule| codes.of_rules[usize::from(rule)]);
+            let top = self.population.shortfalls.top(segment, bins).into_iter().filter(|code| Some(*code) != first);
+            reasons.iter_mut().zip(first.into_iter().chain(top)).for_each(|(to, code)| *to = Some(code));
+        } else {
+            reasons[0] = codes.of_statuses[usize::from(rows.status[s])];
+        }
         // Nothing is said about friends unless there are enough of them.
         let told = self.is_scored(s) && self.card.tells_of_friends(bins);
         let of_friends = if told { self.population.shortfalls.of_friends(segment, bins) } else { None };

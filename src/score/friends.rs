@@ -7,7 +7,6 @@ use rayon::prelude::*;
 
 use super::points::Fraction;
 use super::rated::Rated;
-use crate::expression::product;
 use crate::graph::Parameters;
 use crate::graph::csr::{Builder, Graph};
 use crate::graph::neighbours::{Packed, VERIFIED};
@@ -229,10 +228,8 @@ impl Bonds {
     #[must_use]
     pub fn value(&self, card: &Scorecard, feature: FriendsFeature, subject: usize) -> f64 {
         let n = self.neighbours[subject].unpacked();
-        let shrunk = |count: u32, of: u32| {
-            (f64::from(count) + product(feature.prior, feature.prior_strength))
-                / (f64::from(of) + feature.prior_strength)
-        };
+        let shrunk =
+            |count: u32, of: u32| (f64::from(count) + feature.prior_friends) / (f64::from(of) + feature.prior_strength);
         match feature.aggregate {
             Aggregate::FriendsScore => {
                 card.low as f64 + card.range as f64 * f64::from(self.propagated.friends[subject]) / SHARE_ONE as f64

@@ -191,19 +191,21 @@ impl Rater<'_> {
         let card: &Scorecard = &self.job.card;
         let width = card.features.len();
         let mut bins = vec![0; count * width];
+        let mut of_feature = [0; NEAR_SUBJECTS];
         // Some subjects at a time, whose bins stay in the nearest cache until all their features are there.
         for first in (0..count).step_by(NEAR_SUBJECTS) {
             let some = first..count.min(first + NEAR_SUBJECTS);
+            let of_feature = &mut of_feature[..some.len()];
             for (n, feature) in card.features.iter().enumerate() {
-                let Origin::Plan(position) = feature.origin else {
+                match feature.origin {
+                    Origin::Plan(at) => {
+                        feature.fill(of_feature, &features.values[at][some.clone()], &features.nones[at][some.clone()]);
+                    }
                     // Friends come later; until then there are none.
-                    some.clone().for_each(|s| bins[s * width + n] = feature.bin(f64::NAN, true));
-                    continue;
-                };
-                let (values, nones) = (&features.values[position], &features.nones[position]);
-                for s in some.clone() {
-                    bins[s * width + n] = feature.bin(values[s], nones[s] == 1);
+                    Origin::Friends(_) => of_feature.fill(feature.bin(f64::NAN, true)),
                 }
+                let places = bins[some.start * width..some.end * width].iter_mut().skip(n).step_by(width);
+                places.zip(&*of_feature).for_each(|(to, bin)| *to = *bin);
             }
         }
         bins

@@ -49,8 +49,10 @@ impl Baselines {
 #[derive(Debug, Clone)]
 pub struct Shortfalls {
     by_segment: Vec<Segment>,
-    /// The reason code of each feature, and whether it is one of relationships.
-    reasons: Vec<(Option<usize>, bool)>,
+    /// The features that have a reason code, each with its code: those of the subject's own categories.
+    own: Vec<(usize, usize)>,
+    /// The same of relationships.
+    of_friends: Vec<(usize, usize)>,
     codes: usize,
     /// Positions of the reason codes in order of their text.
     rank: Vec<usize>,
@@ -75,12 +77,11 @@ impl Shortfalls {
         for (place, code) in sorted.into_iter().enumerate() {
             rank[code] = place;
         }
-        Self {
-            by_segment,
-            reasons: card.features.iter().map(|f| (f.reason, f.category == RELATIONSHIPS)).collect(),
-            codes: card.reasons.len(),
-            rank,
-        }
+        let with_code = |friends: bool| {
+            let of = card.features.iter().enumerate().filter(|(_, f)| (f.category == RELATIONSHIPS) == friends);
+            of.filter_map(|(at, feature)| Some((at, feature.reason?))).collect()
+        };
+        Self { by_segment, own: with_code(false), of_friends: with_code(true), codes: card.reasons.len(), rank }
     }
 
     /// What a feature's bin costs in a segment, in points.
@@ -103,17 +104,17 @@ impl Shortfalls {
     /// their own; see [`Shortfalls::of_friends`].
     #[must_use]
     pub fn top(&self, segment: usize, bins: &[u8]) -> Vec<usize> {
-        self.costly(segment, bins, false, REASONS)
+        self.costly(segment, bins, &self.own, REASONS)
     }
 
     /// The reason code of relationships that costs most, for a subject with enough friends.
     #[must_use]
     pub fn of_friends(&self, segment: usize, bins: &[u8]) -> Option<usize> {
-        self.costly(segment, bins, true, 1).first().copied()
+        self.costly(segment, bins, &self.of_friends, 1).first().copied()
     }
 
-    /// The `most` codes that cost most, those that cost as much in order of their text.
-    fn costly(&self, segment: usize, bins: &[u8], of_friends: bool, most: usize) -> Vec<usize> {
+    /// The `most` codes that cost most by some features, those that cost as much in order of their text.
+    fn costly(&self, segment: usize, bins: &[u8], features: &[(usize, usize)], most: usize) -> Vec<usize> {
         // Few models have so many codes that they do not fit here: this is done for every subject at every date.
         let (mut few, mut many) = ([0_i128; FEW_CODES], Vec::new());
         let cost = match few.get_mut(..self.codes) {
@@ -124,10 +125,8 @@ impl Shortfalls {
             }
         };
         let costs = &self.by_segment[segment].costs;
-        for ((costs, bin), (reason, friends)) in costs.iter().zip(bins).zip(&self.reasons) {
-            if let Some(reason) = reason.filter(|_| *friends == of_friends) {
-                cost[reason] += costs[usize::from(*bin)];
-            }
+        for (feature, code) in features {
+            cost[*code] += costs[*feature][usize::from(bins[*feature])];
         }
         let before = |a: usize, b: usize| (cost[b], self.rank[a]) < (cost[a], self.rank[b]);
         let mut codes: Vec<usize> = Vec::with_capacity(most + 1);
@@ -175,9 +174,14 @@ mod tests {
         fn the_costliest_codes_are_the_first_of_all_in_order(
             costs in proptest::collection::vec((-3_i128..6, 0_usize..7, any::<bool>()), 1..30), most in 1_usize..5,
         ) {
+            let with_code = |friends: bool| -> Vec<(usize, usize)> {
+                let of = costs.iter().enumerate().filter(|(_, (_, code, of))| *code < 6 && *of == friends);
+                of.map(|(at, (_, code, _))| (at, *code)).collect()
+            };
             let shortfalls = Shortfalls {
                 by_segment: vec![Segment { costs: costs.iter().map(|(cost, _, _)| vec![*cost]).collect(), denominator: 1 }],
-                reasons: costs.iter().map(|(_, code, friends)| ((*code < 6).then_some(*code), *friends)).collect(),
+                own: with_code(false),
+                of_friends: with_code(true),
                 codes: 6,
                 rank: vec![3, 1, 5, 0, 2, 4],
             };
@@ -187,7 +191,7 @@ mod tests {
             let mut expected: Vec<usize> = (0..6).filter(|code| cost(*code) > 0).collect();
             expected.sort_by_key(|code| (std::cmp::Reverse(cost(*code)), shortfalls.rank[*code]));
             expected.truncate(most);
-            prop_assert_eq!(shortfalls.costly(0, &vec![0; costs.len()], false, most), expected);
+            prop_assert_eq!(shortfalls.costly(0, &vec![0; costs.len()], &shortfalls.own, most), expected);
         }
     }
 }

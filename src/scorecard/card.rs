@@ -63,9 +63,9 @@ pub enum Origin {
 pub struct FriendsFeature {
     /// What it is.
     pub aggregate: Aggregate,
-    /// What a share is shrunk towards.
-    pub prior: f64,
-    /// How many friends the prior weighs.
+    /// How many friends of the kind that a share counts are added to it: the share that it is shrunk towards times what that weighs.
+    pub prior_friends: f64,
+    /// How many friends that share weighs.
     pub prior_strength: f64,
 }
 
@@ -103,6 +103,19 @@ impl CardFeature {
             (true, false) => self.missing + 1,
             // There are fewer edges than bins, which were counted when the card was made.
             (false, _) => self.edges.iter().take_while(|e| value >= **e).fold(0, |bin, _| bin + 1),
+        }
+    }
+
+    /// The bins of many values, as [`CardFeature::bin`] finds them: how many edges each has reached, edge by edge, for they ascend.
+    pub fn fill(&self, bins: &mut [u8], values: &[f64], nones: &[u8]) {
+        bins.fill(0);
+        for edge in &self.edges {
+            bins.iter_mut().zip(values).for_each(|(bin, value)| *bin += u8::from(value >= edge));
+        }
+        for ((bin, value), none) in bins.iter_mut().zip(values).zip(nones) {
+            if value.is_nan() {
+                *bin = self.bin(*value, *none == 1);
+            }
         }
     }
 
@@ -157,12 +170,14 @@ impl Scorecard {
         let reasons: Vec<String> = card.reason.iter().map(|r| r.get_ref().code.clone()).collect();
         for scored in card.feature.iter().map(toml::Spanned::get_ref) {
             let Some(declared) = model.catalogue.feature(&scored.name) else { continue };
+            let (prior, prior_strength) =
+                (declared.declared.prior.unwrap_or(0.0), declared.declared.prior_strength.unwrap_or(0.0));
             let origin = match positions.get(scored.name.as_str()) {
                 Some(position) => Origin::Plan(*position),
                 None if declared.declared.aggregate.of_friends() => Origin::Friends(FriendsFeature {
                     aggregate: declared.declared.aggregate,
-                    prior: declared.declared.prior.unwrap_or(0.0),
-                    prior_strength: declared.declared.prior_strength.unwrap_or(0.0),
+                    prior_friends: product(prior, prior_strength),
+                    prior_strength,
                 }),
                 None => continue,
             };

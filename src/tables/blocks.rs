@@ -11,6 +11,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Compression;
 use parquet::file::properties::EnabledStatistics;
 
 use super::parquet_file::{ParquetFile, properties};
@@ -34,7 +35,12 @@ impl BlockWriter {
     /// When it cannot be made.
     pub fn create(path: &Path, fields: Vec<Field>) -> Result<Self> {
         let schema = Arc::new(Schema::new(fields));
-        let properties = properties()?.set_statistics_enabled(EnabledStatistics::None).build();
+        // Blocks are small and read back soon: a page each, and what packs and unpacks it without a context of its own to clear.
+        let properties = properties()?
+            .set_compression(Compression::LZ4_RAW)
+            .set_data_page_row_count_limit(BLOCK_ROWS)
+            .set_statistics_enabled(EnabledStatistics::None)
+            .build();
         Ok(Self { file: ParquetFile::create(path, schema.clone(), properties)?, schema, held: Vec::new(), rows: 0 })
     }
 

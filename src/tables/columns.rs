@@ -61,7 +61,18 @@ pub fn doubles(batch: &RecordBatch, name: &str) -> Result<Vec<f64>> {
     let column = column(batch, name, &DataType::Float64)?.as_primitive::<Float64Type>();
     Ok(match column.nulls().filter(|n| n.null_count() > 0) {
         None => column.values().to_vec(),
-        Some(nulls) => column.values().iter().zip(nulls).map(|(v, ok)| if ok { *v } else { f64::NAN }).collect(),
+        Some(nulls) => {
+            let mut values = column.values().to_vec();
+            let told = nulls.inner().bit_chunks();
+            for (values, told) in values.chunks_mut(64).zip(told.iter_padded()) {
+                if told != u64::MAX {
+                    let blank =
+                        |(bit, value): (usize, &mut f64)| *value = if told >> bit & 1 == 1 { *value } else { f64::NAN };
+                    values.iter_mut().enumerate().for_each(blank);
+                }
+            }
+            values
+        }
     })
 }
 
@@ -70,7 +81,14 @@ pub fn doubles(batch: &RecordBatch, name: &str) -> Result<Vec<f64>> {
 /// # Errors
 /// When there is none of the name.
 pub fn flags(batch: &RecordBatch, name: &str) -> Result<Vec<u8>> {
-    Ok(column(batch, name, &DataType::Boolean)?.as_boolean().values().iter().map(u8::from).collect())
+    let column = column(batch, name, &DataType::Boolean)?.as_boolean().values();
+    let mut flags = vec![0; column.len()];
+    for (flags, set) in flags.chunks_mut(64).zip(column.bit_chunks().iter_padded()) {
+        if set != 0 {
+            flags.iter_mut().enumerate().for_each(|(bit, flag)| *flag = u8::from(set >> bit & 1 == 1));
+        }
+    }
+    Ok(flags)
 }
 
 /// A column of words, however it is encoded.
@@ -87,4 +105,34 @@ pub fn texts(batch: &RecordBatch, name: &str) -> Result<StringArray> {
 /// When there is none of the name.
 pub fn shorts(batch: &RecordBatch, name: &str) -> Result<Vec<Option<i16>>> {
     Ok(column(batch, name, &DataType::Int16)?.as_primitive::<Int16Type>().iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{BooleanArray, Float64Array};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    proptest! {
+        #[test]
+        fn doubles_and_flags_are_those_of_each_row_wherever_a_slice_begins(
+            rows in proptest::collection::vec((any::<Option<i32>>(), any::<bool>()), 0..400), from in 0_usize..130,
+        ) {
+            let doubles_of: Vec<Option<f64>> = rows.iter().map(|(value, _)| value.map(f64::from)).collect();
+            let flags_of: Vec<bool> = rows.iter().map(|(_, flag)| *flag).collect();
+            let columns: [(&str, ArrayRef); 2] = [
+                ("double", Arc::new(Float64Array::from(doubles_of.clone()))),
+                ("flag", Arc::new(BooleanArray::from(flags_of.clone()))),
+            ];
+            let batch = RecordBatch::try_from_iter(columns).unwrap();
+            let from = from.min(rows.len());
+            let batch = batch.slice(from, rows.len() - from);
+            let told: Vec<Option<f64>> =
+                doubles(&batch, "double").unwrap().into_iter().map(|v| (!v.is_nan()).then_some(v)).collect();
+            prop_assert_eq!(told, &doubles_of[from..]);
+            let set: Vec<bool> = flags(&batch, "flag").unwrap().into_iter().map(|flag| flag == 1).collect();
+            prop_assert_eq!(set, &flags_of[from..]);
+        }
+    }
 }
