@@ -66,6 +66,11 @@ def views(con, export: str, as_of: date):
           CAST(occurred_at AT TIME ZONE 'UTC' AS DATE) AS occurred_on
         FROM read_parquet('{export}/purchases/*/*.parquet') LEFT JOIN {sources} s USING (source_id)
         WHERE occurred_at < TIMESTAMPTZ '{cutoff} 00:00:00+00' AND {seen});
+      CREATE VIEW sales AS
+      SELECT subject_id, channel, orders, turnover_minor, returned_orders, complaints, CAST(round(rating * 1000) AS BIGINT) AS rating,
+        {day('ended_on')} AS ended_day, {months_ago('ended_on', as_of)} AS ended_months_ago, coalesce(s.reliability, 1000) AS reliability
+      FROM read_parquet('{export}/sales/*/*.parquet') LEFT JOIN {sources} s USING (source_id)
+      WHERE ended_on <= DATE '{as_of}' AND {seen};
       CREATE VIEW public_records AS
       SELECT subject_id, kind, status, match, 1000 AS reliability FROM '{export}/public_records.parquet'
       WHERE listed_on <= DATE '{as_of}' AND {seen};

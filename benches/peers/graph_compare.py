@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 
-ROOT = Path(__file__).resolve().parents[2]
+from programs import ROOT, bench
 
 
 def measure(command, env):
@@ -44,8 +44,7 @@ def main():
     parser.add_argument("--memory", default=str(2 << 30), help="bytes for links before they are spilled")
     parser.add_argument("--target", type=Path, default=Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")))
     args = parser.parse_args()
-    deps = args.target / "release" / "deps"
-    job = max(deps.glob("graph_job-*[!.d]"), key=lambda p: p.stat().st_mtime)
+    job = bench(args.target, "graph_job")
     scipy = [sys.executable, str(ROOT / "benches/peers/graph_scipy.py"), str(args.folder)]
     env = {**os.environ, "SESAME_MEMORY": args.memory}
     with tempfile.TemporaryDirectory() as work:

@@ -216,7 +216,7 @@ impl<'a> Pass<'a> {
             columns.push(batch.numbers());
             columns.push(stored(&flags));
             columns.push(stored(&sifted.faulty));
-            columns.append(&mut sifted.columns);
+            columns.append(&mut sifted.told.columns);
             let ids = batch.columns[record].as_ref().filter(|_| text).map(IdColumn::new).transpose()?;
             let records = ids.as_ref().map(|ids| (ids, sifted.kept.as_slice()));
             let (subjects, kept) = (&sifted.owners[0], sifted.fewer_than(batch.len));

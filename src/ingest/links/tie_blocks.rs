@@ -2,7 +2,8 @@
 //!
 //! A block is small, but there are many of them, and each is later read partition by partition, a few records at a time. So
 //! blocks lie one after another in large arrays on large pages, of which fewer have to be made and found. A thread has an
-//! array for itself while it writes a block. Pages that are never written to take no memory.
+//! array for itself while it writes a block. Pages that are never written to take no memory, but addresses, which some systems count: so the
+//! first array of a thread is small, and the next one four times as large as any that is full, up to a limit.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -10,8 +11,12 @@ use anyhow::{Result, anyhow, ensure};
 
 use crate::machine::large_array::LargeArray;
 
-/// Records of an array, unless one block has more: 64 MB.
-const RECORDS: usize = 1 << 23;
+/// Most records of an array, unless one block has more: 64 MB.
+const MOST: usize = 1 << 23;
+/// Fewest records of an array: one large page.
+const FEWEST: usize = 1 << 18;
+/// How much larger than the largest full array the next one is.
+const GROWTH: usize = 4;
 
 /// One batch's records, sorted by partition.
 #[derive(Debug)]
@@ -86,8 +91,11 @@ impl TieMemory {
         }
         let number = arrays.made;
         arrays.made += 1;
+        // Those that no thread has are full.
+        let full = arrays.here.iter().map(|array| array.records.len()).max().unwrap_or(0);
         drop(arrays);
-        Ok(Array { number, records: LargeArray::zeroed(records.max(RECORDS))?, used: 0 })
+        let len = full.saturating_mul(GROWTH).clamp(FEWEST, MOST).max(records);
+        Ok(Array { number, records: LargeArray::zeroed(len)?, used: 0 })
     }
 
     /// Takes an array back.
@@ -129,7 +137,7 @@ mod tests {
     fn blocks_of_many_threads_are_where_they_were_written() {
         let memory = TieMemory::default();
         // Blocks that fill an array to its end, that leave a rest, and one that is larger than any.
-        let sizes = [RECORDS / 2, 3, RECORDS / 2, RECORDS + 5, RECORDS - 3, 1, RECORDS / 2];
+        let sizes = [FEWEST / 2, 3, FEWEST / 2, MOST / 2, 3, MOST / 2, MOST + 5, MOST - 3, 1, MOST / 2];
         let mut written: Vec<(Spot, u64)> = Vec::new();
         let mut held = Vec::new();
         for (n, size) in (1_u64..).zip(sizes) {
@@ -154,6 +162,40 @@ mod tests {
             let records = &arrays[spot.array][spot.from..spot.from + size];
             assert_eq!((records[0], records[size - 1]), (n, n));
         }
+    }
+
+    /// The lengths of the arrays that blocks of one size come to when one is written after the other.
+    fn lengths(blocks: usize, size: usize) -> Vec<usize> {
+        let memory = TieMemory::default();
+        for _ in 0..blocks {
+            let mut array = memory.with_room(size).unwrap();
+            array.next(size);
+            memory.give_back(array).unwrap();
+        }
+        memory.finish().unwrap().iter().map(|array| array.len()).collect()
+    }
+
+    #[test]
+    fn few_ties_take_few_addresses_and_many_lie_in_large_arrays() {
+        assert_eq!(lengths(1, 2), [FEWEST]);
+        assert_eq!(lengths(3, FEWEST / 2), [FEWEST, 4 * FEWEST]);
+        let many = lengths(2 * MOST / FEWEST, FEWEST);
+        assert_eq!(many, [FEWEST, 4 * FEWEST, 16 * FEWEST, MOST, MOST]);
+        assert_eq!(lengths(2, MOST + 1), [MOST + 1, MOST + 1]);
+    }
+
+    #[test]
+    fn the_first_array_of_each_thread_is_small() {
+        let memory = TieMemory::default();
+        let mut held: Vec<Array> = (0..40).map(|_| memory.with_room(2).unwrap()).collect();
+        assert!(held.iter().all(|array| array.records.len() == FEWEST));
+        // Who has filled one gets a larger one, and the others keep theirs.
+        held[7].next(FEWEST - 1);
+        memory.give_back(held.swap_remove(7)).unwrap();
+        held.push(memory.with_room(2).unwrap());
+        assert_eq!(held.iter().map(|array| array.records.len()).sum::<usize>(), (39 + GROWTH) * FEWEST);
+        held.into_iter().for_each(|array| memory.give_back(array).unwrap());
+        assert_eq!(memory.finish().unwrap().len(), 41);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use arrow::datatypes::{
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt64Type,
 };
 
+use super::recent::Recent;
 use crate::NULL;
 use crate::contract::{Column, ColumnType};
 use crate::ingest::check::rule::{Fault, Rule};
@@ -169,30 +170,22 @@ fn shares(array: &ArrayRef, mut fault: impl FnMut(usize, Rule)) -> Result<Vec<i6
 /// Text through a look-up, done once for a text that a page repeats; a text without a value is a fault.
 fn words(array: &ArrayRef, lookup: impl Fn(&[u8]) -> Option<i64>, mut fault: impl FnMut(usize)) -> Result<Vec<i64>> {
     let views = text(array)?;
-    // Equal views of one array are equal texts, and those of a dictionary page repeat: they are remembered, each at a place that follows
-    // from it, so that nothing is searched.
-    let mut seen: [(u128, i64); 256] = [(u128::MAX, NULL); 256];
+    let mut seen = Recent::<u128, i64>::default();
     let mut out = Vec::with_capacity(views.len());
     for (row, view) in views.views().iter().enumerate() {
-        let known = &mut seen[place(*view)];
         if views.is_null(row) {
             out.push(NULL);
-        } else if known.0 == *view {
-            out.push(known.1);
+        } else if let Some(value) = seen.get(*view) {
+            out.push(value);
         } else if let Some(value) = lookup(views.value(row).as_bytes()) {
             out.push(value);
-            *known = (*view, value);
+            seen.put(*view, value);
         } else {
             fault(row);
             out.push(0);
         }
     }
     Ok(out)
-}
-
-/// A place among 256, by all of a view: the highest byte of its product with an odd number without a pattern.
-fn place(view: u128) -> usize {
-    usize::from(view.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()[0])
 }
 
 fn text(array: &ArrayRef) -> Result<StringViewArray> {

@@ -1,5 +1,6 @@
 //! Reading exports: which [`files`], or which objects of a [`listing`], what their footers and paths say ([`open`], [`partition`], [`id_forms`], [`pages`]), which columns are
 //! [`needed`], batches of rows ([`batches`], of objects fetched [`ahead`]) through the input's [`select`], columns as integers ([`decode`]).
+//! What a column repeats is looked up once ([`recent`]).
 
 mod ahead;
 pub mod batches;
@@ -16,6 +17,7 @@ pub mod open;
 mod pages;
 pub mod partition;
 pub mod peek;
+pub(in crate::ingest) mod recent;
 pub mod select;
 mod thrift;
 

@@ -9,7 +9,7 @@ use std::hint::black_box;
 
 use anyhow::{Context, Result};
 
-use super::hashes::{hash_id, hash_word, spread};
+use super::hashes::{hash_id, hash_word, spread, unforeseen};
 use crate::machine::large_array::LargeArray;
 use crate::tables::ids::{Ids, UNKNOWN};
 
@@ -27,9 +27,17 @@ const SLOTS: usize = 4;
 /// Ids of eight bytes with their numbers, as many as a line of the processor's cache holds, from the first slot on.
 type Line = [[u64; 2]; SLOTS];
 
-/// A table of all ids.
+/// A table of all ids. Where an id stands in it depends on a word that nobody can foresee; what it is found to be does not, for every id is
+/// there once and is compared whole.
 #[derive(Debug)]
-pub enum Lookup {
+pub struct Lookup {
+    /// What hashes start from: another word for each table.
+    seed: u64,
+    table: Table,
+}
+
+#[derive(Debug)]
+enum Table {
     /// Ids of eight bytes with their numbers, by lines that are filled one before the next; [`FREE`] marks a free slot.
     Words(LargeArray<Line>),
     /// The upper half of the hash, then the dense number; the number of places is a power of two.
@@ -42,16 +50,21 @@ impl Lookup {
     /// # Errors
     /// When there is not enough memory.
     pub fn new(ids: &Ids) -> Result<Self> {
-        if ids.width() == 8 { Self::words(ids) } else { Self::tags(ids) }
+        Self::seeded(unforeseen(), ids)
     }
 
-    fn words(ids: &Ids) -> Result<Self> {
+    fn seeded(seed: u64, ids: &Ids) -> Result<Self> {
+        let table = if ids.width() == 8 { Self::words(seed, ids)? } else { Self::tags(seed, ids)? };
+        Ok(Self { seed, table })
+    }
+
+    fn words(seed: u64, ids: &Ids) -> Result<Table> {
         // Half full: nineteen in twenty ids are in the line that they are looked for in first.
         let mut table = LargeArray::filled((ids.len() * 2).div_ceil(SLOTS).max(SLOTS), [[0, FREE]; SLOTS])?;
         let lines: &mut [Line] = &mut table;
         let mut places = [0_usize; RUN];
         for (some, first) in ids.words().chunks(RUN).zip((0_u64..).step_by(RUN)) {
-            look_at(lines, some, &mut places);
+            look_at(lines, seed, some, &mut places);
             for ((place, id), number) in places.iter().zip(some).zip(first..) {
                 let mut at = *place;
                 while is_full(&lines[at]) {
@@ -61,47 +74,50 @@ impl Lookup {
                 *free.context("defect: a full line that is none")? = [u64::from_ne_bytes(*id), number];
             }
         }
-        Ok(Self::Words(table))
+        Ok(Table::Words(table))
     }
 
-    fn tags(ids: &Ids) -> Result<Self> {
+    fn tags(seed: u64, ids: &Ids) -> Result<Table> {
         let mut table = LargeArray::filled((ids.len() * 2).next_power_of_two().max(16), EMPTY)?;
         let mask = table.len() - 1;
         for at in 0..ids.len() {
-            let hash = hash_id(ids.get(at));
+            let hash = hash_id(seed, ids.get(at));
             let mut slot = start(hash, mask);
             while table[slot] != EMPTY {
                 slot = (slot + 1) & mask;
             }
             table[slot] = tag(hash) | at as u64;
         }
-        Ok(Self::Tags(table))
+        Ok(Table::Tags(table))
     }
 
     /// The number of an id among `ids`, or [`UNKNOWN`].
     #[must_use]
     pub fn find(&self, ids: &Ids, id: &[u8]) -> u32 {
-        match (self, <[u8; 8]>::try_from(id)) {
-            (Self::Words(table), Ok(id)) => {
+        match (&self.table, <[u8; 8]>::try_from(id)) {
+            (Table::Words(table), Ok(id)) => {
                 let word = u64::from_ne_bytes(id);
-                probe_words(table, word, spread(hash_word(word), table.len()))
+                probe_words(table, word, spread(hash_word(self.seed, word), table.len()))
             }
-            (Self::Words(_), Err(_)) => UNKNOWN,
-            (Self::Tags(table), _) => probe_tags(table, hash_id(id), |number| ids.get(number as usize) == id),
+            (Table::Words(_), Err(_)) => UNKNOWN,
+            (Table::Tags(table), _) => {
+                probe_tags(table, hash_id(self.seed, id), |number| ids.get(number as usize) == id)
+            }
         }
     }
 
     /// The numbers of many ids.
     pub fn find_all<'a>(&self, ids: &Ids, wanted: impl Iterator<Item = Option<&'a [u8]>>, out: &mut Vec<u32>) {
-        let Self::Tags(table) = self else { return self.find_gathered(ids, wanted, out) };
+        let Table::Tags(table) = &self.table else { return self.find_gathered(ids, wanted, out) };
+        let (table, seed): (&[u64], u64) = (table, self.seed);
         match ids.width() {
-            16 => find_fixed::<16>(table, ids, wanted, out),
-            20 => find_fixed::<20>(table, ids, wanted, out),
-            24 => find_fixed::<24>(table, ids, wanted, out),
-            32 => find_fixed::<32>(table, ids, wanted, out),
-            36 => find_fixed::<36>(table, ids, wanted, out),
-            64 => find_fixed::<64>(table, ids, wanted, out),
-            _ => find_runs(table, wanted, hash_id, |number, id| ids.get(number as usize) == id, out),
+            16 => find_fixed::<16>((table, seed), ids, wanted, out),
+            20 => find_fixed::<20>((table, seed), ids, wanted, out),
+            24 => find_fixed::<24>((table, seed), ids, wanted, out),
+            32 => find_fixed::<32>((table, seed), ids, wanted, out),
+            36 => find_fixed::<36>((table, seed), ids, wanted, out),
+            64 => find_fixed::<64>((table, seed), ids, wanted, out),
+            _ => find_runs(table, wanted, |id| hash_id(seed, id), |number, id| ids.get(number as usize) == id, out),
         }
     }
 
@@ -125,16 +141,16 @@ impl Lookup {
 
     /// The numbers of many ids of eight bytes; `valid` tells of nulls.
     pub fn find_words(&self, ids: &Ids, wanted: &[[u8; 8]], valid: impl Fn(usize) -> bool, out: &mut Vec<u32>) {
-        let Self::Words(table) = self else {
+        let Table::Words(table) = &self.table else {
             out.extend(wanted.iter().enumerate().map(|(n, id)| if valid(n) { self.find(ids, id) } else { UNKNOWN }));
             return;
         };
-        let table: &[Line] = table;
+        let (table, seed): (&[Line], u64) = (table, self.seed);
         let mut places = [0_usize; RUN];
         let mut missed = [0_usize; RUN];
         for (run, some) in wanted.chunks(RUN).enumerate() {
             let from = out.len();
-            look_at(table, some, &mut places);
+            look_at(table, seed, some, &mut places);
             let mut misses = 0;
             for (n, id) in some.iter().enumerate() {
                 let line = &table[places[n]];
@@ -156,14 +172,14 @@ impl Lookup {
 
 /// As [`Lookup::find_all`], of ids that all have `W` bytes; one of another length is nobody's.
 fn find_fixed<'a, const W: usize>(
-    table: &[u64],
+    (table, seed): (&[u64], u64),
     ids: &Ids,
     wanted: impl Iterator<Item = Option<&'a [u8]>>,
     out: &mut Vec<u32>,
 ) {
     let all = ids.fixed::<W>();
     let wanted = wanted.map(|id| id.and_then(|id| <&[u8; W]>::try_from(id).ok()));
-    let hash = |id: &'a [u8; W]| hash_id(id.as_slice());
+    let hash = |id: &'a [u8; W]| hash_id(seed, id.as_slice());
     let is = |number: u32, id: &'a [u8; W]| all.get(number as usize).is_some_and(|known| known == id);
     find_runs(table, wanted, hash, is, out);
 }
@@ -230,9 +246,9 @@ fn find_runs<K: Copy + PartialEq>(
 
 /// Finds the lines that some words are looked for in first, and accesses each of them and does nothing else, so that as many
 /// accesses as can be are under way at a time.
-fn look_at(table: &[Line], words: &[[u8; 8]], places: &mut [usize; RUN]) {
+fn look_at(table: &[Line], seed: u64, words: &[[u8; 8]], places: &mut [usize; RUN]) {
     for (place, word) in places.iter_mut().zip(words) {
-        *place = spread(hash_word(u64::from_ne_bytes(*word)), table.len());
+        *place = spread(hash_word(seed, u64::from_ne_bytes(*word)), table.len());
     }
     let _ = black_box(places.iter().zip(words).fold(0_u64, |all, (at, _)| all ^ table[*at][0][1]));
 }
@@ -345,16 +361,31 @@ mod tests {
         }
     }
 
+    /// What stands where in a table.
+    fn places(table: &Lookup) -> Vec<u64> {
+        match &table.table {
+            Table::Words(lines) => lines.iter().flatten().flatten().copied().collect(),
+            Table::Tags(tags) => tags.to_vec(),
+        }
+    }
+
     #[test]
-    fn ids_that_differ_in_one_byte_have_other_hashes() {
-        for width in 1..40 {
-            let hashes = (0..width).flat_map(|at| (0..=255_u8).map(move |byte| (at, byte))).map(|(at, byte)| {
-                let mut id = vec![0; width];
-                id[at] = byte;
-                hash_id(&id)
-            });
-            // The id of nothing but zeros comes once for each of its bytes.
-            assert_eq!(hashes.collect::<BTreeSet<u64>>().len(), 255 * width + 1, "{width} bytes");
+    fn the_seed_changes_places_and_nothing_that_is_found() {
+        for width in [8, 9, 16, 20] {
+            let id = |n: usize| format!("{n:0width$}").into_bytes();
+            let mut ids = Ids::default();
+            (0..500).for_each(|n| ids.push(&id(2 * n)));
+            let wanted: Vec<Vec<u8>> = (0..1_100).map(|n| id(n * 7 % 1_100)).collect();
+            let listed = |id: &Vec<u8>| ids.find(id).map_or(UNKNOWN, |at| u32::try_from(at).unwrap());
+            let expected: Vec<u32> = wanted.iter().map(listed).collect();
+            let first = Lookup::seeded(0, &ids).unwrap();
+            for table in [0, 1, 1 << 63, u64::MAX].map(|seed| Lookup::seeded(seed, &ids).unwrap()) {
+                let mut found = Vec::new();
+                table.find_all(&ids, wanted.iter().map(|id| Some(id.as_slice())), &mut found);
+                assert_eq!(found, expected, "{width} bytes");
+                assert_eq!(places(&table) == places(&first), table.seed == 0, "{width} bytes");
+            }
+            assert!(places(&Lookup::new(&ids).unwrap()) != places(&Lookup::new(&ids).unwrap()));
         }
     }
 }

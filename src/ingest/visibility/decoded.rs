@@ -10,6 +10,7 @@ use crate::ingest::check::pii::looks_personal;
 use crate::ingest::check::rule::{Fault, Rule};
 use crate::ingest::read::batches::Batch;
 use crate::ingest::read::decode::{IdColumn, decode, faulty_ids};
+use crate::ingest::read::recent::Recent;
 use crate::ingest::spine::Spine;
 use crate::ingest::spine::strangers::Strangers;
 use crate::tables::ids::UNKNOWN;
@@ -145,26 +146,18 @@ impl<'a> Decoder<'a> {
 
 /// Texts of one array that do not look personal, by their views, of which equal ones are equal texts: what a dictionary's page repeats is
 /// looked at once.
-struct PlainTexts([Option<u128>; 256]);
-
-impl Default for PlainTexts {
-    fn default() -> Self {
-        Self([None; 256])
-    }
-}
+#[derive(Default)]
+struct PlainTexts(Recent<u128, ()>);
 
 impl PlainTexts {
     /// Whether the text of a view looks personal.
     fn looks_personal<'a>(&mut self, view: u128, text: impl FnOnce() -> &'a [u8]) -> bool {
-        /// An odd number without a pattern: the highest byte of a product with it depends on all of the view.
-        const SCATTER: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
-        let place = &mut self.0[usize::from(view.wrapping_mul(SCATTER).to_be_bytes()[0])];
-        if *place == Some(view) {
+        if self.0.get(view).is_some() {
             return false;
         }
         let personal = looks_personal(text());
         if !personal {
-            *place = Some(view);
+            self.0.put(view, ());
         }
         personal
     }

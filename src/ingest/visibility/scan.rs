@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::decoded::{Decoded, Decoder, gather};
 use super::setting::Setting;
-pub use super::sifted::{Checked, Sifted};
+pub use super::sifted::{Checked, Sifted, Told};
 use super::view::{Sight, View};
 use crate::contract::{ColumnType, DateSet, RELIABILITY_ONE, Snapshot, Table};
 use crate::ingest::check::checks::{Checks, Columns, first_faults, quarantined};
@@ -219,14 +219,14 @@ impl<'a> Scan<'a> {
         let mut editable: Vec<&mut Vec<i64>> = columns.iter_mut().collect();
         self.checks.turn_back(&mut editable, (seen.len(), &|_| true), view.snapshot, &mut Vec::new());
         let number = |owner: u32| if view.knows(owner) { owner } else { UNKNOWN };
-        Ok(Checked {
+        let told = Told {
             file: all.file,
-            rows: gather(&all.rows, &seen),
             columns,
             kept: gather(&all.kept, &seen),
             owners: all.owners.iter().map(|c| gather(c, &seen).into_iter().map(number).collect()).collect(),
-            ..Checked::default()
-        })
+            ..Told::default()
+        };
+        Ok(Checked { rows: gather(&all.rows, &seen), told })
     }
 
     /// What becomes of some rows at each date.
@@ -313,7 +313,7 @@ impl<'a> Scan<'a> {
         }
         let breaks = |row: &u32| faulty.get(*row as usize).is_some_and(|dates| !dates.is_empty());
         let faulty = if kept.iter().any(breaks) { faulty } else { Vec::new() };
-        Sifted { file: batch.file, columns, kept, hidden, faulty, early, owners, owner_ids }
+        Sifted { told: Told { file: batch.file, columns, kept, hidden, faulty, early, owners, owner_ids } }
     }
 
     /// What was found so far, by date.
