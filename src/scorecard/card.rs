@@ -345,3 +345,43 @@ pub fn money_factor(model: &Model, currency: &str) -> Result<f64> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn many_values_have_the_bins_that_each_of_them_has(
+            mut edges in proptest::collection::vec(-4_i32..4, 0..6),
+            values in proptest::collection::vec((prop_oneof![4 => -5_i32..5, 1 => Just(i32::MIN), 1 => Just(i32::MAX)], any::<bool>()), 0..40),
+        ) {
+            edges.sort_unstable();
+            let missing = u8::try_from(edges.len() + 1).unwrap();
+            let feature = CardFeature {
+                name: String::new(),
+                origin: Origin::Plan(0),
+                category: 0,
+                importance: 1,
+                segments: None,
+                edges: edges.into_iter().map(f64::from).collect(),
+                shares: Vec::new(),
+                neutral: 0,
+                reason: None,
+                missing,
+            };
+            let value = |of: i32| match of {
+                i32::MIN => f64::NAN,
+                i32::MAX => f64::INFINITY,
+                of => f64::from(of),
+            };
+            let nones: Vec<u8> = values.iter().map(|(_, none)| u8::from(*none)).collect();
+            let values: Vec<f64> = values.iter().map(|(of, _)| value(*of)).collect();
+            let mut bins = vec![9; values.len()];
+            feature.fill(&mut bins, &values, &nones);
+            let each: Vec<u8> = values.iter().zip(&nones).map(|(value, none)| feature.bin(*value, *none == 1)).collect();
+            prop_assert_eq!(bins, each);
+        }
+    }
+}
