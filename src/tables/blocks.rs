@@ -1,5 +1,6 @@
 //! Columns of many subjects in blocks of a fixed number of rows, so that files of one date can be read side by side.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,12 +8,14 @@ use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchReader};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::row::{RowConverter, SortField};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::basic::Compression;
 use parquet::file::properties::EnabledStatistics;
+use parquet::schema::types::ColumnPath;
 
 use super::parquet_file::{ParquetFile, properties};
 use crate::storage::{opening, read};
@@ -20,9 +23,15 @@ use crate::storage::{opening, read};
 /// Rows of a block; the last one of a file may have fewer.
 pub const BLOCK_ROWS: usize = 16_384;
 
+/// Rows of the first block by which a column is judged.
+const JUDGED_ROWS: usize = 1_024;
+
 /// Writes rows as they come, block by block.
 pub struct BlockWriter {
-    file: ParquetFile,
+    path: PathBuf,
+    /// Made with the first block, which says how columns are encoded.
+    file: Option<ParquetFile>,
+    one_by_one: bool,
     schema: SchemaRef,
     held: Vec<RecordBatch>,
     rows: usize,
@@ -35,19 +44,15 @@ impl BlockWriter {
     /// When it cannot be made.
     pub fn create(path: &Path, fields: Vec<Field>) -> Result<Self> {
         let schema = Arc::new(Schema::new(fields));
-        // Blocks are small and read back soon: a page each, and what packs and unpacks it without a context of its own to clear.
-        let properties = properties()?
-            .set_compression(Compression::LZ4_RAW)
-            .set_data_page_row_count_limit(BLOCK_ROWS)
-            .set_statistics_enabled(EnabledStatistics::None)
-            .build();
-        Ok(Self { file: ParquetFile::create(path, schema.clone(), properties)?, schema, held: Vec::new(), rows: 0 })
+        // A file that is no table yet: what stands in the way is told before any work.
+        fs_err::File::create(path)?;
+        Ok(Self { path: path.to_owned(), file: None, one_by_one: false, schema, held: Vec::new(), rows: 0 })
     }
 
     /// Encodes columns one after another; see [`ParquetFile::one_by_one`].
     #[must_use]
-    pub fn one_by_one(mut self) -> Self {
-        self.file = self.file.one_by_one();
+    pub const fn one_by_one(mut self) -> Self {
+        self.one_by_one = true;
         self
     }
 
@@ -65,10 +70,14 @@ impl BlockWriter {
     /// Writes what is held in blocks of at least `least` rows.
     fn write(&mut self, least: usize) -> Result<()> {
         let all = concat_batches(&self.schema, &self.held)?;
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(begin(&self.path, &all, self.one_by_one)?),
+        };
         let mut from = 0;
         while all.num_rows() - from >= least.max(1) {
             let rows = BLOCK_ROWS.min(all.num_rows() - from);
-            self.file.write(all.slice(from, rows).columns().to_vec())?;
+            file.write(all.slice(from, rows).columns().to_vec())?;
             from += rows;
         }
         self.rows = all.num_rows() - from;
@@ -84,9 +93,35 @@ impl BlockWriter {
     /// When the disk is full.
     pub fn finish(mut self) -> Result<()> {
         self.write(1)?;
-        self.file.end()?;
+        self.file.context("defect: a file that was not begun")?.end()?;
         Ok(())
     }
+}
+
+/// Begins a file whose first rows are given. Blocks are small and read back soon: a page each, and what packs and unpacks it has no
+/// context of its own to clear. A dictionary of values that hardly repeat, such as ids and shares of money, costs more than all else and
+/// saves nothing.
+fn begin(path: &Path, first: &RecordBatch, one_by_one: bool) -> Result<ParquetFile> {
+    let mut properties = properties()?
+        .set_compression(Compression::LZ4_RAW)
+        .set_data_page_row_count_limit(BLOCK_ROWS)
+        .set_statistics_enabled(EnabledStatistics::None);
+    let some = first.slice(0, first.num_rows().min(JUDGED_ROWS));
+    for (field, column) in first.schema().fields().iter().zip(some.columns()) {
+        if !repeats(column)? {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), false);
+        }
+    }
+    let file = ParquetFile::create(path, first.schema(), properties.build())?;
+    Ok(if one_by_one { file.one_by_one() } else { file })
+}
+
+/// Whether at most half of a column's values are other ones than before.
+fn repeats(column: &ArrayRef) -> Result<bool> {
+    let rows =
+        RowConverter::new(vec![SortField::new(column.data_type().clone())])?.convert_columns(&[column.clone()])?;
+    let different: BTreeSet<&[u8]> = (0..rows.num_rows()).map(|at| rows.row(at).data()).collect();
+    Ok(2 * different.len() <= rows.num_rows())
 }
 
 /// A file of blocks.
