@@ -94,6 +94,7 @@ fn picked(batch: &Batch, rows: &[u32]) -> Result<Batch> {
     let pick = |array: &ArrayRef| take(array, &places, None);
     Ok(Batch {
         file: batch.file,
+        from: batch.from,
         rows: RowNumbers::Listed(rows.iter().map(|row| batch.rows.get(*row as usize)).collect()),
         columns: batch.columns.iter().map(|c| c.as_ref().map(pick).transpose()).collect::<Result<_, _>>()?,
         extra: batch.extra.iter().map(pick).collect::<Result<_, _>>()?,

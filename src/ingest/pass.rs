@@ -1,6 +1,7 @@
 //! The pass over the exports: every table read once for all dates, its rows by bucket.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use parquet::file::metadata::RowGroupMetaData;
@@ -18,6 +19,7 @@ use super::read::batches::{self, Batch};
 use super::read::decode::{IdColumn, KeyMap};
 use super::read::export::Export;
 use super::rows::buckets::Buckets;
+use super::rows::desks::Desks;
 use super::rows::layout::Layout;
 use super::rows::spare::Spare;
 use super::rows::split::Rows;
@@ -105,7 +107,8 @@ impl<'a> Pass<'a> {
         let mut findings: ByDate = self.snapshots.iter().map(|_| BTreeMap::new()).collect();
         let mut setting = self.setting()?;
         setting.reliability = self.sources(&setting, &mut findings)?;
-        let (spine, store) = self.subjects(&setting, &mut findings)?;
+        let desks = Arc::new(Desks::new(self.budget));
+        let (spine, store) = self.subjects(&setting, &desks, &mut findings)?;
         let buckets = self.buckets(&spine);
         let nightly = if wanted.is_empty() { None } else { self.nightly(&spine, buckets)? };
         let consents = self.consents(&spine, &setting, &mut findings)?;
@@ -116,7 +119,7 @@ impl<'a> Pass<'a> {
         for export in self.exports.iter().filter(read) {
             let name = &export.table.name;
             let layout = self.layout(export)?;
-            let store = Store::new(buckets, self.budget, &self.resources.scratch)?;
+            let store = Store::new(buckets, self.budget, &self.resources.scratch)?.cut_at(&desks);
             let nightly = nightly.as_ref();
             let reading = Reading { export, setting: &setting, spine: &spine, store: &store, nightly };
             let (found, held) = self.records(&reading, &layout, &disputed)?;
@@ -124,6 +127,7 @@ impl<'a> Pass<'a> {
             stores.insert(name.clone(), store.with(held));
             layouts.insert(name.clone(), layout);
         }
+        drop(desks);
         let outcomes = self.outcomes(&spine, &setting, wanted, &mut findings)?;
         let groups = self.groups(&spine, &setting, wanted, &mut findings)?;
         let tables = self.exports.iter().filter(|e| e.table.has_records());
@@ -183,13 +187,13 @@ impl<'a> Pass<'a> {
     }
 
     /// The spine, and the subjects' own rows by bucket.
-    fn subjects(&self, setting: &Setting, findings: &mut ByDate) -> Result<(Spine, Store<'a>)> {
+    fn subjects(&self, setting: &Setting, desks: &Arc<Desks<'a>>, findings: &mut ByDate) -> Result<(Spine, Store<'a>)> {
         let export = self.required("subjects")?;
         let subjects = Subjects::default();
         let found = self.scan(export, setting, None, &|scan, batch| subjects.read(scan, &batch))?;
         note(findings, "subjects", found);
         let (spine, numbered) = subjects.number(self.snapshots.len())?;
-        let store = Store::new(self.buckets(&spine), self.budget, &self.resources.scratch)?;
+        let store = Store::new(self.buckets(&spine), self.budget, &self.resources.scratch)?.cut_at(desks);
         numbered.split(&spine, &self.layout(export)?, &store)?;
         Ok((spine, store.with(None)))
     }
@@ -353,7 +357,7 @@ impl<'a> Pass<'a> {
             }
             let shards = shard.map(|any| shards_of(&scan, &batch, any)).transpose()?;
             if let Some(dividing) = &dividing {
-                dividing.add(&batch, shards.as_deref().unwrap_or(&[]))?;
+                dividing.add(&batch, shards.as_deref().unwrap_or(&[]), self.budget)?;
             }
             match shard.zip(shards) {
                 Some((shard, shards)) => one(of_shard(batch, &shards, shard)?),

@@ -212,10 +212,11 @@ impl Shuffled {
         numbers::merge(self.held()?.entry(table.to_owned()).or_default(), &came);
         let of_file = |number: u32| -> Result<Batch> {
             let wanted: Vec<bool> = numbers.iter().map(|n| *n == number).collect();
-            let places = (0..batch.len).filter(|row| wanted[*row]).map(|row| rows.value(row)).collect();
+            let places: Vec<i64> = (0..batch.len).filter(|row| wanted[*row]).map(|row| rows.value(row)).collect();
             let mut of_file = picked(batch, &wanted)?;
             of_file.extra.truncate(own);
-            (of_file.file, of_file.rows) = (number, RowNumbers::Listed(places));
+            (of_file.file, of_file.from) = (number, places.first().copied().unwrap_or_default());
+            of_file.rows = RowNumbers::Listed(places);
             Ok(of_file)
         };
         numbers.iter().copied().collect::<BTreeSet<u32>>().into_iter().map(of_file).collect()

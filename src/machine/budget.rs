@@ -22,6 +22,18 @@ impl Budget {
         Self::new(self.bytes.saturating_mul(factor))
     }
 
+    /// All of it, free or not, in bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes memory for as long as what is returned is there; nothing, if so much is not left.
+    #[must_use]
+    pub fn hold(&self, bytes: u64) -> Option<Taken<'_>> {
+        self.take(bytes).then(|| Taken { budget: self, bytes })
+    }
+
     /// Takes memory, if so much is left.
     pub fn take(&self, bytes: u64) -> bool {
         if self.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.bytes {
@@ -34,5 +46,32 @@ impl Budget {
     /// Gives memory back.
     pub fn give_back(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Memory of a budget, which has it back when this is dropped.
+#[derive(Debug)]
+pub struct Taken<'a> {
+    budget: &'a Budget,
+    bytes: u64,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_there_again_afterwards() {
+        let budget = Budget::new(10);
+        let held = budget.hold(7);
+        assert!(held.is_some() && budget.hold(4).is_none() && !budget.take(4) && budget.take(3));
+        drop(held);
+        assert!(!budget.take(8) && budget.take(7));
     }
 }

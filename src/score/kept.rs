@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{ArrayRef, AsArray, BinaryArray, Int16Array, Int32Array, RecordBatch, UInt8Array, UInt32Array};
 use arrow::datatypes::{DataType, Field, Int16Type, UInt8Type, UInt32Type};
 
@@ -128,6 +128,7 @@ fn fill(rows: &mut ScoredRows, shard: &mut OfShard, width: usize) -> Result<()> 
         let own_share = column(&block, "own_share", &DataType::UInt32)?.as_primitive::<UInt32Type>().values();
         let bins = column(&block, "bins", &DataType::Binary)?.as_binary::<i32>();
         let (triggered, disputed) = (codes(&block, "triggered")?, ints(&block, "disputed")?);
+        ensure!(own.len() <= left.len(), "it has more subjects than its file says");
         for (row, number) in (0..block.num_rows()).zip(left.by_ref()) {
             let s = *number as usize;
             ensure!(s < subjects && own.get(row) == known.get(row), "its subjects are others");
@@ -139,7 +140,11 @@ fn fill(rows: &mut ScoredRows, shard: &mut OfShard, width: usize) -> Result<()> 
             rows.bins[s * width..(s + 1) * width].copy_from_slice(of);
         }
     }
-    Ok(())
+    ensure!(left.next().is_none(), "it has fewer subjects than its file says");
+    match shard.ids.next().transpose()? {
+        Some(more) => bail!("at least {} of its subjects are not rated", more.len()),
+        None => Ok(()),
+    }
 }
 
 /// A column of small numbers without nulls.
@@ -234,6 +239,11 @@ mod tests {
         assert!(refused(&|shard| shard.ids = block(Ok(ids(&next[1..])))));
         assert!(refused(&|shard| shard.ids = Box::new(std::iter::empty())));
         assert!(refused(&|shard| shard.ids = block(Err(anyhow::anyhow!("damaged")))));
+        // Subjects that nobody rated, also where they cannot be read.
+        let own = ids(&shards[0].1);
+        let followed_by = |more: Result<Ids>| Box::new([Ok(own.clone()), more].into_iter());
+        assert!(refused(&|shard| shard.ids = followed_by(Ok(ids(&[299])))));
+        assert!(refused(&|shard| shard.ids = followed_by(Err(anyhow::anyhow!("damaged")))));
         assert!(refused(&|shard| shard.numbers.truncate(99)));
         assert!(refused(&|shard| shard.numbers[0] = 300));
     }

@@ -10,7 +10,8 @@ use crate::job::Job;
 use crate::runs::inputs::Memory;
 use crate::stages::key::keys;
 use crate::stages::make::{Lacking, make};
-use crate::stages::shards::{make_in_shards, put_together};
+use crate::stages::one_by_one::make_in_shards;
+use crate::stages::shards::put_together;
 use crate::stages::store::{Missing, Stage};
 use crate::storage::hashes::Hash;
 

@@ -78,6 +78,9 @@ impl Order {
     }
 
     /// One value per subject from those of each shard.
+    ///
+    /// # Errors
+    /// When a shard has fewer of them than subjects, or more.
     pub(super) fn values<T: Copy>(&self, of: &[&[T]]) -> Result<Vec<T>> {
         let mut next = vec![0_usize; of.len()];
         let mut value = |shard: usize| {
@@ -85,12 +88,29 @@ impl Order {
             next[shard] += 1;
             of[shard].get(at).copied().context("a shard tells too little of its subjects")
         };
-        self.shards().map(&mut value).collect()
+        let values = self.shards().map(&mut value).collect::<Result<_>>()?;
+        let all = next.iter().zip(of).all(|(taken, of)| *taken == of.len());
+        ensure!(all, "a shard tells of more subjects than it has");
+        Ok(values)
     }
 
     /// The numbers among everyone of each shard's subjects.
     pub(super) fn into_numbers(self) -> Vec<Vec<u32>> {
         self.numbers
+    }
+
+    /// Checks that files have a row for each subject of their shard and no other, but for such without columns: groups that are none.
+    fn fits(&self, files: &[PathBuf], blocks: &[Blocks]) -> Result<()> {
+        for ((file, blocks), numbers) in files.iter().zip(blocks).zip(&self.numbers) {
+            ensure!(
+                blocks.rows() == numbers.len() || blocks.schema().fields().is_empty(),
+                "{} tells of {} subjects, and its shard has {}",
+                file.display(),
+                blocks.rows(),
+                numbers.len()
+            );
+        }
+        Ok(())
     }
 
     /// The number among everyone of a shard's subject.
@@ -111,6 +131,7 @@ pub(super) fn files(stages: &[&Stage], name: &str) -> Vec<PathBuf> {
 /// When a file is damaged, or the disk is full.
 pub(super) fn one_each(files: &[PathBuf], order: &Order, to: &Path) -> Result<()> {
     let blocks = files.iter().map(|file| Blocks::open(file)).collect::<Result<Vec<_>>>()?;
+    order.fits(files, &blocks)?;
     let mut writer = BlockWriter::create(to, fields(&blocks))?;
     if blocks.iter().any(|b| b.rows() > 0) {
         let each = (READ_ROWS / blocks.len().max(1)).clamp(LEAST_ROWS, MOST_ROWS);
@@ -125,6 +146,9 @@ pub(super) fn one_each(files: &[PathBuf], order: &Order, to: &Path) -> Result<()
             let places: Vec<(usize, usize)> = places.collect();
             let batches = rows.iter_mut().zip(&wanted).map(|(r, n)| r.take(*n)).collect::<Result<Vec<_>>>()?;
             writer.add(interleaved(&batches, &places)?)?;
+        }
+        for rows in &mut rows {
+            ensure!(rows.is_done()?, "a shard tells of more subjects than it has");
         }
     }
     writer.finish()
@@ -219,6 +243,17 @@ impl Rows {
         }
         Ok(concat_batches(&self.held.schema(), &parts)?)
     }
+
+    /// Whether no row follows.
+    fn is_done(&mut self) -> Result<bool> {
+        while self.held.num_rows() == 0 {
+            match self.reader.next().transpose()? {
+                Some(more) => self.held = more,
+                None => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
 }
 
 #[cfg(test)]
@@ -280,6 +315,29 @@ mod tests {
             prop_assert_eq!(back.unwrap().len(), of.len());
             let parts: Vec<&[usize]> = shards.iter().map(Vec::as_slice).collect();
             prop_assert_eq!(order.values(&parts).unwrap(), (0..of.len()).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn shards_that_tell_of_other_subjects_than_they_have_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let shards = [["a", "d"], ["b", "c"]].map(|of| ids(&of.map(ToOwned::to_owned)));
+        let order = Order::of(&[&shards[0], &shards[1]]).unwrap().0;
+        let values = |of: [&[i32]; 2]| order.values(&of).ok();
+        assert_eq!(values([&[1, 4], &[2, 3]]), Some(vec![1, 2, 3, 4]));
+        assert!(values([&[1, 4], &[2, 3, 9]]).is_none() && values([&[1, 4], &[2]]).is_none());
+        let merged = |rows: [i32; 2]| {
+            let paths = [0, 1].map(|shard| folder.path().join(format!("{shard}-of-{rows:?}")));
+            for (path, rows) in paths.iter().zip(rows) {
+                let values = (0..rows).map(Some).collect::<Int32Array>();
+                written(path, vec![Field::new("n", DataType::Int32, true)], vec![Arc::new(values)]);
+            }
+            one_each(&paths, &order, &folder.path().join("merged")).map_err(|error| error.to_string())
+        };
+        merged([2, 2]).unwrap();
+        // One too many, one too few, and none at all.
+        for rows in [[2, 3], [1, 2], [0, 0]] {
+            assert!(merged(rows).unwrap_err().contains("and its shard has 2"), "{rows:?}");
         }
     }
 

@@ -4,8 +4,8 @@
 //! for each category its features ([`features`]), one the ties ([`ties`]), one the outcomes ([`outcomes`]) and one
 //! the protected groups ([`groups`]). Others hold the rows of a file as they were read, for dates to come ([`rows`]). A [`key`]
 //! names the parts a stage depends on; the [`store`] finds, verifies and keeps stages. Those that are missing are [made](make) in one pass,
-//! or shard by shard and then put together ([`shards`], with what each tells [`beside`] them), which gives the same bytes. Scoring reads stages and nothing
-//! else, so a stage that was just made and one that was kept are the same to it.
+//! or shard by shard and then put together ([`shards`], with what each tells [`beside`] them; [`one_by_one`] where one process makes all), which
+//! gives the same bytes. Scoring reads stages and nothing else, so a stage that was just made and one that was kept are the same to it.
 
 pub mod beside;
 pub mod features;
@@ -15,6 +15,7 @@ pub mod key;
 mod later;
 pub mod make;
 mod merged;
+pub mod one_by_one;
 pub mod opened;
 mod outcomes;
 pub mod records;

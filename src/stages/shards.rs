@@ -19,11 +19,9 @@ use super::store::{Stage, StageStore};
 use super::subjects::Subjects;
 use super::{features, groups, outcomes, records, subjects};
 use crate::contract::DateSet;
-use crate::exit;
 use crate::features::compute::TooLarge;
 use crate::ingest::check::findings::Findings;
 use crate::ingest::check::of_rows::OfRows;
-use crate::ingest::divided::Divided;
 use crate::ingest::links::ties::Joinable;
 use crate::ingest::settle::disputes::Matches;
 use crate::ingest::spine::Spine;
@@ -115,38 +113,6 @@ impl Part {
         let found = self.stages.iter().find(|stage| stage.label.key.kind == Kind::Subjects);
         found.with_context(|| format!("shard {} did not make the stage of subjects", self.shard.number()))
     }
-}
-
-/// Makes the stages that a job lacks, one shard after another; the exports are read once, and divided on the way. `all` are the keys of every stage that the job needs.
-///
-/// # Errors
-/// What is wrong with the rows of any shard, all of it at once; when the disk is full, or the run is interrupted.
-pub fn make_in_shards(
-    lacking: &Lacking,
-    all: &[Key],
-    shards: u32,
-    store: &StageStore,
-    resources: &Resources,
-) -> Result<()> {
-    let keys = keys_of_part(all, &lacking.keys);
-    // Below the stages it is swept as a stage under way is; elsewhere it goes with this process.
-    let place = tempfile::Builder::new().prefix(".new-shards-").tempdir_in(&resources.scratch)?;
-    let (mut parts, mut wrong, divided) = (Vec::new(), Vec::new(), Divided::default());
-    for number in 0..shards {
-        resources.check()?;
-        let shard = Shard::new(number, shards)?;
-        resources.log.line(&format!("shard {} of {shards}", number + 1));
-        let folder = place.path().join(number.to_string());
-        let of = Chosen { shard, rows: None, divided: Some(&divided) };
-        match Part::make(lacking.job, &keys, of, (folder.as_path(), None), resources) {
-            Ok(part) => parts.push(part),
-            Err(error) if is_of_rows(&error) => wrong.push(exit::message(&error)),
-            Err(error) => return Err(error),
-        }
-    }
-    drop(divided);
-    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
-    put_together(lacking, parts, store, resources)
 }
 
 /// Whether an error is about the rows of some subjects: another shard may have such, too.
@@ -254,10 +220,14 @@ pub fn numbers(job: &Job, parts: &[Part], whole: &Subjects) -> Result<Vec<Vec<u3
     let mut same = whole.len() == everyone.len();
     for block in whole.ids_by_block() {
         let block = block?;
-        same = same && (0..block.len()).all(|n| block.get(n) == everyone.ids.get(before + n));
-        before += block.len();
+        let end = before + block.len();
+        same = same && end <= everyone.len() && (0..block.len()).all(|n| block.get(n) == everyone.ids.get(before + n));
+        before = end;
     }
-    ensure!(same, "the subjects of the shards are not those of the stage that was made of them");
+    ensure!(
+        same && before == everyone.len(),
+        "the subjects of the shards are not those of the stage that was made of them"
+    );
     Ok(order.into_numbers())
 }
 

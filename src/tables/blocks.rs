@@ -236,6 +236,17 @@ mod tests {
 
     use crate::tables::columns::ints;
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_disk_that_is_full_when_the_last_bytes_are_written_is_known_to_be() {
+        // All of so small a file is written when it ends.
+        let fields = vec![Field::new("n", DataType::Int32, false)];
+        let mut writer = BlockWriter::create(Path::new("/dev/full"), fields).unwrap();
+        writer.add(vec![Arc::new(Int32Array::from(vec![1, 2, 3]))]).unwrap();
+        let error = writer.finish().unwrap_err();
+        assert!(crate::machine::disk::is_full(&error), "{error:#}");
+    }
+
     proptest! {
         #[test]
         fn rows_come_back_in_order_in_blocks_of_equal_size(parts in proptest::collection::vec(0_usize..40_000, 0..6)) {

@@ -148,7 +148,7 @@ impl ParquetFile {
     /// When the disk is full.
     pub fn finish(self) -> Result<()> {
         let path = self.path.clone();
-        self.end()?.sync_all().with_context(|| format!("making {} durable", path.display()))
+        self.ended()?.inner().sync_all().with_context(|| format!("making {} durable", path.display()))
     }
 
     /// Ends the file and makes it durable; the hash that it would have if it were not encrypted, if it is and was asked for.
@@ -166,9 +166,16 @@ impl ParquetFile {
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn end(self) -> Result<File> {
-        let path = self.path;
-        self.writer.into_inner().with_context(|| format!("writing {}; is the disk full?", path.display()))
+    pub fn end(self) -> Result<()> {
+        self.ended().map(drop)
+    }
+
+    /// The writer, which has nothing left to write. Who takes the file out of it instead has the last bytes written on the way, and is
+    /// told of a full disk by a text alone: [`is_full`](crate::machine::disk::is_full) could not tell what it was.
+    fn ended(self) -> Result<SerializedFileWriter<File>> {
+        let Self { path, mut writer, .. } = self;
+        writer.finish().with_context(|| format!("writing {}; is the disk full?", path.display()))?;
+        Ok(writer)
     }
 }
 

@@ -2,7 +2,7 @@
 //! whole, and running again does the rest.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -216,6 +216,29 @@ pub fn limited(work: &Workdir, args: &[String], kilobytes: u32) -> crate::workdi
     let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kilobytes * 2);
     command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_sesame")]).args(args).env("NO_COLOR", "1");
     work.ended(&mut command)
+}
+
+/// Runs the program with a disk of so many kilobytes of its own at a folder. Nothing, and a line that says so, where the system lets nobody
+/// mount one.
+pub fn on_a_disk(work: &Workdir, args: &[String], disk: &Path, kilobytes: u32) -> Option<crate::workdir::Ended> {
+    let with_disk = |script: &str| {
+        let mount = format!("mount -t tmpfs -o size={kilobytes}k tmpfs \"$1\" && shift && {script}");
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount, "sh"]).arg(disk);
+        command
+    };
+    match with_disk("true").output() {
+        Ok(tried) if tried.status.success() => {}
+        tried => {
+            let said =
+                tried.map_or_else(|error| error.to_string(), |t| String::from_utf8_lossy(&t.stderr).into_owned());
+            eprintln!("skipped: nobody may mount a disk here: {}", said.trim());
+            return None;
+        }
+    }
+    let mut command = with_disk("exec \"$@\"");
+    command.arg(env!("CARGO_BIN_EXE_sesame")).args(args).env("NO_COLOR", "1");
+    Some(work.ended(&mut command))
 }
 
 #[test]

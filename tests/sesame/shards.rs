@@ -12,7 +12,7 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use crate::exports::{Export, read, repayments, subjects, write};
-use crate::safety::limited;
+use crate::safety::{limited, on_a_disk};
 use crate::workdir::{Ended, Workdir, repository};
 
 /// Everything that a run publishes and keeps that must not depend on how it was made: every table, and the audit but for what it cost.
@@ -157,6 +157,34 @@ fn a_scratch_disk_that_fills_up_has_the_exports_read_again() {
     // Nothing is left where rows were kept.
     let left = work.path("parted/stages").read_dir().unwrap().map(|e| e.unwrap().file_name());
     assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with('.')));
+}
+
+#[test]
+fn a_disk_that_suffices_without_rows_put_aside_suffices_with_them() {
+    let work = Workdir::new();
+    let disk = work.path("disk");
+    std::fs::create_dir(&disk).unwrap();
+    work.run(&small(), "whole", &[]).expect(0);
+    let run = |output: &str, memory: &str, kilobytes: u32| {
+        let scratch = disk.display().to_string();
+        let flags = ["--shards", "2", "--memory", memory, "--scratch", &scratch];
+        on_a_disk(&work, &work.arguments("run", &small(), output, &flags), &disk, kilobytes)
+    };
+    let mut given_up = 0;
+    for kilobytes in [2_300, 2_500, 2_700, 3_200] {
+        let (read, aside) = (format!("read-{kilobytes}"), format!("aside-{kilobytes}"));
+        // With so little memory nobody could know where rows are, and none are put aside.
+        let Some(ended) = run(&read, "1KB", kilobytes) else { return };
+        let ended = ended.expect(0).says("are not kept");
+        assert!(!ended.err.contains("are given up"), "{}", ended.err);
+        let ended = run(&aside, "60KB", kilobytes).unwrap().expect(0);
+        same(&work, "whole", &aside);
+        given_up += usize::from(ended.err.contains("the rows that were put aside there are given up"));
+    }
+    assert!(given_up > 0, "no disk was too small for both");
+    // One that does not suffice at all is told of as ever.
+    let ended = run("never", "60KB", 900).unwrap().expect(2).says("No space left on device");
+    assert!(ended.err.matches("are given up").count() <= 1 && work.published("never").is_empty(), "{}", ended.err);
 }
 
 #[test]

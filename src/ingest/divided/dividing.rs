@@ -12,8 +12,9 @@ use arrow::array::Array;
 use super::columns::Cut;
 use super::place::{Kinds, Place};
 use super::portions::Portions;
-use crate::ingest::read::batches::{Batch, RowNumbers};
+use crate::ingest::read::batches::Batch;
 use crate::ingest::read::export::{Export, OpenFile};
+use crate::machine::budget::Budget;
 use crate::output::thousands;
 use crate::storage::scratch::Scratch;
 
@@ -21,6 +22,14 @@ use crate::storage::scratch::Scratch;
 const MOST_BATCH: usize = 1 << 30;
 /// Bytes that say where a batch is, beside four for each portion.
 pub(super) const BATCH_BYTES: u64 = 96;
+
+/// Bytes that cutting a batch takes beside it, about: a column as numbers and where each row goes, and what is packed, which is less than
+/// the columns are, once as they come and once in order.
+fn cutting(batch: &Batch) -> u64 {
+    let columns = batch.columns.iter().flatten().chain(&batch.extra);
+    let bytes: usize = columns.map(|column| column.get_buffer_memory_size()).sum();
+    (bytes as u64).saturating_mul(2).saturating_add((batch.len as u64).saturating_mul(32))
+}
 
 /// The rows of a table that are kept, while it is read.
 pub(in crate::ingest) struct Dividing {
@@ -35,6 +44,8 @@ pub(in crate::ingest) struct Dividing {
     /// Rows of each portion.
     rows: Vec<AtomicU64>,
     state: Mutex<State>,
+    /// Held by who cuts a batch that memory has no room for.
+    alone: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -64,6 +75,7 @@ impl Dividing {
             rows: portions.clone().map(|_| AtomicU64::new(0)).collect(),
             portions,
             state: Mutex::default(),
+            alone: Mutex::default(),
         })
     }
 
@@ -72,15 +84,23 @@ impl Dividing {
     }
 
     /// Keeps the rows of a batch by the shard of each; all of them as the first portion where none are told. What hinders it is told at the
-    /// end, and the work goes on.
+    /// end, and the work goes on. What it takes on the way is of the budget; where that has no room, one batch is cut at a time.
     ///
     /// # Errors
     /// When a thread failed.
-    pub(in crate::ingest) fn add(&self, batch: &Batch, shards: &[u16]) -> Result<()> {
+    pub(in crate::ingest) fn add(&self, batch: &Batch, shards: &[u16], budget: &Budget) -> Result<()> {
         if self.state()?.failed.is_some() {
             return Ok(());
         }
-        let Err(error) = self.keep(batch, shards) else { return Ok(()) };
+        let taken = budget.hold(cutting(batch));
+        // Whoever waits here holds nothing that the one who cuts could wait for: it packs and writes, and takes up no other work.
+        let alone = match &taken {
+            Some(_) => None,
+            None => Some(self.alone.lock().map_err(|_| anyhow!("another thread failed"))?),
+        };
+        let kept = self.keep(batch, shards);
+        drop((taken, alone));
+        let Err(error) = kept else { return Ok(()) };
         {
             let mut state = self.state()?;
             state.places = Vec::new();
@@ -146,14 +166,10 @@ impl Dividing {
         for (portion, rows) in self.rows.iter().enumerate() {
             rows.fetch_add(rows_of(portion).len() as u64, Ordering::Relaxed);
         }
-        let row = match &batch.rows {
-            RowNumbers::From(first) => *first,
-            // A batch that its `select` emptied has no rows that anything could be told of.
-            RowNumbers::Listed(rows) => rows.first().copied().unwrap_or(0),
-        };
         let groups = self.groups.get(batch.file as usize).context("defect: a batch of no file")?;
-        let group = groups.partition_point(|end| *end <= row);
-        let place = Place { file: batch.file, group, first: row, at, ends, kinds };
+        // By where it was read: a `select` may have left it no row.
+        let group = groups.partition_point(|end| *end <= batch.from);
+        let place = Place { file: batch.file, group, first: batch.from, at, ends, kinds };
         self.state()?.places.push(place);
         Ok(())
     }

@@ -5,13 +5,16 @@
 //! that they were read in and with their places in the export, before anything was looked at but whose they are: what a shard makes of them,
 //! finds in them and says of them is the same. They lie packed ([`columns`], [`texts`]) in a scratch file without a name for each table,
 //! which is encrypted where keys are named and goes with the process. A batch is written as soon as it was cut, so that what memory holds
-//! is where the batches of a table are: four bytes for each batch and shard, which count as rows do.
+//! is where the batches of a table are: four bytes for each batch and shard, which count as rows do ([`held`]); so does what a batch takes
+//! while it is cut.
 //!
 //! The tables that go whole to every shard are kept as of one. Where rows cannot be kept (no room on the disk, columns of a type that
-//! is not packed) the others read the export as the first one did, which is said.
+//! is not packed) the others read the export as the first one did, which is said. Where the disk has no room for something else, whoever makes
+//! the shards has all that is kept [give way](Divided::give_way).
 
 mod columns;
 mod dividing;
+mod held;
 mod place;
 mod portions;
 mod texts;
@@ -22,10 +25,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use anyhow::{Result, anyhow};
 
 use self::dividing::{BATCH_BYTES, Dividing};
+use self::held::Held;
 use self::portions::Portions;
 use super::read::batches::{self, BATCH_ROWS};
 use super::read::export::Export;
-use super::shuffled::DISPUTED;
 use super::spine::Spine;
 use super::spine::shard::Shard;
 use crate::machine::budget::Budget;
@@ -36,9 +39,8 @@ use crate::output::thousands;
 /// What is wrong with a block that is not what was written.
 const DAMAGED: &str = "a block of divided rows is damaged";
 
-/// What part of the memory for rows may say where divided rows are.
-const PART_OF_MEMORY: u64 = 8;
-/// What part of the disk that is free may be taken: the shards spill their rows to it as well.
+/// What part of the disk that is free may be taken: the shards spill their rows to it as well. It need not suffice for them, for what is
+/// kept gives way.
 const PART_OF_DISK: u64 = 2;
 /// What part of the bytes of columns that are not compressed they take when they are packed, about.
 const PACKED: u64 = 2;
@@ -57,14 +59,12 @@ struct State {
     named: Option<Arc<Spine>>,
     /// Bytes that may still be written; nothing as long as nobody asked.
     room: Option<u64>,
-    /// Bytes that are held for as long as shards are made, by what they are for.
-    held: BTreeMap<String, u64>,
-}
-
-impl State {
-    fn bytes(&self) -> u64 {
-        self.held.values().fold(0, |all, bytes| all.saturating_add(*bytes))
-    }
+    /// What memory all that takes.
+    held: Held,
+    /// Whether it was said why the subjects that disputes name are not remembered.
+    unnamed: bool,
+    /// Whether no rows are kept any more, for the disk was full.
+    given_way: bool,
 }
 
 impl Divided {
@@ -77,7 +77,7 @@ impl Divided {
     /// # Errors
     /// When a thread failed while it held it.
     pub fn count(&self, budget: &Budget) -> Result<()> {
-        let bytes = self.state()?.bytes();
+        let bytes = self.state()?.held.bytes();
         // A part of the memory, of which nothing was taken yet: it is there. For as long as the pass is under way.
         budget.take(bytes);
         Ok(())
@@ -105,7 +105,7 @@ impl Divided {
     ) -> Result<Option<Dividing>> {
         let name = &export.table.name;
         let later = shard.number() + 1..shard.of();
-        if later.is_empty() || self.state()?.tables.contains_key(name) {
+        if later.is_empty() || !self.is_wanted(name)? {
             return Ok(None);
         }
         let portions = if whole { 0..1 } else { later };
@@ -124,11 +124,33 @@ impl Divided {
         let rows = export.files.iter().flat_map(|file| file.metadata().row_groups()).map(|group| group.num_rows());
         let batches: u64 = rows.map(|rows| u64::try_from(rows).unwrap_or(0).div_ceil(BATCH_ROWS as u64)).sum();
         let bytes = batches.saturating_mul(BATCH_BYTES + 4 * u64::from(portions.end - portions.start));
-        if !self.reserve(name, bytes, (budget, resources))? {
-            let why = format!("to know where they are takes {} bytes; see --memory", thousands(bytes));
+        let held = self.state()?.held.places(name, bytes, (budget, resources));
+        if let Err(why) = held {
             return self.give_up(name, &why, resources);
         }
         Dividing::new(export, portions, most, &resources.scratch).map(Some)
+    }
+
+    /// Whether nobody tried yet to keep the rows of a table, and rows are kept at all.
+    fn is_wanted(&self, table: &str) -> Result<bool> {
+        let state = self.state()?;
+        Ok(!state.given_way && !state.tables.contains_key(table))
+    }
+
+    /// Gives up all rows that are kept, and has none kept from now on: the disk then has the room that it would have if none had ever been.
+    /// Returns whether any were, or were about to be when a pass failed. For when no pass is under way: one that is reads on what it found, and
+    /// the disk has its room back when it has ended.
+    ///
+    /// # Errors
+    /// When a thread failed while it held them.
+    pub fn give_way(&self) -> Result<bool> {
+        let mut state = self.state()?;
+        let any = state.held.any_rows();
+        state.given_way = true;
+        // Their files have no names: closed, they are gone.
+        state.tables.clear();
+        state.held.forget_rows();
+        Ok(any)
     }
 
     /// Keeps the rows of a table, all of which were read.
@@ -152,25 +174,12 @@ impl Divided {
         {
             let mut state = self.state()?;
             state.tables.insert(table.to_owned(), None);
-            state.held.remove(table);
+            state.held.forget(table);
         }
         resources
             .log
             .warn(&format!("the rows of {table} are not kept for the other shards, which read it again: {why}"));
         Ok(None)
-    }
-
-    /// Whether there is memory for so many bytes more, which stay for as long as shards are made.
-    fn reserve(&self, what: &str, bytes: u64, (budget, resources): (&Budget, &Resources)) -> Result<bool> {
-        let mut state = self.state()?;
-        // Those of a shard before this one, which failed on the way, are held no more.
-        state.held.remove(what);
-        let all = state.bytes().saturating_add(bytes);
-        let fits = all <= resources.memory / PART_OF_MEMORY && budget.take(bytes);
-        if fits {
-            state.held.insert(what.to_owned(), bytes);
-        }
-        Ok(fits)
     }
 
     /// The subjects that disputes name, if an earlier shard read them.
@@ -181,14 +190,20 @@ impl Divided {
         Ok(self.state()?.named.clone())
     }
 
-    /// Remembers the subjects that disputes name, if they are few.
+    /// Remembers the subjects that disputes name, if they are few; if not, it is said, and every shard looks for them.
     ///
     /// # Errors
     /// When a thread failed while it held others.
     pub(in crate::ingest) fn name(&self, spine: &Arc<Spine>, budget: &Budget, resources: &Resources) -> Result<()> {
         let bytes = (spine.len() as u64).saturating_mul(SUBJECT_BYTES);
-        if self.reserve(DISPUTED, bytes, (budget, resources))? {
-            self.state()?.named = Some(Arc::clone(spine));
+        let mut state = self.state()?;
+        match state.held.named(bytes, (budget, resources)) {
+            Ok(()) => state.named = Some(Arc::clone(spine)),
+            Err(why) if !state.unnamed => {
+                state.unnamed = true;
+                resources.log.warn(&format!("every shard looks for the subjects whom disputes name: {why}"));
+            }
+            Err(_) => {}
         }
         Ok(())
     }
@@ -210,6 +225,7 @@ mod tests {
     use crate::ingest::read::batches::Batch;
     use crate::ingest::read::decode::IdColumn;
     use crate::ingest::read::open::open;
+    use crate::ingest::visibility::erased::picked;
     use crate::output::{LogFormat, Output};
     use crate::pipeline::Pipeline;
 
@@ -284,15 +300,19 @@ mod tests {
         assert!(groups > 40);
         for (of, whole) in [(2, false), (5, false), (200, false), (3, true)] {
             let (divided, budget) = (Divided::default(), resources.budget());
+            // Also where memory has no room for what batches take while they are cut.
+            let for_cutting = Budget::new(if of == 5 { 0 } else { 1 << 20 });
             let first = Shard::new(0, of).unwrap();
             let begin = || divided.begin(&export, (first, whole), &budget, &resources).unwrap();
             let dividing = begin().unwrap();
             let expected: Mutex<Vec<(u32, String)>> = Mutex::default();
             let progress = log.stage("read", 0, "rows");
             batches::read(&export, &|_, _| Ok(false), &progress, &stop, &|batch| {
+                // As a `select` that wants nothing of some row groups leaves them.
+                let batch = if batch.from % 4 == 1 { picked(&batch, &vec![false; batch.len])? } else { batch };
                 let shards = shards(&export, &batch, first);
                 let given = if whole { 0 } else { shards.len() };
-                dividing.add(&batch, &shards[..given])?;
+                dividing.add(&batch, &shards[..given], &for_cutting)?;
                 let rows = shards.iter().map(|shard| u32::from(*shard)).zip(told(&batch));
                 expected.lock().unwrap().extend(rows);
                 Ok(())
@@ -301,7 +321,7 @@ mod tests {
             divided.keep("subjects", dividing, &resources).unwrap();
             assert!(begin().is_none(), "what was divided is not divided again");
             let (kept, expected) = (divided.find("subjects").unwrap().unwrap(), expected.into_inner().unwrap());
-            assert_eq!(expected.len(), 300);
+            assert_eq!(expected.len(), 230);
             assert!(kept.bytes > 1_000 && divided.state().unwrap().room.is_some(), "{} bytes", kept.bytes);
             for number in if whole { 0..1 } else { 1..of } {
                 let found: Mutex<(usize, Vec<String>)> = Mutex::default();
@@ -322,6 +342,11 @@ mod tests {
                 assert_eq!((kept.rows(number).unwrap(), batches), (own.len() as u64, groups));
             }
             assert!(kept.rows(of).is_err());
+            let file = Arc::downgrade(&kept);
+            drop(kept);
+            assert!(divided.give_way().unwrap() && divided.find("subjects").unwrap().is_none());
+            assert!(file.upgrade().is_none(), "the disk has its room back");
+            assert!(begin().is_none() && !divided.give_way().unwrap(), "nothing is kept any more");
         }
     }
 
@@ -343,17 +368,21 @@ mod tests {
         // A shard that fails on the way leaves it to the next one, and holds nothing.
         let divided = Divided::default();
         drop(begin(&divided, 0, &large).unwrap());
-        let bytes = divided.state().unwrap().bytes();
+        let bytes = divided.state().unwrap().held.bytes();
         drop(begin(&divided, 1, &large).unwrap());
-        assert!(bytes > 0 && divided.state().unwrap().bytes() <= bytes);
+        assert!(bytes > 0 && divided.state().unwrap().held.bytes() <= bytes);
         let budget = large.budget();
         divided.count(&budget).unwrap();
         assert!(!budget.take(large.memory) && budget.take(large.memory - bytes));
         // Where there is less room than was thought, the work goes on.
         let dividing = Dividing::new(&export, 1..3, 100, folder.path()).unwrap();
         let progress = log.stage("read", 0, "rows");
-        batches::read(&export, &|_, _| Ok(false), &progress, &stop, &|batch| dividing.add(&batch, &vec![1; batch.len]))
-            .unwrap();
+        batches::read(&export, &|_, _| Ok(false), &progress, &stop, &|batch| {
+            dividing.add(&batch, &vec![1; batch.len], &budget)
+        })
+        .unwrap();
+        // What was under way when a pass failed gives way as well.
+        assert!(divided.give_way().unwrap() && begin(&divided, 0, &large).is_none());
         let error = dividing.finish().unwrap().unwrap_err();
         assert!(error.to_string().contains("more than 100 bytes"), "{error}");
     }

@@ -20,7 +20,7 @@ pub(super) struct Place {
     pub(super) file: u32,
     /// Its row group.
     pub(super) group: usize,
-    /// The number of its first row there.
+    /// The number in the file of the first row that it was read from.
     pub(super) first: i64,
     /// Where its portions lie, one after another.
     pub(super) at: u64,

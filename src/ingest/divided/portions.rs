@@ -113,6 +113,7 @@ impl Portions {
 /// Blocks of one file, put together.
 struct Together {
     file: u32,
+    from: i64,
     kinds: Arc<Kinds>,
     rows: Vec<i64>,
     columns: Vec<Option<Joined>>,
@@ -125,7 +126,7 @@ impl Together {
         let kinds = Arc::clone(&place.kinds);
         let columns = kinds.columns.iter().map(|kind| kind.as_ref().map(Joined::of)).collect();
         let extra = kinds.extra.iter().map(Joined::of).collect();
-        Self { file: place.file, kinds, rows: Vec::new(), columns, extra }
+        Self { file: place.file, from: place.first, kinds, rows: Vec::new(), columns, extra }
     }
 
     fn is_empty(&self) -> bool {
@@ -168,6 +169,7 @@ impl Together {
         let extra = kinds.extra.iter().zip(self.extra).map(|(kind, column)| column.array(kind));
         Ok(Batch {
             file: self.file,
+            from: self.from,
             len: self.rows.len(),
             columns,
             extra: extra.collect::<Result<_>>()?,

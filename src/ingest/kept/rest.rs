@@ -93,6 +93,7 @@ pub(super) fn read(folder: &Path, table: &Table, file: u32, work: &mut dyn FnMut
         let numbers = column(&batch, NUMBER, &DataType::Int64)?.as_primitive::<Int64Type>().values().to_vec();
         work(Batch {
             file,
+            from: numbers.first().copied().unwrap_or_default(),
             len: numbers.len(),
             rows: RowNumbers::Listed(numbers),
             columns: table.columns.iter().map(|column| batch.column_by_name(&column.name).cloned()).collect(),
@@ -121,6 +122,7 @@ mod tests {
         columns.resize(table.columns.len(), None);
         Batch {
             file: 3,
+            from: numbers.first().copied().unwrap_or_default(),
             len: numbers.len(),
             rows: RowNumbers::Listed(numbers),
             columns,

@@ -25,6 +25,8 @@ pub(in crate::ingest) const BATCH_ROWS: usize = 65_536;
 pub struct Batch {
     /// The file, by its position in the export.
     pub file: u32,
+    /// The number in the file of the first row that was read for it, also where nothing is left of that: it tells the row group.
+    pub from: i64,
     /// The number of each row in the file, from 0.
     pub rows: RowNumbers,
     /// The columns by their position in the contract's table; `None` where the export has none.
@@ -269,7 +271,8 @@ fn mapped(export: &Export, file: &OpenFile, number: u32, batch: RecordBatch, fir
     let multiplied = (batch.num_rows() as u64 + left_out).saturating_sub(rows as u64);
     let columns = export.table.columns.iter().map(|c| column(c, &batch, file)).collect::<Result<_>>()?;
     let extra = export.extra.iter().filter_map(|n| batch.column_by_name(n).cloned()).collect();
-    Ok(Batch { file: number, rows: numbers, columns, extra, left_out, multiplied, len: batch.num_rows() })
+    let len = batch.num_rows();
+    Ok(Batch { file: number, from: first, rows: numbers, columns, extra, left_out, multiplied, len })
 }
 
 /// A contract column of a batch: from the file, or from the file's path.

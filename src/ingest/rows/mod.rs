@@ -1,9 +1,10 @@
-//! Rows of one bucket of subjects ([`buckets`]): what stands where ([`layout`]), cut by bucket ([`split`], [`mod@cut`]) and packed ([`pack`]), kept
+//! Rows of one bucket of subjects ([`buckets`]): what stands where ([`layout`]), cut by bucket ([`split`], [`mod@cut`], at [`desks`]) and packed ([`pack`]), kept
 //! or spilled ([`store`]), taken out into columns of which some are [`spare`], chosen, and cleaned for the engine ([`cleaner`]).
 
 pub mod buckets;
 pub mod cleaner;
 pub mod cut;
+pub(super) mod desks;
 pub mod layout;
 pub mod pack;
 mod selection;

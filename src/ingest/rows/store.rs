@@ -1,14 +1,15 @@
 //! Rows by subject bucket, in memory up to a budget and then in a scratch file.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, anyhow};
 
 use super::buckets::Buckets;
+use super::desks::{Desk, Desks};
 use super::pack::Unpacker;
 use super::spare::Spare;
-use super::split::{Rows, Split};
+use super::split::Rows;
 pub use super::taken::{BucketRows, Records};
 use crate::ingest::kept::held::{Held, HeldBlock};
 use crate::machine::budget::Budget;
@@ -51,21 +52,9 @@ pub struct Store<'a> {
     scratch: Scratch,
     /// Rows that lie elsewhere.
     held: Option<Held>,
-    /// Where rows are cut: one for each thread that adds some.
-    desks: Mutex<Vec<Desk>>,
+    /// Where rows are cut, for as long as some are added.
+    desks: Option<Arc<Desks<'a>>>,
 }
-
-/// Where rows of a batch are cut by bucket, and written down where memory has no room for them.
-#[derive(Debug, Default)]
-struct Desk {
-    split: Split,
-    /// The bytes of all blocks, and where each ends.
-    all: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-/// Bytes that a desk has at most to be used again: a few times those of a batch, so that one of very long ids is not held on to.
-const MOST_ROOM: usize = 16 << 20;
 
 impl<'a> Store<'a> {
     /// An empty store that spills into an unnamed file below a folder.
@@ -75,14 +64,23 @@ impl<'a> Store<'a> {
     pub fn new(buckets: Buckets, budget: &'a Budget, scratch: &Path) -> Result<Self> {
         let scratch = Scratch::below(scratch)?;
         let places = (0..buckets.count()).map(|_| Mutex::default()).collect();
-        Ok(Self { buckets, places, budget, scratch, held: None, desks: Mutex::default() })
+        let desks = Some(Arc::new(Desks::new(budget)));
+        Ok(Self { buckets, places, budget, scratch, held: None, desks })
     }
 
-    /// The same with all its rows, of which some may be kept from night to night: what adding them took is given up.
+    /// The same, whose rows are cut where those of other tables are.
+    #[must_use]
+    pub(in crate::ingest) fn cut_at(mut self, desks: &Arc<Desks<'a>>) -> Self {
+        self.desks = Some(Arc::clone(desks));
+        self
+    }
+
+    /// The same with all its rows, of which some may be kept from night to night: what adding them took is given up, but for what other
+    /// tables use as well.
     #[must_use]
     pub(in crate::ingest) fn with(mut self, held: Option<Held>) -> Self {
         self.held = held;
-        self.desks = Mutex::default();
+        self.desks = None;
         self
     }
 
@@ -97,26 +95,19 @@ impl<'a> Store<'a> {
     /// # Errors
     /// When the scratch file cannot be written, for example on a full disk.
     pub fn add(&self, rows: &Rows) -> Result<()> {
-        let mut desk = self.desks()?.pop().unwrap_or_default();
+        let mut desk = self.desks.as_deref().map_or_else(|| Ok(Desk::default()), Desks::take)?;
         desk.split.cut(rows, &self.buckets)?;
         let kept = self.keep(&mut desk)?;
         for ((bucket, count), bytes) in desk.split.blocks().iter().zip(kept) {
             let mut places = self.places[*bucket].lock().map_err(|_| anyhow!("another thread failed"))?;
             places.push(Place { file: rows.file, rows: *count, bytes });
         }
-        if desk.room() <= MOST_ROOM {
-            self.desks()?.push(desk);
-        }
-        Ok(())
-    }
-
-    fn desks(&self) -> Result<MutexGuard<'_, Vec<Desk>>> {
-        self.desks.lock().map_err(|_| anyhow!("another thread failed"))
+        self.desks.as_deref().map_or(Ok(()), |desks| desks.put_back(desk))
     }
 
     /// Keeps the blocks of rows that were cut, in memory or in the scratch file.
     fn keep(&self, desk: &mut Desk) -> Result<Vec<Bytes>> {
-        let Desk { split, all, ends } = desk;
+        let Desk { split, all, ends, .. } = desk;
         let mut kept = Vec::with_capacity(split.blocks().len());
         if self.budget.take(split.len() as u64) {
             for n in 0..split.blocks().len() {
@@ -272,13 +263,6 @@ impl<'a> Store<'a> {
             records.bytes = Arc::new(all);
         }
         Ok(BucketRows { starts, files, columns: out, records })
-    }
-}
-
-impl Desk {
-    /// The memory that it takes, in bytes.
-    const fn room(&self) -> usize {
-        self.split.room() + self.all.capacity()
     }
 }
 

@@ -49,8 +49,8 @@ pub(in crate::ingest) fn picked(batch: &Batch, wanted: &[bool]) -> Result<Batch>
     let columns = batch.columns.iter().map(|column| column.as_ref().map(some).transpose()).collect::<Result<_>>()?;
     let extra = batch.extra.iter().map(some).collect::<Result<_>>()?;
     let len = rows.len();
-    let (left_out, multiplied) = (batch.left_out, batch.multiplied);
-    Ok(Batch { file: batch.file, rows: RowNumbers::Listed(rows), columns, extra, left_out, multiplied, len })
+    let (file, from, left_out, multiplied) = (batch.file, batch.from, batch.left_out, batch.multiplied);
+    Ok(Batch { file, from, rows: RowNumbers::Listed(rows), columns, extra, left_out, multiplied, len })
 }
 
 fn count(scan: &Scan, batch: &Batch) -> Result<()> {

@@ -86,8 +86,9 @@ mod tests {
     use super::*;
 
     fn batch(rows: usize) -> Batch {
-        let rows_of = crate::ingest::read::batches::RowNumbers::From(70);
-        Batch { file: 4, rows: rows_of, columns: Vec::new(), extra: Vec::new(), left_out: 0, multiplied: 0, len: rows }
+        let numbers = crate::ingest::read::batches::RowNumbers::From(70);
+        let (columns, extra) = (Vec::new(), Vec::new());
+        Batch { file: 4, from: 70, rows: numbers, columns, extra, left_out: 0, multiplied: 0, len: rows }
     }
 
     fn sifted(kept: Vec<u32>) -> Sifted {

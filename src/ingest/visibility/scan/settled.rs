@@ -158,6 +158,7 @@ mod tests {
         ]);
         Batch {
             file: 2,
+            from: 70,
             rows: RowNumbers::From(70),
             columns: table.columns.iter().map(|column| columns.get(column.name.as_str()).cloned()).collect(),
             extra: Vec::new(),

@@ -1,0 +1,126 @@
+//! What memory divided rows take for as long as shards are made: to know where they are, and to remember whom disputes name. Each may be a
+//! part of the memory for rows, so that neither is in the way of the other.
+
+use std::collections::BTreeMap;
+
+use crate::machine::budget::Budget;
+use crate::machine::resources::Resources;
+use crate::output::thousands;
+
+/// What part of the memory for rows may say where divided rows are.
+const PART_FOR_PLACES: u64 = 8;
+/// What part of it may hold the subjects that disputes name.
+const PART_FOR_NAMED: u64 = 16;
+
+/// Bytes that are held.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// Of what says where the rows of a table are, from when it is begun.
+    places: BTreeMap<String, u64>,
+    /// Of the subjects that disputes name.
+    named: u64,
+}
+
+impl Held {
+    /// All of them.
+    pub(super) fn bytes(&self) -> u64 {
+        self.of_places().saturating_add(self.named)
+    }
+
+    fn of_places(&self) -> u64 {
+        self.places.values().fold(0, |all, bytes| all.saturating_add(*bytes))
+    }
+
+    /// Whether the rows of any table are kept, or were about to be.
+    pub(super) fn any_rows(&self) -> bool {
+        !self.places.is_empty()
+    }
+
+    /// Holds what says where the rows of a table are.
+    ///
+    /// # Errors
+    /// What is short, if there is no room.
+    pub(super) fn places(
+        &mut self,
+        table: &str,
+        bytes: u64,
+        (budget, resources): (&Budget, &Resources),
+    ) -> Result<(), String> {
+        // Those of a shard before this one, which failed on the way, are held no more.
+        self.places.remove(table);
+        let left = (resources.memory / PART_FOR_PLACES).saturating_sub(self.of_places());
+        take("to know where they are", bytes, (left, PART_FOR_PLACES), budget)?;
+        self.places.insert(table.to_owned(), bytes);
+        Ok(())
+    }
+
+    /// Holds the subjects that disputes name.
+    ///
+    /// # Errors
+    /// What is short, if there is no room.
+    pub(super) fn named(&mut self, bytes: u64, (budget, resources): (&Budget, &Resources)) -> Result<(), String> {
+        take("to remember them", bytes, (resources.memory / PART_FOR_NAMED, PART_FOR_NAMED), budget)?;
+        self.named = bytes;
+        Ok(())
+    }
+
+    /// Holds nothing for a table any more.
+    pub(super) fn forget(&mut self, table: &str) {
+        self.places.remove(table);
+    }
+
+    /// Holds nothing for the rows of any table any more.
+    pub(super) fn forget_rows(&mut self) {
+        self.places.clear();
+    }
+}
+
+/// Takes memory, of which so much is left of a part of all of it.
+fn take(why: &str, bytes: u64, (left, part): (u64, u64), budget: &Budget) -> Result<(), String> {
+    let needed = thousands(bytes);
+    if bytes > left {
+        let left = thousands(left);
+        return Err(format!(
+            "{why} takes {needed} bytes, and {left} are left of 1/{part} of --memory, which it may take"
+        ));
+    }
+    if !budget.take(bytes) {
+        return Err(format!("{why} takes {needed} bytes, for which the rows of this shard leave no room in --memory"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+    use std::sync::atomic::AtomicBool;
+
+    use crate::output::{LogFormat, Output};
+
+    #[test]
+    fn each_has_a_part_of_its_own_and_it_is_said_which_is_short() {
+        let (log, stop) = (Output::new(true, LogFormat::Text), AtomicBool::new(false));
+        let resources = Resources { memory: 1_600, scratch: PathBuf::from("."), stop: &stop, log: &log };
+        let (mut held, budget) = (Held::default(), resources.budget());
+        let with = (&budget, &resources);
+        // An eighth and a sixteenth; all of one leaves the other as it is.
+        assert!(held.named(101, with).unwrap_err().contains("100 are left of 1/16 of --memory"));
+        held.named(100, with).unwrap();
+        held.places("sales", 150, with).unwrap();
+        assert!(held.places("consents", 51, with).unwrap_err().contains("50 are left of 1/8 of --memory"));
+        held.places("consents", 50, with).unwrap();
+        assert_eq!(held.bytes(), 300);
+        // What an attempt before held of a table counts no more.
+        held.places("sales", 150, with).unwrap();
+        held.forget("consents");
+        assert_eq!(held.bytes(), 250);
+        // Where there is a part, and rows have the memory.
+        assert!(budget.take(1_140));
+        let short = held.places("purchases", 50, with).unwrap_err();
+        assert!(short.contains("rows of this shard leave no room") && !short.contains("1/8"), "{short}");
+        assert!(held.any_rows());
+        held.forget_rows();
+        assert!(!held.any_rows() && held.bytes() == 100);
+    }
+}
