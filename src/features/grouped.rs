@@ -106,13 +106,10 @@ impl Compiler<'_> {
                 let first = self.reads.accumulate(table, &d.name, "split_rows", Sum::Rows { filter: first });
                 let product = combine(&[&first, rows], |p| format!("({} * ({} - {}))", p[0], p[1], p[0]));
                 let missing = combine(&[&product], |p| format!("{} = 0", p[0]));
+                // As every quotient: one of nothing by nothing would be no number, also where it is not asked for.
+                let share = quotient(&shared, &product);
                 (
-                    combine(&[&missing, &shared, &product], |p| {
-                        format!(
-                            "CASE WHEN {} THEN NULL ELSE CAST({} AS DOUBLE) / CAST({} AS DOUBLE) END",
-                            p[0], p[1], p[2]
-                        )
-                    }),
+                    combine(&[&missing, &share], |p| format!("CASE WHEN {} THEN NULL ELSE {} END", p[0], p[1])),
                     combine(&[&missing], |p| format!("CASE WHEN {} THEN 1 ELSE 0 END", p[0])),
                 )
             }
