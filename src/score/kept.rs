@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use arrow::array::{ArrayRef, AsArray, BinaryArray, Int16Array, Int32Array, RecordBatch, UInt8Array, UInt32Array};
 use arrow::datatypes::{DataType, Field, Int16Type, UInt8Type, UInt32Type};
 
@@ -141,10 +141,11 @@ fn fill(rows: &mut ScoredRows, shard: &mut OfShard, width: usize) -> Result<()> 
         }
     }
     ensure!(left.next().is_none(), "it has fewer subjects than its file says");
-    match shard.ids.next().transpose()? {
-        Some(more) => bail!("at least {} of its subjects are not rated", more.len()),
-        None => Ok(()),
+    for more in shard.ids.by_ref() {
+        let more = more?.len();
+        ensure!(more == 0, "at least {more} of its subjects are not rated");
     }
+    Ok(())
 }
 
 /// A column of small numbers without nulls.
