@@ -118,8 +118,8 @@ fn begin(path: &Path, first: &RecordBatch, one_by_one: bool) -> Result<ParquetFi
 
 /// Whether at most half of a column's values are other ones than before.
 fn repeats(column: &ArrayRef) -> Result<bool> {
-    let rows =
-        RowConverter::new(vec![SortField::new(column.data_type().clone())])?.convert_columns(&[column.clone()])?;
+    let rows = RowConverter::new(vec![SortField::new(column.data_type().clone())])?
+        .convert_columns(std::slice::from_ref(column))?;
     let different: BTreeSet<&[u8]> = (0..rows.num_rows()).map(|at| rows.row(at).data()).collect();
     Ok(2 * different.len() <= rows.num_rows())
 }
