@@ -180,7 +180,7 @@ mod tests {
         }
 
         fn double(&mut self, depth: u8) -> String {
-            match self.one_of(if depth == 0 { 3 } else { 10 }) {
+            match self.one_of(if depth == 0 { 3 } else { 11 }) {
                 0 => "d".into(),
                 1 => "2.5E-1".into(),
                 2 => format!("CAST({} AS DOUBLE)", self.whole(depth)),
@@ -193,6 +193,15 @@ mod tests {
                     format!("{function}({}, {})", self.double(depth - 1), self.whole(0))
                 }
                 8 => format!("CASE WHEN {} THEN {} ELSE 0 END", self.condition(depth - 1), self.double(depth - 1)),
+                9 => {
+                    // Nothing by nothing, in rows that are taken or not.
+                    let relation = ["=", "<>", "<", ">="][usize::from(self.one_of(4))];
+                    let quotient = "CAST((b * f) AS DOUBLE) / CAST((a * f) AS DOUBLE)";
+                    match self.one_of(2) {
+                        0 => format!("CASE WHEN ((a * f) {relation} 0) THEN NULL ELSE {quotient} END"),
+                        _ => format!("CASE WHEN ((a * f) {relation} 0) THEN {quotient} ELSE {} END", self.whole(0)),
+                    }
+                }
                 _ => format!("CASE WHEN {} THEN NULL ELSE {} END", self.condition(depth - 1), self.double(depth - 1)),
             }
         }
@@ -287,6 +296,41 @@ mod tests {
         let known = Program::doubles(["COALESCE(d / d, 7.0)"]).unwrap().run(&frame).unwrap();
         let known = known[0].doubles().unwrap();
         assert!(known[0].is_nan() && known[1..] == [1.0, 7.0], "{known:?}");
+    }
+
+    #[test]
+    fn what_no_case_takes_is_not_left_to_polars() {
+        let frame = Frame::new(4, [("a", vec![0, 6, NULL, 0]), ("b", vec![0, 4, 2, NULL])]).unwrap();
+        let quotient = "CAST(a AS DOUBLE) / CAST(b AS DOUBLE)";
+        // Only the first row comes to nothing by nothing.
+        let cases = [
+            (format!("CASE WHEN b = 0 THEN NULL ELSE {quotient} END"), true),
+            (format!("CASE WHEN b <> 0 THEN {quotient} ELSE a END"), true),
+            (format!("CASE WHEN b = 4 THEN NULL ELSE {quotient} END"), false),
+            (format!("CASE WHEN b = 0 THEN {quotient} ELSE a END"), false),
+            (format!("CASE WHEN b = 0 THEN NULL ELSE {quotient} END + COALESCE({quotient}, 1.0)"), false),
+            (quotient.to_owned(), false),
+        ];
+        for (text, alone) in cases {
+            let program = Program::conditions([format!("({text} IS NULL)").as_str()]).unwrap();
+            let steps = program.compiled(&frame).unwrap();
+            let found = steps.run(&frame.wanted(&steps).unwrap(), frame.height()).unwrap();
+            assert_eq!(found.is_some(), alone, "{text}");
+            let (found, expected) = (program.run(&frame).unwrap(), program.by_polars(&frame).unwrap());
+            assert_eq!(found[0].conditions().unwrap(), expected[0].conditions().unwrap(), "{text}");
+            let program = Program::doubles([text.as_str()]).unwrap();
+            let (found, expected) = (program.run(&frame).unwrap(), program.by_polars(&frame).unwrap());
+            let (found, expected) = (found[0].doubles().unwrap(), expected[0].doubles().unwrap());
+            let same = found.iter().zip(&expected).all(|(a, b)| a == b || (a.is_nan() && b.is_nan()));
+            assert!(same && found.len() == 4, "{text}: {found:?}, {expected:?}");
+        }
+        // A whole number that looks like null, where no case takes it.
+        let frame = Frame::new(2, [("n", vec![i64::MIN + 1, 5])]).unwrap();
+        for (text, alone) in [("CASE WHEN n > 0 THEN n - 1 END", true), ("CASE WHEN n < 9 THEN n - 1 END", false)] {
+            let steps = Program::integers([text]).unwrap().compiled(&frame).unwrap();
+            let found = steps.run(&frame.wanted(&steps).unwrap(), frame.height()).unwrap();
+            assert_eq!(found.is_some(), alone, "{text}");
+        }
     }
 
     #[test]

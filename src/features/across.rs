@@ -12,7 +12,7 @@
 //!    between the two dates, so the row with the least is the same one, and distances are the same;
 //! 3. its weight is the same at every date, or goes by the event's months back, where dates divide days so;
 //! 4. its groups are the values of a stored column, or the event's months, where dates divide days so; or its weeks, where groups are
-//!    only counted and added up: they are put together from days for each date.
+//!    only counted and added up: each date counts them from its own day.
 //!
 //! Rows that are not at a date what they are at others are taken out of its bit, and stand once more for this date alone, with what
 //! all conditions and values come to then. Where 64 bits cannot be proven to suffice, nothing is added up so; nor where a column that

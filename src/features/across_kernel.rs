@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::across::{Across, Of};
 use super::across_times::{DATES, Dates, Found, Weighing};
-use super::across_weeks::by_week;
+use super::across_weeks::Weeks;
 use super::plan::Sum;
 use crate::NULL;
 
@@ -23,6 +23,8 @@ pub(super) struct Lines<'r> {
     pub(super) values: &'r [Vec<i64>],
     /// The event's months back from the last date.
     pub(super) months: &'r [i64],
+    /// Where groups are made by weeks, the event's day.
+    pub(super) days: &'r [i64],
     pub(super) reliability: &'r [i64],
     /// By key, the number of each line's group among those of its subject.
     pub(super) groups: &'r [Vec<u32>],
@@ -34,13 +36,15 @@ pub(super) struct Own {
     pub(super) rows: Range<usize>,
     /// Those of them that are other rows at one date.
     pub(super) again: Range<usize>,
-    /// By key, the number of groups.
+    /// By key, the number of groups; none of weeks, which are other ones at each date.
     pub(super) groups: Vec<usize>,
-    /// Where groups are made by weeks, its days in order, each with the number of its group.
-    pub(super) days: Vec<(i64, u32)>,
 }
 
 impl Own {
+    fn lines(&self) -> impl Iterator<Item = usize> + Clone {
+        self.rows.clone().chain(self.again.clone())
+    }
+
     #[inline]
     fn each(&self, mut of: impl FnMut(usize)) {
         self.rows.clone().for_each(&mut of);
@@ -98,6 +102,7 @@ pub(super) struct Adder {
     /// Numbers of each group at each date, or two.
     numbers: Vec<Found>,
     others: Vec<Found>,
+    weeks: Weeks,
 }
 
 impl Adder {
@@ -145,6 +150,12 @@ impl Adder {
             | Sum::LargestGroup { grouping, .. }
             | Sum::Spans { grouping, .. }
             | Sum::Overlap { grouping, .. } => match across.groupings[grouping] {
+                Some(of) if across.keys[of.key] == Of::Weeks => {
+                    let (met, values) = (&lines.conditions[of.filter], added(sum).map(values));
+                    let number = |line: usize| values.map_or(1, |values| known(values[line]));
+                    let rows = own.lines().map(|line| (met[line], lines.days[line], number(line)));
+                    self.weeks.add_up(sum, rows, &across.calendars)
+                }
                 Some(of) => {
                     let (met, groups) = (&lines.conditions[of.filter], &lines.groups[of.key]);
                     if self.grouping != Some(grouping) {
@@ -152,10 +163,6 @@ impl Adder {
                         self.present.resize(own.groups[of.key], 0);
                         own.each(|line| self.present[groups[line] as usize] |= met[line]);
                         self.grouping = Some(grouping);
-                    }
-                    if across.keys[of.key] == Of::Weeks {
-                        self.sum((met, groups), added(sum).map(values), own);
-                        return by_week(sum, (&self.present, &self.numbers), &own.days, &across.calendars);
                     }
                     self.grouped(sum, (met, groups), &values, lines, own)
                 }

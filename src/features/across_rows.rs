@@ -135,6 +135,10 @@ impl Noted {
             }
             let lines = run.lines();
             for (own, subject) in run.subjects.iter().zip(first..last) {
+                // The sums of subjects without rows are there.
+                if own.rows.is_empty() {
+                    continue;
+                }
                 adder.begin();
                 for (at, sum) in &across.sums {
                     let found = adder.add(across, sum, &lines, own);
@@ -165,11 +169,13 @@ struct Run {
     conditions: Vec<Vec<Dates>>,
     values: Vec<Vec<i64>>,
     months: Vec<i64>,
+    days: Vec<i64>,
     reliability: Vec<i64>,
     groups: Vec<Vec<u32>>,
     numbering: Numbering,
     subjects: Vec<Own>,
     reads_months: bool,
+    reads_weeks: bool,
 }
 
 impl Run {
@@ -179,17 +185,19 @@ impl Run {
             conditions: across.conditions.iter().map(|_| Vec::new()).collect(),
             values: across.values.iter().map(|_| Vec::new()).collect(),
             months: Vec::new(),
+            days: Vec::new(),
             reliability: Vec::new(),
             groups: across.keys.iter().map(|_| Vec::new()).collect(),
             numbering: Numbering::default(),
             subjects: Vec::new(),
             reads_months: across.reads_months(),
+            reads_weeks: across.keys.contains(&Of::Weeks),
         }
     }
 
     fn lines(&self) -> Lines<'_> {
-        let Self { conditions, values, months, reliability, groups, .. } = self;
-        Lines { conditions, values, months, reliability, groups }
+        let Self { conditions, values, months, days, reliability, groups, .. } = self;
+        Lines { conditions, values, months, days, reliability, groups }
     }
 
     /// Takes in the rows of some subjects.
@@ -237,6 +245,14 @@ impl Run {
             }
             repeat(&mut self.months, &repeated);
         }
+        self.days.clear();
+        if self.reads_weeks {
+            match days {
+                Some(days) => self.days.extend_from_slice(days),
+                None => self.days.resize(some.len(), NULL),
+            }
+            repeat(&mut self.days, &repeated);
+        }
         self.reliability.clear();
         let weight = |value: &i64| if *value == NULL { RELIABILITY_ONE } else { *value };
         match across.source.and_then(|column| rows.columns[column].get(some.clone())) {
@@ -265,17 +281,20 @@ impl Run {
                 rows: own.start - some.start..own.end - some.start,
                 again: some.len() + first..some.len() + last,
                 groups: Vec::with_capacity(self.groups.len()),
-                days: Vec::new(),
             });
             first = last;
         }
         for (key, groups) in stored.across.keys.iter().zip(&mut self.groups) {
+            groups.clear();
             let keys = match key {
                 Of::Stored(column) => rows.columns[*column].get(some.clone()),
-                Of::Weeks => stored.across.day.and_then(|column| rows.columns[column].get(some.clone())),
                 Of::Months | Of::Shared(_) => self.months.get(..some.len()),
+                // Each date counts them itself.
+                Of::Weeks => {
+                    self.subjects.iter_mut().for_each(|own| own.groups.push(0));
+                    continue;
+                }
             };
-            groups.clear();
             for own in &mut self.subjects {
                 // A column that is null throughout makes one group.
                 let count = match keys {
@@ -286,12 +305,6 @@ impl Run {
                     }
                 };
                 own.groups.push(count);
-                if *key == Of::Weeks {
-                    own.days = match keys {
-                        Some(_) => self.numbering.in_order(),
-                        None => vec![(NULL, 0)],
-                    };
-                }
             }
             repeat(groups, repeated);
         }

@@ -72,7 +72,7 @@ pub fn comparable(
         Ok(())
     })?;
     let own = Cleaner::new(layout, calendar, plan.subject_columns.iter().cloned())?.clean(&rows, 0..count, calendar)?;
-    let features = computer.finish(count, &own, &sums)?;
+    let features = computer.finish(count, &own, sums)?;
     tables.insert("subjects".to_owned(), in_words(&layout.table, &own, &rows, first)?);
     Ok(Comparable { tables, features })
 }

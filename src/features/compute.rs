@@ -87,17 +87,17 @@ impl<'a> Computer<'a> {
         table.sums(rows, subjects, self.calendar)
     }
 
-    /// The features of a bucket's subjects from their sums and their own clean columns.
+    /// The features of a bucket's subjects from their sums, by table, and their own clean columns.
     ///
     /// # Errors
     /// When the engine fails.
-    pub fn finish(&self, subjects: usize, own: &Frame, sums: &BTreeMap<&str, Sums>) -> Result<FeatureRows> {
+    pub fn finish(&self, subjects: usize, own: &Frame, mut sums: BTreeMap<&str, Sums>) -> Result<FeatureRows> {
         let mut columns = Vec::new();
         for table in &self.plan.tables {
-            let found = sums.get(table.table.as_str());
+            let mut found = sums.remove(table.table.as_str()).unwrap_or_default();
             for (n, accumulator) in table.accumulators.iter().enumerate() {
                 let missing = if accumulator.sum.nullable() { NULL } else { 0 };
-                let column = found.and_then(|s| s.get(n)).cloned().unwrap_or_else(|| vec![missing; subjects]);
+                let column = found.get_mut(n).map(std::mem::take).unwrap_or_else(|| vec![missing; subjects]);
                 columns.push((accumulator.name.as_str(), column));
             }
         }

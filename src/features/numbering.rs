@@ -28,13 +28,6 @@ impl Numbering {
         self.keys.len()
     }
 
-    /// The keys that were numbered last, in order, with their numbers.
-    pub(super) fn in_order(&self) -> Vec<(i64, u32)> {
-        let mut keys: Vec<(i64, u32)> = self.keys.iter().copied().zip(0..).collect();
-        keys.sort_unstable();
-        keys
-    }
-
     #[allow(clippy::cast_possible_truncation, reason = "masked to the table's size; a run has fewer than 2^32 rows")]
     fn find(&mut self, key: i64, size: usize) -> u32 {
         let mut slot = (key.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & (size - 1);
@@ -66,11 +59,6 @@ mod tests {
                 all.clear();
                 let count = numbering.number(&keys, &mut all);
                 prop_assert_eq!(all.len(), keys.len());
-                let in_order: Vec<i64> = numbering.in_order().into_iter().map(|(key, _)| key).collect();
-                prop_assert_eq!(in_order, keys.iter().copied().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>());
-                for (key, number) in numbering.in_order() {
-                    prop_assert!(keys.iter().zip(&all).all(|(other, of)| (*other == key) == (*of == number)));
-                }
                 prop_assert_eq!(count, keys.iter().collect::<std::collections::BTreeSet<_>>().len());
                 for (a, number) in keys.iter().zip(&all) {
                     prop_assert!((*number as usize) < count);

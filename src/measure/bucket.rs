@@ -273,13 +273,14 @@ impl<'a> Measurer<'a> {
     fn finish(&self, mut work: UnderWay<'a>) -> Result<Measured> {
         let own = work.own.take().context("no subjects")?;
         let count = work.may.len();
-        work.measured.features = self.computer.finish(count, &own, &work.sums)?;
         let disputes = |s: &usize| work.measured.records.values().any(|r| r.disputed[*s] > 0);
         let chosen: Vec<usize> = (0..count).filter(disputes).collect();
         if !chosen.is_empty() {
             let features = self.with_disputed(&chosen, &own, &work)?;
             work.measured.with_disputed = WithDisputed { subjects: chosen, features };
         }
+        // Nobody asks for the sums again.
+        work.measured.features = self.computer.finish(count, &own, std::mem::take(&mut work.sums))?;
         Ok(work.measured)
     }
 
@@ -301,7 +302,7 @@ impl<'a> Measurer<'a> {
             };
             sums.insert(*table, few);
         }
-        self.computer.finish(chosen.len(), &own.pick(chosen)?, &sums)
+        self.computer.finish(chosen.len(), &own.pick(chosen)?, sums)
     }
 }
 

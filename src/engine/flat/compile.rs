@@ -26,6 +26,8 @@ pub(in crate::engine) struct Steps {
     /// The columns that are read, with what they hold.
     pub columns: Vec<(String, Kind)>,
     pub(super) steps: Vec<Step>,
+    /// Whether nothing reads a step but choices, as what they may take: a row of it that none takes is read by nobody.
+    pub(super) only_chosen: Vec<bool>,
     /// The step that each expression comes to, and as what it is wanted.
     pub(super) results: Vec<(At, Wanted)>,
 }
@@ -52,7 +54,7 @@ pub(in crate::engine) struct Compiler<'a> {
 impl<'a> Compiler<'a> {
     /// Nothing is compiled yet; `kind` says what a column holds.
     pub(in crate::engine) fn new(kind: &'a dyn Fn(&str) -> Option<Kind>) -> Self {
-        let made = Steps { columns: Vec::new(), steps: Vec::new(), results: Vec::new() };
+        let made = Steps { columns: Vec::new(), steps: Vec::new(), only_chosen: Vec::new(), results: Vec::new() };
         Self { kind, made, known: BTreeMap::new(), varies: Vec::new() }
     }
 
@@ -71,7 +73,15 @@ impl<'a> Compiler<'a> {
     }
 
     /// The steps of all expressions that were added.
-    pub(in crate::engine) fn finish(self) -> Steps {
+    pub(in crate::engine) fn finish(mut self) -> Steps {
+        let mut only_chosen = vec![true; self.made.steps.len()];
+        for step in &self.made.steps {
+            let [first, second, third] = step.operands();
+            let read = if step.is_choice() { [first, None, None] } else { [first, second, third] };
+            read.into_iter().flatten().for_each(|at| only_chosen[at] = false);
+        }
+        self.made.results.iter().for_each(|(at, _)| only_chosen[*at] = false);
+        self.made.only_chosen = only_chosen;
         self.made
     }
 

@@ -42,13 +42,14 @@ enum Register {
 
 impl Steps {
     /// Computes every expression over columns of equal length, which are those that are read, in their order; nothing where a value
-    /// that is told came to what stands for null, which polars tells apart.
+    /// that is told came to what stands for null, which polars tells apart, and something reads it.
     ///
     /// # Errors
     /// When the columns are not those.
     pub(in crate::engine) fn run(&self, columns: &[Values], rows: usize) -> Result<Option<Vec<Found>>> {
         ensure!(columns.len() == self.columns.len(), "defect: expressions over other columns");
         let mut registers: Vec<Register> = self.steps.iter().map(register).collect();
+        let mut confused = vec![false; self.steps.len()];
         let mut found: Vec<Found> = self.results.iter().map(|(_, wanted)| empty(*wanted, rows)).collect();
         for from in (0..rows).step_by(ROWS) {
             let here = from..rows.min(from + ROWS);
@@ -64,7 +65,8 @@ impl Steps {
                     }
                     _ => {}
                 }
-                if before.confuses(step, register)? {
+                confused[at] = before.confuses(step, register, None)?;
+                if (confused[at] && !self.only_chosen[at]) || before.takes_confused(step, &self.steps, &confused)? {
                     return Ok(None);
                 }
             }
@@ -143,26 +145,49 @@ impl<'a> Before<'a> {
 impl Before<'_> {
     /// Whether a step came to what stands for null though nothing that it was computed from is null: to the smallest of all whole
     /// numbers, or to a double that is no number, as the difference of two that are infinite.
-    fn confuses(&self, step: &Step, came_to: &Register) -> Result<bool> {
+    fn confuses(&self, step: &Step, came_to: &Register, taken: Taken) -> Result<bool> {
         match (step, came_to) {
             (Step::Whole(Whole::Sum(a, b) | Whole::Difference(a, b) | Whole::Product(a, b)), Register::Wholes(out)) => {
-                Ok(confused(out, self.wholes(*a)?, self.wholes(*b)?, |value| value == NULL))
+                Ok(confused(out, self.wholes(*a)?, self.wholes(*b)?, |value| value == NULL, taken))
             }
             (
                 Step::Double(
                     Double::Sum(a, b) | Double::Difference(a, b) | Double::Product(a, b) | Double::Quotient(a, b),
                 ),
                 Register::Doubles(out),
-            ) => Ok(confused(out, self.doubles(*a)?, self.doubles(*b)?, f64::is_nan)),
+            ) => Ok(confused(out, self.doubles(*a)?, self.doubles(*b)?, f64::is_nan, taken)),
             _ => Ok(false),
         }
     }
+
+    /// Whether a step is a choice that takes such a value; `confused` tells which of the steps before it came to one.
+    fn takes_confused(&self, step: &Step, steps: &[Step], confused: &[bool]) -> Result<bool> {
+        let (Step::Whole(Whole::Choice(condition, yes, no)) | Step::Double(Double::Choice(condition, yes, no))) = *step
+        else {
+            return Ok(false);
+        };
+        for (at, where_it_holds) in [(yes, true), (no, false)] {
+            if confused[at] {
+                let taken = Some((self.conditions(condition)?, where_it_holds));
+                if self.confuses(&steps[at], &self.done[at], taken)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
 }
 
-/// Whether a value is null that was computed from two that are not.
-fn confused<T: Copy>(out: &[T], a: &[T], b: &[T], null: impl Fn(T) -> bool) -> bool {
-    let rows = out.iter().zip(a.iter().zip(b));
-    rows.fold(false, |any, (out, (a, b))| any | (null(*out) & !null(*a) & !null(*b)))
+/// The rows of a step that a choice takes: those in which a condition holds, or those in which it does not. Nothing stands for all rows.
+type Taken<'a> = Option<(&'a [u8], bool)>;
+
+/// Whether a value is null, in the rows that are taken, that was computed from two that are not.
+fn confused<T: Copy>(out: &[T], a: &[T], b: &[T], null: impl Fn(T) -> bool, taken: Taken) -> bool {
+    let rows = out.iter().zip(a.iter().zip(b)).map(|(out, (a, b))| null(*out) & !null(*a) & !null(*b));
+    match taken {
+        None => rows.fold(false, |any, row| any | row),
+        Some((condition, holds)) => rows.zip(condition).any(|(row, c)| row && (*c == TRUE) == holds),
+    }
 }
 
 fn each<T: Copy, V>(out: &mut [V], a: &[T], of: impl Fn(T) -> V) {

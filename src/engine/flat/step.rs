@@ -1,7 +1,8 @@
 //! The steps that an expression is computed in.
 //!
 //! A whole number that is null is [`crate::NULL`], a double that is null is NaN. Where known values come to one of these, the steps
-//! give up and polars computes the frame ([`evaluate`](super::evaluate)). Conditions know three values, in the order in which AND takes the least
+//! give up and polars computes the frame ([`evaluate`](super::evaluate)), unless nothing but choices reads it and none takes it: what
+//! `CASE WHEN n = 0 THEN NULL ELSE a / n END` comes to where n is 0 is not asked of the quotient. Conditions know three values, in the order in which AND takes the least
 //! and OR the greatest of them.
 
 /// A condition that does not hold.
@@ -26,6 +27,11 @@ impl Step {
     /// Whether it is a column.
     pub(super) const fn reads_column(self) -> bool {
         matches!(self, Self::Whole(Whole::Column(_)) | Self::Double(Double::Column(_)))
+    }
+
+    /// Whether it is one of two numbers by a condition, its first operand.
+    pub(super) const fn is_choice(self) -> bool {
+        matches!(self, Self::Whole(Whole::Choice(..)) | Self::Double(Double::Choice(..)))
     }
 
     /// The steps that it is computed from.
