@@ -138,7 +138,8 @@ mod tests {
         let calendars: Vec<&Calendar> = calendars.iter().collect();
         let first = calendars[0].as_of_day();
         // Seven days before the first date, that date, and four and eight days before it; the last day is hidden from it.
-        let rows = [(0b11, 0, 2), (0b11, 0, 3), (0b11, 7, 0), (0b11, 4, -5), (0b11, 8, 0), (0b10, -2, 9), (0, 9_000, 4)];
+        let rows =
+            [(0b11, 0, 2), (0b11, 0, 3), (0b11, 7, 0), (0b11, 4, -5), (0b11, 8, 0), (0b10, -2, 9), (0, 9_000, 4)];
         let rows = rows.map(|(dates, back, number)| (dates, first - back, number));
         let mut weeks = Weeks::default();
         for sum in &SUMS {
