@@ -290,17 +290,29 @@ fn weighted(weighing: Option<&Weighing>, (met, values): (&[Dates], Option<&[i64]
 /// The smallest or largest value at each date, null where there is none.
 fn farthest((met, values): (&[Dates], &[i64]), least: bool, own: &Own) -> Found {
     let mut found: Found = [NULL; DATES];
+    let put = |found: &mut Found, dates: Dates, value: i64| {
+        each_date(dates, |date| {
+            let held = &mut found[date];
+            if *held == NULL || (value < *held) == least {
+                *held = value;
+            }
+        });
+    };
+    // Of rows that follow each other at the same dates only the farthest is compared at each of them.
+    let (mut at, mut farthest) = (0, NULL);
     own.each(|line| {
-        let value = values[line];
-        if value != NULL {
-            each_date(met[line], |date| {
-                let held = &mut found[date];
-                if *held == NULL || (value < *held) == least {
-                    *held = value;
-                }
-            });
+        let (dates, value) = (met[line], values[line]);
+        if dates == 0 || value == NULL {
+            return;
+        }
+        if dates != at {
+            put(&mut found, at, farthest);
+            (at, farthest) = (dates, value);
+        } else if (value < farthest) == least {
+            farthest = value;
         }
     });
+    put(&mut found, at, farthest);
     found
 }
 
@@ -308,4 +320,52 @@ fn farthest((met, values): (&[Dates], &[i64]), least: bool, own: &Own) -> Found 
 fn back_from_each(mut found: Found, back: &[i64]) -> Found {
     found.iter_mut().zip(back).filter(|(months, _)| **months != NULL).for_each(|(months, back)| *months -= back);
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::plan::Recency;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn rows_that_follow_each_other_come_to_what_each_comes_to(
+            rows in proptest::collection::vec((0_u16..8, prop_oneof![-4_i64..5, Just(NULL)], -1_i64..5, 1..4_usize), 0..12),
+            again in 0_usize..6,
+        ) {
+            let rows: Vec<(Dates, i64, i64)> =
+                rows.iter().flat_map(|(dates, value, months, times)| vec![(*dates, *value, *months); *times]).collect();
+            let met: Vec<Dates> = rows.iter().map(|row| row.0).collect();
+            let values: Vec<i64> = rows.iter().map(|row| row.1).collect();
+            let months: Vec<i64> = rows.iter().map(|row| row.2).collect();
+            let reliability: Vec<i64> = (0..4).cycle().take(rows.len()).collect();
+            let lines = Lines {
+                conditions: &[],
+                values: &[],
+                months: &months,
+                days: &[],
+                reliability: &reliability,
+                groups: &[],
+            };
+            let first = rows.len() - again.min(rows.len());
+            let own = Own { rows: 0..first, again: first..rows.len(), groups: Vec::new() };
+            let recency = Recency { months_ago: "m".into(), millionths: vec![100, 50, 25] };
+            let weighing = Weighing::of(&recency, Some(&[1, 1, 0]));
+            let (met, values) = (met.as_slice(), values.as_slice());
+            let (least, most) = (farthest((met, values), true, &own), farthest((met, values), false, &own));
+            let weights = weighted(Some(&weighing), (met, None), &lines, &own);
+            let weighted_values = weighted(Some(&weighing), (met, Some(values)), &lines, &own);
+            for date in 0..DATES {
+                let at = || rows.iter().zip(&reliability).filter(move |(row, _)| row.0 >> date & 1 == 1);
+                let told = || at().map(|(row, _)| row.1).filter(|value| *value != NULL);
+                prop_assert_eq!(least[date], told().min().unwrap_or(NULL));
+                prop_assert_eq!(most[date], told().max().unwrap_or(NULL));
+                let weight = |months: i64, reliability: i64| weighing.weights(months).map_or(0, |w| w[date]) * reliability;
+                let all: i64 = at().map(|(row, reliability)| weight(row.2, *reliability)).sum();
+                let of_values: i64 = at().map(|(row, reliability)| known(row.1) * weight(row.2, *reliability)).sum();
+                prop_assert_eq!((weights[date], weighted_values[date]), (all, of_values));
+            }
+        }
+    }
 }

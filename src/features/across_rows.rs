@@ -21,8 +21,8 @@ const RUN_ROWS: usize = 4_096;
 const MOST_ROWS: usize = 16_384;
 /// The largest number of months between two days of the calendar is smaller.
 const MOST_MONTHS: u64 = 1 << 15;
-/// Subjects whose sums are put where they belong at once. The columns of sums and dates lie apart by a power of two, so that what one subject
-/// writes to them is in the way of each other in a cache; what subjects that follow each other write to one lies together.
+/// Subjects whose sums are put where they belong at once. The columns of sums and dates lie apart by a power of two, so that their parts
+/// for one subject drive each other from the cache; the parts of a column for subjects that follow each other lie together.
 const TOGETHER: usize = 16;
 /// The place of a subject that a date does not see.
 const UNSEEN: u32 = u32::MAX;
