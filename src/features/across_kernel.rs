@@ -1,19 +1,14 @@
-//! Adding up one subject's rows for all dates at once: see [`across`](super::across).
-//!
-//! What a row adds, it adds at a set of dates. Nearly always these follow each other, from the first that sees it to the last whose
-//! window has it: then the row is written where they begin and taken back where they end, and the sums are the running totals of what
-//! was written. Whole numbers of 64 bits that wrap come back: a total is exact whenever it fits, whatever was passed on the way.
+//! Adding up one subject's rows for all dates at once: see [`across`](super::across), and [`steps`](super::across_steps) for how a
+//! number is added at a set of dates.
 
 use std::ops::Range;
 
 use super::across::{Across, Of};
+use super::across_steps::{Steps, each_date, together, totals, write};
 use super::across_times::{DATES, Dates, Found, Weighing};
 use super::across_weeks::Weeks;
 use super::plan::Sum;
 use crate::NULL;
-
-/// What is written where dates begin and end; the last entry is behind all dates.
-pub(super) type Steps = [i64; DATES + 1];
 
 /// The evaluated columns of some lines: rows, and then rows as they are at one date alone.
 pub(super) struct Lines<'r> {
@@ -52,41 +47,6 @@ impl Own {
     }
 }
 
-/// Writes a number where a set of dates begins and ends.
-#[inline]
-fn write(steps: &mut Steps, dates: Dates, number: i64) {
-    let first = dates.trailing_zeros();
-    let from_first = dates.checked_shr(first).unwrap_or(0);
-    if from_first & from_first.wrapping_add(1) == 0 {
-        let end = first + from_first.trailing_ones();
-        steps[first as usize] = steps[first as usize].wrapping_add(number);
-        steps[end as usize] = steps[end as usize].wrapping_sub(number);
-        return;
-    }
-    each_date(dates, |date| {
-        steps[date] = steps[date].wrapping_add(number);
-        steps[date + 1] = steps[date + 1].wrapping_sub(number);
-    });
-}
-
-/// What was written comes to at each date.
-fn totals(steps: &Steps) -> Found {
-    let (mut found, mut total) = ([0; DATES], 0_i64);
-    for (found, step) in found.iter_mut().zip(steps) {
-        total = total.wrapping_add(*step);
-        *found = total;
-    }
-    found
-}
-
-#[inline]
-fn each_date(mut dates: Dates, mut of: impl FnMut(usize)) {
-    while dates != 0 {
-        of(dates.trailing_zeros() as usize);
-        dates &= dates - 1;
-    }
-}
-
 #[inline]
 const fn known(value: i64) -> i64 {
     if value == NULL { 0 } else { value }
@@ -117,17 +77,14 @@ impl Adder {
             Some(Of::Months) => lines.months,
             _ => lines.values[at].as_slice(),
         };
-        let mut steps: Steps = [0; DATES + 1];
         match *sum {
             Sum::Rows { filter } => {
                 let met = &lines.conditions[filter];
-                own.each(|line| write(&mut steps, met[line], 1));
-                totals(&steps)
+                together(own.lines().map(|line| (met[line], 1)))
             }
             Sum::Values { filter, value } => {
                 let (met, values) = (&lines.conditions[filter], values(value));
-                own.each(|line| write(&mut steps, met[line], known(values[line])));
-                totals(&steps)
+                together(own.lines().map(|line| (met[line], known(values[line]))))
             }
             Sum::Weights { filter, weight } => {
                 weighted(across.weights[weight].as_ref(), (&lines.conditions[filter], None), lines, own)
@@ -301,17 +258,30 @@ fn weighted(weighing: Option<&Weighing>, (met, values): (&[Dates], Option<&[i64]
     let mut found: Found = [0; DATES];
     match weighing {
         Some(Weighing::Same) => {
-            let mut steps: Steps = [0; DATES + 1];
             let one = super::plan::RECENCY_ONE;
-            own.each(|line| write(&mut steps, met[line], number(line) * (one * lines.reliability[line])));
-            found = totals(&steps);
+            found = together(own.lines().map(|line| (met[line], number(line) * (one * lines.reliability[line]))));
         }
-        Some(by_months) => own.each(|line| {
-            if let Some(weights) = by_months.weights(lines.months[line]) {
-                let number = number(line) * lines.reliability[line];
-                each_date(met[line], |date| found[date] += number * weights[date]);
-            }
-        }),
+        Some(by_months) => {
+            let add = |found: &mut Found, (dates, months): (Dates, i64), total: i64| {
+                if let Some(weights) = by_months.weights(months) {
+                    each_date(dates, |date| found[date] += total * weights[date]);
+                }
+            };
+            // Rows of a month follow each other for the most part: their numbers are weighted as one.
+            let (mut at, mut total) = ((0, NULL), 0);
+            own.each(|line| {
+                let here = (met[line], lines.months[line]);
+                if here.0 == 0 {
+                    return;
+                }
+                if here != at {
+                    add(&mut found, at, total);
+                    (at, total) = (here, 0);
+                }
+                total += number(line) * lines.reliability[line];
+            });
+            add(&mut found, at, total);
+        }
         None => {}
     }
     found
@@ -320,17 +290,29 @@ fn weighted(weighing: Option<&Weighing>, (met, values): (&[Dates], Option<&[i64]
 /// The smallest or largest value at each date, null where there is none.
 fn farthest((met, values): (&[Dates], &[i64]), least: bool, own: &Own) -> Found {
     let mut found: Found = [NULL; DATES];
+    let put = |found: &mut Found, dates: Dates, value: i64| {
+        each_date(dates, |date| {
+            let held = &mut found[date];
+            if *held == NULL || (value < *held) == least {
+                *held = value;
+            }
+        });
+    };
+    // Of rows that follow each other at the same dates only the farthest is compared at each of them.
+    let (mut at, mut farthest) = (0, NULL);
     own.each(|line| {
-        let value = values[line];
-        if value != NULL {
-            each_date(met[line], |date| {
-                let held = &mut found[date];
-                if *held == NULL || (value < *held) == least {
-                    *held = value;
-                }
-            });
+        let (dates, value) = (met[line], values[line]);
+        if dates == 0 || value == NULL {
+            return;
+        }
+        if dates != at {
+            put(&mut found, at, farthest);
+            (at, farthest) = (dates, value);
+        } else if (value < farthest) == least {
+            farthest = value;
         }
     });
+    put(&mut found, at, farthest);
     found
 }
 
@@ -343,39 +325,47 @@ fn back_from_each(mut found: Found, back: &[i64]) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::plan::Recency;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
-        fn what_is_written_comes_to_its_sum_at_every_date(
-            all in proptest::collection::vec((any::<Dates>(), 0_u32..17, 0_u32..17, any::<bool>(), -9_i64..9), 0..40)
+        fn rows_that_follow_each_other_come_to_what_each_comes_to(
+            rows in proptest::collection::vec((0_u16..8, prop_oneof![-4_i64..5, Just(NULL)], -1_i64..5, 1..4_usize), 0..12),
+            again in 0_usize..6,
         ) {
-            let mut steps: Steps = [0; DATES + 1];
-            let mut expected: Found = [0; DATES];
-            for (some, from, to, runs, number) in all {
-                // As sets are for the most part: those from one date on to another.
-                let run = (0..16).filter(|date| (from..to).contains(date)).fold(0, |run, date| run | 1 << date);
-                let dates = if runs { run } else { some };
-                write(&mut steps, dates, number);
-                for (date, expected) in expected.iter_mut().enumerate() {
-                    *expected += if dates >> date & 1 == 1 { number } else { 0 };
-                }
+            let rows: Vec<(Dates, i64, i64)> =
+                rows.iter().flat_map(|(dates, value, months, times)| vec![(*dates, *value, *months); *times]).collect();
+            let met: Vec<Dates> = rows.iter().map(|row| row.0).collect();
+            let values: Vec<i64> = rows.iter().map(|row| row.1).collect();
+            let months: Vec<i64> = rows.iter().map(|row| row.2).collect();
+            let reliability: Vec<i64> = (0..4).cycle().take(rows.len()).collect();
+            let lines = Lines {
+                conditions: &[],
+                values: &[],
+                months: &months,
+                days: &[],
+                reliability: &reliability,
+                groups: &[],
+            };
+            let first = rows.len() - again.min(rows.len());
+            let own = Own { rows: 0..first, again: first..rows.len(), groups: Vec::new() };
+            let recency = Recency { months_ago: "m".into(), millionths: vec![100, 50, 25] };
+            let weighing = Weighing::of(&recency, Some(&[1, 1, 0]));
+            let (met, values) = (met.as_slice(), values.as_slice());
+            let (least, most) = (farthest((met, values), true, &own), farthest((met, values), false, &own));
+            let weights = weighted(Some(&weighing), (met, None), &lines, &own);
+            let weighted_values = weighted(Some(&weighing), (met, Some(values)), &lines, &own);
+            for date in 0..DATES {
+                let at = || rows.iter().zip(&reliability).filter(move |(row, _)| row.0 >> date & 1 == 1);
+                let told = || at().map(|(row, _)| row.1).filter(|value| *value != NULL);
+                prop_assert_eq!(least[date], told().min().unwrap_or(NULL));
+                prop_assert_eq!(most[date], told().max().unwrap_or(NULL));
+                let weight = |months: i64, reliability: i64| weighing.weights(months).map_or(0, |w| w[date]) * reliability;
+                let all: i64 = at().map(|(row, reliability)| weight(row.2, *reliability)).sum();
+                let of_values: i64 = at().map(|(row, reliability)| known(row.1) * weight(row.2, *reliability)).sum();
+                prop_assert_eq!((weights[date], weighted_values[date]), (all, of_values));
             }
-            prop_assert_eq!(totals(&steps), expected);
         }
-    }
-
-    #[test]
-    fn numbers_that_wrap_on_the_way_come_back() {
-        let mut steps: Steps = [0; DATES + 1];
-        for _ in 0..3 {
-            write(&mut steps, 0b0001, i64::MAX / 2);
-            write(&mut steps, 0b0110, i64::MAX / 2);
-            write(&mut steps, 0b0110, -(i64::MAX / 2));
-            write(&mut steps, 0b0001, -(i64::MAX / 2));
-        }
-        write(&mut steps, 0b1000, i64::MAX);
-        write(&mut steps, 0b0100, i64::MAX);
-        assert_eq!(totals(&steps)[..5], [0, 0, i64::MAX, i64::MAX, 0]);
     }
 }

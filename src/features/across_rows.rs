@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::across::{Across, Of};
 use super::across_kernel::{Adder, Lines, Own};
-use super::across_times::Dates;
+use super::across_times::{Dates, Found};
 use super::adding::Sums;
 use super::kernel::{bound, magnitude};
 use super::numbering::Numbering;
@@ -21,6 +21,9 @@ const RUN_ROWS: usize = 4_096;
 const MOST_ROWS: usize = 16_384;
 /// The largest number of months between two days of the calendar is smaller.
 const MOST_MONTHS: u64 = 1 << 15;
+/// Subjects whose sums are put where they belong at once. The columns of sums and dates lie apart by a power of two, so that their parts
+/// for one subject drive each other from the cache; the parts of a column for subjects that follow each other lie together.
+const TOGETHER: usize = 16;
 /// The place of a subject that a date does not see.
 const UNSEEN: u32 = u32::MAX;
 
@@ -126,6 +129,7 @@ impl Noted {
         }
         self.others.sort_unstable_by_key(|other| (other.row, other.date));
         let (mut run, mut adder) = (Run::new(across), Adder::default());
+        let (mut added, mut found) = (Vec::with_capacity(TOGETHER), Vec::with_capacity(TOGETHER * across.sums.len()));
         let mut first = 0;
         while first < subjects {
             let last = run_end(rows, first);
@@ -140,18 +144,33 @@ impl Noted {
                     continue;
                 }
                 adder.begin();
-                for (at, sum) in &across.sums {
-                    let found = adder.add(across, sum, &lines, own);
-                    for ((date, sums), found) in self.dates.iter().zip(sums.iter_mut()).zip(found) {
-                        if date.places[subject] != UNSEEN {
-                            sums[*at][date.places[subject] as usize] = found;
-                        }
-                    }
+                found.extend(across.sums.iter().map(|(_, sum)| adder.add(across, sum, &lines, own)));
+                added.push(subject);
+                if added.len() == TOGETHER {
+                    self.put(across, (&added, &found), sums);
+                    added.clear();
+                    found.clear();
                 }
             }
             first = last;
         }
+        self.put(across, (&added, &found), sums);
         true
+    }
+
+    /// Puts what was found of some subjects, all sums of one after those of another, where it belongs.
+    fn put(&self, across: &Across, (subjects, found): (&[usize], &[Found]), sums: &mut [&mut Sums]) {
+        for (n, (at, _)) in across.sums.iter().enumerate() {
+            for (date, (of, sums)) in self.dates.iter().zip(sums.iter_mut()).enumerate() {
+                let column = &mut sums[*at];
+                for (subject, found) in subjects.iter().zip(found.chunks(across.sums.len())) {
+                    let place = of.places[*subject];
+                    if place != UNSEEN {
+                        column[place as usize] = found[n][date];
+                    }
+                }
+            }
+        }
     }
 }
 

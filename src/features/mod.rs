@@ -4,6 +4,7 @@ pub mod compile;
 mod across;
 mod across_kernel;
 pub mod across_rows;
+mod across_steps;
 mod across_times;
 mod across_weeks;
 mod adding;

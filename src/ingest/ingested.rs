@@ -8,7 +8,7 @@ use super::check::checks::Checks;
 use super::check::findings::Findings;
 use super::kept::contest;
 use super::rows::buckets::Buckets;
-use super::rows::layout::Layout;
+use super::rows::layout::{FIRST, Layout};
 use super::rows::spare::Spare;
 use super::rows::store::{BucketRows, Store};
 use super::settle::disputes::{Disputed, Matches};
@@ -114,10 +114,14 @@ impl Ingested<'_> {
         let checks = self.checks.get(table).with_context(|| format!("{table} was not read"))?;
         let first = u32::try_from(self.buckets.subjects(bucket).start)?;
         let mut found: Vec<Findings> = self.snapshots.iter().map(|_| Findings::default()).collect();
+        // With two dates it is as soon found for each.
+        let since = (self.snapshots.len() > 2)
+            .then(|| checks.since(|at| &all.columns[at + FIRST], all.len(), self.snapshots))
+            .flatten();
         let mut other = None;
         for (date, (snapshot, found)) in self.snapshots.iter().zip(&mut found).enumerate() {
             let view = View { date, snapshot, members: Some(self.spine.members(date)) };
-            let seen = view.of((all, first), other.take(), (layout, checks), found);
+            let seen = view.of((all, first, since.as_deref()), other.take(), (layout, checks), found);
             work(date, &seen, found)?;
             other = Some(seen);
         }

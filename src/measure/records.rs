@@ -74,9 +74,17 @@ impl<'a> Conditions<'a> {
             return Ok((counts, None));
         }
         let (mut chosen, mut of, mut policy) = (Vec::new(), Vec::new(), Vec::new());
+        let certain = counting.disputed.is_empty();
         for subject in 0..subjects {
+            if certain {
+                counts.used[subject] = i32::try_from(counting.of(subject).len())?;
+            }
             for at in counting.of(subject) {
                 let row = counting.rows[at];
+                // Nearly all rows meet none of the conditions, and count.
+                if certain && !holds.iter().any(|holds| holds[row] == 1) {
+                    continue;
+                }
                 let met = self.rules.iter().zip(of_rules).filter(|(_, holds)| holds[row] == 1);
                 let strictest = met.fold(None, |held, ((rule, _), _)| self.caps.stricter(held, *rule));
                 if let Some(rule) = strictest {
@@ -86,7 +94,7 @@ impl<'a> Conditions<'a> {
                     counts.disputed[subject] += 1;
                     continue;
                 }
-                counts.used[subject] += 1;
+                counts.used[subject] += i32::from(!certain);
                 if let Some(rule) = strictest {
                     counts.triggered[subject] = self.caps.stricter(counts.triggered[subject], rule);
                 }

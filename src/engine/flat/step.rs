@@ -2,8 +2,8 @@
 //!
 //! A whole number that is null is [`crate::NULL`], a double that is null is NaN. Where known values come to one of these, the steps
 //! give up and polars computes the frame ([`evaluate`](super::evaluate)), unless nothing but choices reads it and none takes it: what
-//! `CASE WHEN n = 0 THEN NULL ELSE a / n END` comes to where n is 0 is not asked of the quotient. Conditions know three values, in the order in which AND takes the least
-//! and OR the greatest of them.
+//! `CASE WHEN n = 0 THEN NULL ELSE a / n END` comes to where n is 0 is not asked of the quotient. Conditions know three values, in the
+//! order in which AND takes the least and OR the greatest of them.
 
 /// A condition that does not hold.
 pub(super) const FALSE: u8 = 0;

@@ -56,7 +56,7 @@ impl Editable for &mut Vec<i64> {
 pub struct Checks {
     columns: Vec<Check>,
     event: Option<usize>,
-    known_at: Option<usize>,
+    pub(super) known_at: Option<usize>,
 }
 
 impl Checks {

@@ -77,7 +77,7 @@ pub fn counting(
     }
     refunds(seen, related, layout, &mut fate, found);
     // The time before which a row is outside every window, in the unit of the event.
-    let earliest = layout.event.as_ref().zip(first_day).map(|(event, first)| event.first_of(first));
+    let earliest = layout.event.as_ref().zip(first_day).map_or(NULL, |(event, first)| event.first_of(first));
     let events = layout.event.as_ref().map_or(&[][..], |event| rows.columns[event.column].as_slice());
     let happened = |row: usize| events.get(row).copied().unwrap_or(NULL);
     let disputes = rows.columns[DISPUTED].as_slice();
@@ -86,34 +86,43 @@ pub fn counting(
     let mut disputed = Vec::new();
     let mut counts: Vec<[u64; Class::ALL.len()]> = Vec::new();
     let mut newest = NULL;
+    // Rows that count of the file at hand: those of a file follow each other.
+    let mut used = (0, 0);
     for (number, subject) in seen.subjects.iter().enumerate() {
-        for row in rows.of(*subject).filter(|row| seen.sees(*row)) {
+        let (own, consents) = (rows.of(*subject), consents[number]);
+        let of_rows = fate[own.clone()].iter().zip(&rows.files[own.clone()]);
+        for (row, (fate, file)) in own.zip(of_rows).filter(|(row, _)| seen.sees(*row)) {
             let (contested, when) = (disputes.get(row) == Some(&1), happened(row));
-            let class = match fate[row] {
+            let class = match *fate {
                 Some(class) => class,
                 None if contested => Class::DisputedOut,
-                None if !consents[number] => Class::WithoutConsent,
-                None if earliest.is_some_and(|first| when < first) => Class::OutsideWindows,
+                None if !consents => Class::WithoutConsent,
+                None if when < earliest => Class::OutsideWindows,
                 None => Class::Used,
             };
+            if class == Class::Used {
+                newest = newest.max(when);
+                if *file != used.0 {
+                    count(&mut counts, used.0, Class::Used, used.1);
+                    used = (*file, 0);
+                }
+                used.1 += 1;
+                keep.push(row);
+                continue;
+            }
             if class != Class::Quarantined {
                 newest = newest.max(when);
-                let file = rows.files[row] as usize;
-                if file >= counts.len() {
-                    counts.resize(file + 1, [0; Class::ALL.len()]);
-                }
-                counts[file][class as usize] += 1;
+                count(&mut counts, *file, class, 1);
             }
             // A contested row still says what the score would be with it.
-            if class == Class::Used {
-                keep.push(row);
-            } else if class == Class::DisputedOut && consents[number] {
+            if class == Class::DisputedOut && consents {
                 disputed.push(keep.len());
                 keep.push(row);
             }
         }
         starts[number + 1] = u32::try_from(keep.len())?;
     }
+    count(&mut counts, used.0, Class::Used, used.1);
     for (file, counts) in (0_u32..).zip(&counts) {
         Class::ALL.iter().for_each(|class| found.tally.add(file, *class, counts[*class as usize]));
     }
@@ -129,6 +138,17 @@ pub fn counting(
         }
     };
     Ok(Counting { rows: keep, starts, disputed })
+}
+
+/// Counts rows of a file, if there are any.
+fn count(counts: &mut Vec<[u64; Class::ALL.len()]>, file: u32, class: Class, rows: u64) {
+    let file = file as usize;
+    if rows > 0 && file >= counts.len() {
+        counts.resize(file + 1, [0; Class::ALL.len()]);
+    }
+    if let Some(counts) = counts.get_mut(file) {
+        counts[class as usize] += rows;
+    }
 }
 
 /// What the rows of a bucket have to do with each other, whatever the date: found once, settled for each date.

@@ -74,12 +74,13 @@ impl View<'_> {
         }
     }
 
-    /// The rows of a bucket whose first subject has a number, as they were then; what the date does not see is counted. What another date
-    /// saw of them is made use of again.
+    /// The rows of a bucket whose first subject has a number, as they were then; what the date does not see is counted. Where it was found
+    /// for all dates, `since` tells the first of them that sees a row by its own times. What another date saw of them is made use of
+    /// again.
     #[must_use]
     pub fn of(
         &self,
-        (all, first): (&BucketRows, u32),
+        (all, first, since): (&BucketRows, u32, Option<&[u8]>),
         other: Option<Seen>,
         (layout, checks): (&Layout, &Checks),
         found: &mut Findings,
@@ -89,16 +90,26 @@ impl View<'_> {
         let Seen { mut rows, mut alive, mut subjects } = other;
         rows.columns.clone_from(&all.columns);
         alive.clear();
-        alive.resize(all.len(), true);
         subjects.clear();
-        checks.hidden(|at| &all.columns[at + FIRST], self.snapshot, |row| alive[row] = false);
+        match since.zip(u8::try_from(self.date).ok()) {
+            Some((since, date)) => alive.extend(since.iter().map(|since| *since <= date)),
+            None => {
+                alive.resize(all.len(), true);
+                checks.hidden(|at| &all.columns[at + FIRST], self.snapshot, |row| alive[row] = false);
+            }
+        }
         let mut hidden: Vec<u64> = Vec::new();
         for (subject, number) in (0..all.starts.len().saturating_sub(1)).zip(first..) {
             let range = all.of(subject);
-            if matches!(self.standing(number), Standing::In(_)) {
-                subjects.push(subject);
-                // Of a subject that it knows a date sees what is visible by its own times and breaks no rule then; what breaks one was
-                // counted when it was read, and the rest is hidden.
+            let standing = self.standing(number);
+            match standing {
+                Standing::In(_) => subjects.push(subject),
+                Standing::Later => alive[range.clone()].fill(false),
+                Standing::Absent => {}
+            }
+            if standing != Standing::Absent {
+                // Of a subject that it knows a date sees what is visible by its own times and breaks no rule then, of one that comes later
+                // nothing; what breaks a rule was counted when it was read, and the rest is hidden.
                 for row in range {
                     if faulty.get(row).is_some_and(|dates| DateSet::from_stored(*dates).has(self.date)) {
                         alive[row] = false;
