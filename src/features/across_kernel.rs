@@ -111,7 +111,7 @@ impl Adder {
                     let (met, values) = (&lines.conditions[of.filter], added(sum).map(values));
                     let number = |line: usize| values.map_or(1, |values| known(values[line]));
                     let rows = own.lines().map(|line| (met[line], lines.days[line], number(line)));
-                    self.weeks.add_up(sum, rows, &across.calendars)
+                    self.weeks.add_up(sum, &rows, &across.calendars)
                 }
                 Some(of) => {
                     let (met, groups) = (&lines.conditions[of.filter], &lines.groups[of.key]);

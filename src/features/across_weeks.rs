@@ -30,12 +30,12 @@ impl Weeks {
     pub(super) fn add_up(
         &mut self,
         sum: &Sum,
-        rows: impl Iterator<Item = (Dates, i64, i64)> + Clone,
+        rows: &(impl Iterator<Item = (Dates, i64, i64)> + Clone),
         calendars: &[&Calendar],
     ) -> Found {
         match self.near(rows.clone(), calendars) {
             Some(()) => self.reduced(sum, calendars.len()),
-            None => in_order(sum, &rows, calendars),
+            None => in_order(sum, rows, calendars),
         }
     }
 
@@ -143,7 +143,7 @@ mod tests {
         let rows = rows.map(|(dates, back, number)| (dates, first - back, number));
         let mut weeks = Weeks::default();
         for sum in &SUMS {
-            let found = weeks.add_up(sum, rows.iter().copied(), &calendars);
+            let found = weeks.add_up(sum, &rows.iter().copied(), &calendars);
             assert_eq!(found, in_order(sum, &rows.iter().copied(), &calendars));
             // From the first date: {0, 4 days back} and {7, 8}. From the second: {its 2, 4} and {8, 11} and so on.
             let expected = match *sum {
@@ -176,7 +176,7 @@ mod tests {
             let mut weeks = Weeks::default();
             prop_assert!(!is_near || weeks.near(rows.iter().copied(), &calendars).is_some());
             for sum in &SUMS {
-                let found = weeks.add_up(sum, rows.iter().copied(), &calendars);
+                let found = weeks.add_up(sum, &rows.iter().copied(), &calendars);
                 for (date, found) in found.iter().enumerate() {
                     let mut groups: BTreeMap<i64, i64> = BTreeMap::new();
                     for (_, day, number) in rows.iter().filter(|row| row.0 >> date & 1 == 1) {
