@@ -167,7 +167,9 @@ def other_segments(chance, text):
             return match[0]
         return f"{match['begin']}segments = [{', '.join(map(repr, segments))}]\n".replace("'", '"')
 
-    return re.sub(r'(?P<begin>\nname = "(?P<name>\w+)"\nimportance = \d+\n)(segments = .*\n)?', placed, text)
+    # What `missing_shares` put between them stays there.
+    begin = r'(?P<begin>\nname = "(?P<name>\w+)"\nimportance = \d+\n((none|unknown) = \d+\n)*)'
+    return re.sub(begin + r"(segments = .*\n)?", placed, text)
 
 
 EDITS = [few_ties, other_friends, other_pull, no_friends, other_baseline, other_weights, missing_shares, more_policies]
