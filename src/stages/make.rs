@@ -171,10 +171,10 @@ fn buckets(
     let shared = share(&measurers, ingested, &tables)?;
     let all: Vec<usize> = (0..ingested.buckets.count()).collect();
     let progress = resources.log.stage(MEASURE, (ingested.spine.len() * dates.len()) as u64, "subjects");
-    // A few buckets per thread at a time: their results come in order, and only so many are held. Of fewer dates each is smaller, and the more
+    // A few buckets per thread at a time: their results come in order, and only so many are held. Those of one date are small, and the more
     // there are at a time, the shorter threads wait for the last one.
-    let at_a_time = (8 / dates.len().max(1)).clamp(2, 4) * rayon::current_num_threads();
-    for some in all.chunks(at_a_time) {
+    let of_each = if dates.len() == 1 { 4 } else { 2 };
+    for some in all.chunks(of_each * rayon::current_num_threads()) {
         let results: Vec<Vec<Measured>> = some
             .par_iter()
             .map(|at| {

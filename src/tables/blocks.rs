@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::basic::Compression;
-use parquet::file::properties::EnabledStatistics;
+use parquet::file::properties::{EnabledStatistics, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
 use super::parquet_file::{ParquetFile, properties};
@@ -98,14 +98,23 @@ impl BlockWriter {
     }
 }
 
-/// Begins a file whose first rows are given. Blocks are small and read back soon: a page each, and what packs and unpacks it has no
-/// context of its own to clear. A dictionary of values that hardly repeat, such as ids and shares of money, costs more than all else and
-/// saves nothing.
+/// How blocks are packed, by which their files are known.
+pub(super) const PACKED_BY: Compression = Compression::LZ4_RAW;
+
+/// Properties of a file of blocks. They are small and read back soon: a page each, and what packs and unpacks it has no context of its own to
+/// clear.
+///
+/// # Errors
+/// As [`properties`].
+pub(super) fn of_blocks() -> Result<WriterPropertiesBuilder> {
+    let properties = properties()?.set_compression(PACKED_BY).set_data_page_row_count_limit(BLOCK_ROWS);
+    Ok(properties.set_statistics_enabled(EnabledStatistics::None))
+}
+
+/// Begins a file whose first rows are given. A dictionary of values that hardly repeat, such as ids and shares of money, costs more than all
+/// else and saves nothing.
 fn begin(path: &Path, first: &RecordBatch, one_by_one: bool) -> Result<ParquetFile> {
-    let mut properties = properties()?
-        .set_compression(Compression::LZ4_RAW)
-        .set_data_page_row_count_limit(BLOCK_ROWS)
-        .set_statistics_enabled(EnabledStatistics::None);
+    let mut properties = of_blocks()?;
     let some = first.slice(0, first.num_rows().min(JUDGED_ROWS));
     for (field, column) in first.schema().fields().iter().zip(some.columns()) {
         if !repeats(column)? {

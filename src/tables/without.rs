@@ -13,6 +13,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
+use super::blocks::{PACKED_BY, of_blocks};
 use super::parquet_file::{GROUP_ROWS, ParquetFile, properties};
 use crate::storage::{opening, read};
 
@@ -123,8 +124,10 @@ impl Regrouped {
 fn properties_of(metadata: &ParquetMetaData) -> Result<WriterProperties> {
     let facts = metadata.file_metadata().key_value_metadata().cloned().unwrap_or_default();
     let facts: Vec<_> = facts.into_iter().filter(|fact| fact.key != ARROW_SCHEMA_META_KEY).collect();
-    let mut of = properties()?.set_key_value_metadata(Some(facts).filter(|facts| !facts.is_empty()));
     let groups = metadata.row_groups();
+    let blocks = groups.iter().flat_map(|group| group.columns()).any(|chunk| chunk.compression() == PACKED_BY);
+    let of = if blocks { of_blocks()? } else { properties()? };
+    let mut of = of.set_key_value_metadata(Some(facts).filter(|facts| !facts.is_empty()));
     let Some(first) = groups.first() else { return Ok(of.build()) };
     of = of.set_sorting_columns(first.sorting_columns().cloned());
     if groups.iter().flat_map(|group| group.columns()).all(|chunk| chunk.statistics().is_none()) {
@@ -147,7 +150,11 @@ fn properties_of(metadata: &ParquetMetaData) -> Result<WriterProperties> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::columns::texts;
+    use arrow::array::{ArrayRef, Int32Array};
+    use arrow::datatypes::{DataType, Field};
+
+    use crate::tables::blocks::BlockWriter;
+    use crate::tables::columns::{ints, texts};
     use crate::tables::evidence::{Evidence, EvidenceFile};
     use crate::tables::ids::{IdForm, Ids, SubjectIds};
     use crate::tables::read::all;
@@ -197,6 +204,27 @@ mod tests {
         assert_eq!(outline(&path("without")).unwrap().1, others.len());
         assert_eq!(outline(&path("without")).unwrap().0[..2], ["subject_id", "table"]);
         assert_eq!(fact(&path("without"), "none").unwrap(), None);
+    }
+
+    #[test]
+    fn blocks_stay_blocks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let blocks = |name: &str, rows: &[i32]| {
+            let fields = ["same", "other"].map(|name| Field::new(name, DataType::Int32, false));
+            let mut file = BlockWriter::create(&path(name), fields.to_vec()).unwrap();
+            let columns = [rows.iter().map(|n| n % 7).collect::<Int32Array>(), rows.iter().copied().collect()];
+            file.add(columns.map(|column| Arc::new(column) as ArrayRef).to_vec()).unwrap();
+            file.finish().unwrap();
+        };
+        let all: Vec<i32> = (0..40_000).collect();
+        let goes = |n: i32| n % 1_000 == 3;
+        blocks("all", &all);
+        let mut gone = |_: usize, batch: &RecordBatch| Ok(ints(batch, "other")?.into_iter().map(goes).collect());
+        assert_eq!(write(&path("all"), &path("without"), &mut gone).unwrap(), 40);
+        blocks("others", &all.into_iter().filter(|n| !goes(*n)).collect::<Vec<_>>());
+        let read = |name: &str| std::fs::read(path(name)).unwrap();
+        assert!(read("without") == read("others"), "another file than that of the others alone");
     }
 
     #[test]

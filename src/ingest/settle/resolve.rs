@@ -142,13 +142,14 @@ pub fn counting(
 
 /// Counts rows of a file, if there are any.
 fn count(counts: &mut Vec<[u64; Class::ALL.len()]>, file: u32, class: Class, rows: u64) {
+    if rows == 0 {
+        return;
+    }
     let file = file as usize;
-    if rows > 0 && file >= counts.len() {
+    if file >= counts.len() {
         counts.resize(file + 1, [0; Class::ALL.len()]);
     }
-    if let Some(counts) = counts.get_mut(file) {
-        counts[class as usize] += rows;
-    }
+    counts[file][class as usize] += rows;
 }
 
 /// What the rows of a bucket have to do with each other, whatever the date: found once, settled for each date.
