@@ -7,12 +7,18 @@ use sesame::command::Cli;
 use sesame::engine;
 use sesame::exit;
 use sesame::exit::ExitStatus;
-use sesame::output::Output;
+use sesame::machine::processor;
+use sesame::output::{self, Output};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let lacking = processor::lacking();
+    if !lacking.is_empty() {
+        output::log(&format!("error: {}\n", processor::refusal(&lacking)));
+        return ExitStatus::Error.into();
+    }
     let cli = Cli::parse();
     let output = Output::new(cli.quiet, cli.log_format);
     quiet_decoders();

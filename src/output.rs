@@ -93,7 +93,7 @@ impl State {
 }
 
 /// Writes to the log; what cannot be written is lost, see above.
-fn log(text: &str) {
+pub fn log(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 

@@ -1,10 +1,11 @@
 //! The machine: how much of it is used ([`resources`], [`memory`], [`budget`], [`threads`]), [`large_array`]s, a [`shield`] against decoders
-//! that give up, and room on the [`stack`] and on a [`disk`].
+//! that give up, what the [`processor`] can do, and room on the [`stack`] and on a [`disk`].
 
 pub mod budget;
 pub mod disk;
 pub mod large_array;
 pub mod memory;
+pub mod processor;
 pub mod resources;
 pub mod shield;
 pub mod stack;
