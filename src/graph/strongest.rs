@@ -41,7 +41,7 @@ pub(super) fn strongest(
     }
     let below = |subject: u32| {
         let places = order.below(subject);
-        (0..3)
+        (0..3_usize)
             .map(|n| lists[n][chosen[n]..ends[n]].iter().filter(|r| packing.from(**r) < places[n]).count())
             .sum::<usize>()
     };
