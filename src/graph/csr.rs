@@ -16,7 +16,7 @@ use bytemuck::Pod;
 use rayon::prelude::*;
 
 use super::links::{HOT, Links, Shelf};
-use super::merge::Merging;
+use super::merge::{Merging, rooms};
 use super::neighbours::{Neighbours, Packed};
 use super::open::Open;
 use super::order::Order;
@@ -211,7 +211,8 @@ impl Shared<'_> {
         let link = move |record: u64| (packing.from(record), strengths[Packing::code(record)]);
         for (local, of) in starts.windows(2).take(subjects.len()).enumerate() {
             let row = &sorted[of[0] as usize..of[1] as usize];
-            let mut lists = open.each_mut().map(|open| open.room(row.len()));
+            let ([hot, warm, cold], rooms) = (&mut *open, rooms(row, &packing));
+            let mut lists = [hot.room(rooms[0]), warm.room(rooms[1]), cold.room(rooms[2])];
             let (ties, kept) = self.choose(row, &mut lists, merging, &mut part);
             degree[local] = u32::try_from(ties)?;
             if self.marks.is_some() {

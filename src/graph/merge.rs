@@ -14,6 +14,8 @@ use crate::ingest::links::tie_store::Packing;
 
 /// Most cold senders of a row of whom bits tell whether one may be there twice.
 const FEW: usize = 64;
+/// Records of a row from which on those of each kind are counted, so that room is not made for all of them thrice.
+const LONG: usize = 1 << 14;
 
 /// What finds the repeated ties, with what it needs kept from row to row.
 #[derive(Debug, Default)]
@@ -31,7 +33,7 @@ pub(super) struct Merging {
 impl Merging {
     /// Shares the records of one receiver out to those of hot, of warm and of cold senders among so many `subjects`, the first
     /// of a tie's where its others are merged to; returns how many are left of each kind. Each list has room for one record
-    /// more than the row has. `again` is told every record that repeats another, and the file of the repetition.
+    /// more than the row has of its kind. `again` is told every record that repeats another, and the file of the repetition.
     pub(super) fn share(
         &mut self,
         row: &[u64],
@@ -137,6 +139,16 @@ impl Merging {
     }
 }
 
+/// Records of each kind, hot, warm and cold, that a row has at most.
+pub(super) fn rooms(row: &[u64], packing: &Packing) -> [usize; 3] {
+    if row.len() < LONG {
+        return [row.len(); 3];
+    }
+    let below = |end: u32| row.iter().filter(|record| packing.from(**record) < end).count();
+    let (hot, known) = (below(HOT), below(WARM));
+    [hot, known - hot, row.len() - known]
+}
+
 /// Bits of the hash that tell so many senders apart, at most every second slot of the table being taken.
 fn table_bits(senders: usize) -> u32 {
     (2 * senders).next_power_of_two().trailing_zeros().clamp(1, u32::BITS)
@@ -198,11 +210,9 @@ mod tests {
     /// The records that are left, list after list, and the repetitions as they come.
     fn shared(merging: &mut Merging, row: &[u64], packing: &Packing, subjects: u32) -> (Vec<u64>, Vec<(u32, usize)>) {
         // What was there before does not count.
-        let mut room = vec![u64::MAX; 3 * (row.len() + 1)];
-        let (hots, rest) = room.split_at_mut(row.len() + 1);
-        let (warms, colds) = rest.split_at_mut(row.len() + 1);
+        let mut room = rooms(row, packing).map(|records| vec![u64::MAX; records + 1]);
+        let mut lists = room.each_mut().map(Vec::as_mut_slice);
         let mut again = Vec::new();
-        let mut lists = [hots, warms, colds];
         let note = |record, file| again.push((packing.from(record), file));
         let left = merging.share(row, packing, subjects as usize, &mut lists, note);
         let mut all = Vec::new();
@@ -250,6 +260,17 @@ mod tests {
             check(&mut merging, &rows);
             prop_assert!(merging.begin < u32::MAX / 2 || rows.iter().all(|row| row.len() < 60));
         }
+    }
+
+    #[test]
+    fn the_long_row_of_a_hub_has_just_the_room_that_it_takes() {
+        let sender = |n: u32| n.wrapping_mul(2_654_435_761) % 13_000 + [0, HOT, WARM][n as usize % 3];
+        let ties: Vec<Tie> = (0..30_000).map(|n| (sender(n), n % FILES, i64::from(n % 31), 5)).collect();
+        check(&mut Merging::default(), std::slice::from_ref(&ties));
+        let packing = Packing::new(SUBJECTS as usize, FILES as usize);
+        let row: Vec<u64> = ties.iter().map(|tie| packing.pack(7, tie.0, tie.1, content(None, Some(1)))).collect();
+        assert_eq!(rooms(&row, &packing), [10_000; 3]);
+        assert_eq!(rooms(&row[..100], &packing), [100; 3]);
     }
 
     #[test]
