@@ -16,6 +16,7 @@ use arrow::datatypes::{Float64Type, Int64Type};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::properties::WriterProperties;
 use rayon::prelude::*;
 use sesame::graph::Parameters;
 use sesame::graph::csr::Builder;
@@ -30,7 +31,7 @@ use sesame::machine::resources::Resources;
 use sesame::output::{LogFormat, Output};
 use sesame::pipeline::Pipeline;
 use sesame::storage::scratch::Scratch;
-use sesame::tables::ids::{IdForm, Ids, to_ordered};
+use sesame::tables::ids::{IdForm, Ids, from_ordered, to_ordered};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -144,13 +145,16 @@ fn pipeline(folder: &Path) -> Result<Pipeline> {
 }
 
 fn write(path: &Path, spine: &Spine, friends: impl Iterator<Item = f64>) -> Result<()> {
-    let ids = (0..spine.len()).map(|n| spine.text(u32::try_from(n).unwrap_or(u32::MAX)).parse::<i64>().unwrap_or(0));
+    let ids = spine.ids.words().iter().map(|id| from_ordered(*id));
     let columns: [(&str, ArrayRef); 2] = [
         ("subject_id", Arc::new(ids.collect::<Int64Array>())),
         ("friends", Arc::new(friends.collect::<Float64Array>())),
     ];
     let batch = RecordBatch::try_from_iter(columns)?;
-    let mut writer = ArrowWriter::try_new(fs_err::File::create(path)?.into_parts().0, batch.schema(), None)?;
+    // Values hardly repeat: a dictionary of them would be begun and given up.
+    let properties = WriterProperties::builder().set_dictionary_enabled(false).build();
+    let file = fs_err::File::create(path)?.into_parts().0;
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties))?;
     writer.write(&batch)?;
     writer.close()?;
     Ok(())

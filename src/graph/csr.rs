@@ -1,9 +1,10 @@
 //! From ties to the graph: for every subject the ties that count, as compressed sparse rows.
 //!
 //! Partitions of receivers are built several at a time. A partition's records are sorted by receiver in one counting
-//! pass, the repeated ties of each are [merged](super::merge), and the strongest are kept. Senders are renumbered hub
-//! first, by degrees that a sample of the ties tells well enough: the order changes speed, never a result, and so does
-//! the order of a receiver's links.
+//! pass, in which they are also given what is known of their senders, so that nobody is looked up again: the place, the
+//! marks, and whether the sender has the larger number. The repeated ties of each receiver are [merged](super::merge), and
+//! the [strongest](super::strongest) are kept. Senders are renumbered hub first, by degrees that a sample of the ties tells
+//! well enough: the order changes speed, never a result, and so does the order of a receiver's links.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,12 +16,13 @@ use bytemuck::Pod;
 use rayon::prelude::*;
 
 use super::links::{HOT, Links, Shelf};
-use super::merge::Merging;
+use super::merge::{Merging, rooms};
 use super::neighbours::{Neighbours, Packed};
 use super::open::Open;
 use super::order::Order;
 use super::parameters::Parameters;
-use super::receivers::{by_receiver, window};
+use super::receivers::by_receiver;
+use super::strongest::strongest;
 use crate::exit;
 use crate::ingest::links::tie_store::{PARTITION, Packing, Ties};
 use crate::machine::budget::Budget;
@@ -32,6 +34,10 @@ use crate::storage::scratch::Scratch;
 const RUN: usize = 1 << 16;
 /// Records of a large page: room for them is made in so many.
 const PAGE: usize = 1 << 18;
+/// In what a record tells of its sender, above the marks: that the sender's number is the larger one. Each row makes two
+/// records, and the one of the lower receiver counts it.
+const COUNTS: usize = 1 << u8::BITS;
+const _: () = assert!(2 * COUNTS <= PARTITION);
 /// Subjects whose sums are found together where those of all are not held: what is gathered stays in the cache among so many.
 const TURN: usize = 256 * PARTITION;
 
@@ -94,8 +100,6 @@ struct Desk {
     /// Room for records sorted by receiver, and where those of each begin.
     records: Option<LargeArray<u64>>,
     starts: Vec<u32>,
-    /// The places of the senders of some receivers.
-    places: Vec<u32>,
     merging: Merging,
     months: Vec<u16>,
     open: [Open; 3],
@@ -178,15 +182,22 @@ impl Shared<'_> {
         (degree, neighbours): Told,
         desk: &mut Desk,
     ) -> Result<Part> {
-        let packing = self.packing;
-        let Desk { records: room, starts, places, merging, months, open } = desk;
+        let (packing, strengths) = (self.packing, self.strengths);
+        let Desk { records: room, starts, merging, months, open } = desk;
         let all: usize = records.iter().map(|r| r.len()).sum();
         if room.as_ref().is_none_or(|room| room.len() < all) {
             *room = None;
             *room = Some(LargeArray::zeroed(all.next_multiple_of(PAGE))?);
         }
         let sorted = room.as_deref_mut().unwrap_or_default();
-        by_receiver(records, subjects.len(), &packing, (sorted, starts));
+        let (order, marks, first) = (self.order, self.marks.unwrap_or_default(), subjects.start);
+        let seen = move |record: u64| {
+            let from = packing.from(record);
+            let larger = first + packing.local(record) < from as usize;
+            let mark = marks.get(from as usize).copied().unwrap_or(0);
+            packing.renamed(record, order.place(from), u64::from(mark) | u64::from(larger) << u8::BITS)
+        };
+        by_receiver(records, subjects.len(), &packing, (&mut *sorted, &mut *starts), seen);
         open.iter_mut().for_each(|open| open.begin(subjects.start));
         let mut part = Part {
             hot: Links::default(),
@@ -197,88 +208,79 @@ impl Shared<'_> {
             merged: vec![0; packing.files()],
             young: vec![0; packing.files()],
         };
-        let mut next = 0;
-        while next < subjects.len() {
-            let some = window(starts, next, subjects.len());
-            next = some.end;
-            let first = starts[some.start] as usize;
-            let records = &sorted[first..starts[some.end] as usize];
-            places.clear();
-            places.extend(records.iter().map(|r| self.order.place(packing.from(*r))));
-            for local in some {
-                let of = starts[local] as usize..starts[local + 1] as usize;
-                let (row, places) = (&mut sorted[of.clone()], &mut places[of.start - first..of.end - first]);
-                let (ties, kept) = self.choose(subjects.start + local, row, places, merging, &mut part);
-                degree[local] = u32::try_from(ties)?;
-                let (row, places) = (&row[..kept], &places[..kept]);
-                if let Some(marks) = self.marks {
-                    neighbours[local] = Packed::of(&Neighbours::of(row, &packing, marks, months))?;
-                }
-                part.links += kept as u64;
-                Open::share(open, places, row.iter().map(|r| self.strength(*r)));
-                let [hot, warm, cold] = open;
-                if hot.end_subject()? {
-                    hot.hand_over(&mut part.hot, self.shelf)?;
-                }
-                if warm.end_subject()? {
-                    warm.hand_over(&mut part.warm, self.shelf)?;
-                }
-                if cold.end_subject()? {
-                    cold.hand_over(&mut part.cold, self.shelf)?;
-                }
+        let link = move |record: u64| (packing.from(record), strengths[Packing::code(record)]);
+        for (local, of) in starts.windows(2).take(subjects.len()).enumerate() {
+            let row = &sorted[of[0] as usize..of[1] as usize];
+            let ([hot, warm, cold], rooms) = (&mut *open, rooms(row, &packing));
+            let mut lists = [hot.room(rooms[0]), warm.room(rooms[1]), cold.room(rooms[2])];
+            let (ties, kept) = self.choose(row, &mut lists, merging, &mut part);
+            degree[local] = u32::try_from(ties)?;
+            if self.marks.is_some() {
+                let chosen = lists.iter().zip(kept).flat_map(|(list, kept)| &list[..kept]);
+                neighbours[local] = Packed::of(&Neighbours::of(chosen, &packing, months))?;
+            }
+            part.links += kept.iter().sum::<usize>() as u64;
+            open.iter_mut().zip(kept).for_each(|(open, kept)| open.add(kept));
+            let [hot, warm, cold] = &mut *open;
+            if hot.end_subject()? {
+                hot.hand_over(&mut part.hot, self.shelf, link)?;
+            }
+            if warm.end_subject()? {
+                warm.hand_over(&mut part.warm, self.shelf, link)?;
+            }
+            if cold.end_subject()? {
+                cold.hand_over(&mut part.cold, self.shelf, link)?;
             }
         }
         let [hot, warm, cold] = open;
-        hot.hand_over(&mut part.hot, self.shelf)?;
-        warm.hand_over(&mut part.warm, self.shelf)?;
-        cold.hand_over(&mut part.cold, self.shelf)?;
+        hot.hand_over(&mut part.hot, self.shelf, link)?;
+        warm.hand_over(&mut part.warm, self.shelf, link)?;
+        cold.hand_over(&mut part.cold, self.shelf, link)?;
         Ok(part)
     }
 
-    /// Moves those of a receiver's records that are chosen to the front, and with them the places of their senders; returns
-    /// how many ties count and how many of these are chosen, and counts the others in the part.
+    /// Shares those of a receiver's records that are chosen out to the lists of their kinds; returns how many ties count and
+    /// how many of each kind are chosen, and counts the others in the part.
     fn choose(
         &self,
-        receiver: usize,
-        row: &mut [u64],
-        places: &mut [u32],
+        row: &[u64],
+        lists: &mut [&mut [u64]; 3],
         merging: &mut Merging,
         part: &mut Part,
-    ) -> (usize, usize) {
+    ) -> (usize, [usize; 3]) {
         let packing = &self.packing;
-        // Each row makes two records; the one of the lower receiver counts it.
-        let count = |from: u32, file: usize| part.merged[file] += u64::from(receiver < from as usize);
-        let unique = merging.merge(row, places, packing, self.order.len(), count);
-        let old = self.of_age(&mut row[..unique], places, receiver, &mut part.young);
-        let kept = old.min(self.parameters.max_ties);
-        if kept < old {
-            part.beyond += (old - kept) as u64;
-            // Strongest first, ties by id.
-            let key = |r: &u64| (std::cmp::Reverse(self.strength(*r)), packing.from(*r));
-            row[..old].select_nth_unstable_by_key(kept, key);
-            let chosen = row[..kept].iter().map(|r| self.order.place(packing.from(*r)));
-            places.iter_mut().zip(chosen).for_each(|(place, of)| *place = of);
+        let again = |record: u64, file: usize| part.merged[file] += self.counted(record);
+        let mut of_age = merging.share(row, packing, self.order.len(), lists, again);
+        if row.iter().fold(false, |any, record| any | Packing::young(*record)) {
+            for (list, of_age) in lists.iter_mut().zip(&mut of_age) {
+                *of_age = self.of_age(&mut list[..*of_age], &mut part.young);
+            }
         }
-        (old, kept)
+        let ties = of_age.iter().sum::<usize>();
+        let most = self.parameters.max_ties;
+        part.beyond += ties.saturating_sub(most) as u64;
+        let strength = |record| self.strength(record);
+        (ties, strongest(lists, of_age, most, (packing, self.order), strength))
+    }
+
+    /// 1 for the one of a row's two records that counts it.
+    fn counted(&self, record: u64) -> u64 {
+        u64::from(self.packing.local(record) & COUNTS != 0)
     }
 
     fn strength(&self, record: u64) -> u8 {
         self.strengths[Packing::code(record)]
     }
 
-    /// Moves the ties that are old enough to the front, with their places; returns how many they are and counts the others
-    /// by file.
-    fn of_age(&self, row: &mut [u64], places: &mut [u32], receiver: usize, young: &mut [u64]) -> usize {
-        if !row.iter().fold(false, |any, record| any | Packing::young(*record)) {
-            return row.len();
-        }
+    /// Moves the ties that are old enough to the front; returns how many they are and counts the others by file.
+    fn of_age(&self, records: &mut [u64], young: &mut [u64]) -> usize {
         let mut old = 0;
-        for n in 0..row.len() {
-            let (record, place) = (row[n], places[n]);
+        for n in 0..records.len() {
+            let record = records[n];
             if Packing::young(record) {
-                young[self.packing.file(record)] += u64::from(receiver < self.packing.from(record) as usize);
+                young[self.packing.file(record)] += self.counted(record);
             } else {
-                (row[old], places[old]) = (record, place);
+                records[old] = record;
                 old += 1;
             }
         }

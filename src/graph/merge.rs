@@ -1,21 +1,26 @@
-//! Repeated ties of one receiver, merged to one record each.
+//! The records of one receiver, shared out by the heat of their senders, repeated ties merged to one record each.
 //!
-//! Most links lead to hubs, and a hub's place is a small number. So where each hot or warm sender was met last is written
-//! down by its place, counted through the rows of many receivers: what is from before the row at hand counts as nothing,
-//! and nothing is cleared between rows. A small table that the cold senders of a row are hashed into is needed only where
-//! one of them may be there twice, which a few bits tell for the short rows that most are: two that share no bit are two.
-//! Equal places are equal senders, so the outcome is that of any other way to find them.
+//! Senders are named by their [places](super::order). Most links lead to hubs, and a hub's place is a small number. So where
+//! each hot or warm sender was met last is written down by its place, counted through the rows of many receivers: what is from
+//! before the row at hand counts as nothing, and nothing is cleared between rows. Cold senders are looked at by themselves. A
+//! small table that those of a row are hashed into is needed only where one of them may be there twice, which a few bits tell
+//! for the few that most rows have: two that share no bit are two. Equal places are equal senders, so the outcome is that of
+//! any other way to find them.
 
-use super::links::WARM;
+use std::hint::select_unpredictable;
+
+use super::links::{HOT, WARM};
 use crate::ingest::links::tie_store::Packing;
 
 /// Most cold senders of a row of whom bits tell whether one may be there twice.
 const FEW: usize = 64;
+/// Records of a row from which on those of each kind are counted, so that room is not made for all of them thrice.
+const LONG: usize = 1 << 14;
 
 /// What finds the repeated ties, with what it needs kept from row to row.
 #[derive(Debug, Default)]
 pub(super) struct Merging {
-    /// Where each hot or warm sender was met last, and one that is never written for those that are not looked for.
+    /// Where among those of its kind each hot or warm sender was met last, and a place that is nobody's for all others.
     met: Vec<u32>,
     /// The same for the cold senders of a row, by their hash.
     table: Vec<u32>,
@@ -26,58 +31,85 @@ pub(super) struct Merging {
 }
 
 impl Merging {
-    /// Merges the repeated ties of one receiver to the front of its records, and with them the places of their senders
-    /// among so many `subjects`; returns how many are left. `again` is told the sender and the file of every record that
-    /// repeats another.
-    pub(super) fn merge(
+    /// Shares the records of one receiver out to those of hot, of warm and of cold senders among so many `subjects`, the first
+    /// of a tie's where its others are merged to; returns how many are left of each kind. Each list has room for one record
+    /// more than the row has of its kind. `again` is told every record that repeats another, and the file of the repetition.
+    pub(super) fn share(
         &mut self,
-        row: &mut [u64],
-        places: &mut [u32],
+        row: &[u64],
         packing: &Packing,
         subjects: usize,
-        mut again: impl FnMut(u32, usize),
-    ) -> usize {
-        if row.len() < 2 {
-            return row.len();
-        }
-        let looked_for = self.cold_to_look_for(places);
-        self.make_room(row.len(), subjects, looked_for);
-        let Self { met, table, begin, .. } = self;
-        let (met, table) = (met.as_mut_slice(), table.as_mut_slice());
-        let (first, nobody) = (*begin, met.len() - 1);
-        let bits = table_bits(looked_for);
-        let (mut unique, mut next) = (0, first);
-        for n in 0..row.len() {
-            let (record, place) = (row[n], places[n]);
-            let hashed = looked_for > 0 && place >= WARM;
-            let last = match hashed {
-                true => slot(table, bits, places, first, place),
-                false => &mut met[(place as usize).min(nobody)],
-            };
+        lists: &mut [&mut [u64]; 3],
+        mut again: impl FnMut(u64, usize),
+    ) -> [usize; 3] {
+        self.make_room(row.len(), subjects);
+        let [hots, warms, colds] = lists;
+        let (hots, warms, colds): (&mut [u64], &mut [u64], &mut [u64]) = (hots, warms, colds);
+        let (packing, first, met) = (*packing, self.begin, self.met.as_mut_slice());
+        let nobody = met.len() - 1;
+        let (mut hot, mut warm, mut cold) = (0_u32, 0_u32, 0_u32);
+        for record in row {
+            let place = packing.from(*record);
+            let last = &mut met[(place as usize).min(nobody)];
             if *last >= first {
                 let earlier = (*last - first) as usize;
-                let (kept, repeated) = packing.merged(row[earlier], record);
-                row[earlier] = kept;
-                again(packing.from(record), repeated);
+                let kept = if place < HOT { &mut hots[earlier] } else { &mut warms[earlier] };
+                let (merged, repeated) = packing.merged(*kept, *record);
+                *kept = merged;
+                again(*record, repeated);
+                continue;
+            }
+            let met_at = first + select_unpredictable(place < HOT, hot, warm);
+            *last = select_unpredictable(place < WARM, met_at, 0);
+            // Without a branch, for kinds come in no order: a record is written to all three lists, and only where it belongs
+            // the next one does not take its place.
+            (hots[hot as usize], warms[warm as usize], colds[cold as usize]) = (*record, *record, *record);
+            hot += u32::from(place < HOT);
+            warm += u32::from((HOT..WARM).contains(&place));
+            cold += u32::from(place >= WARM);
+        }
+        let left = self.merge_cold(&mut colds[..cold as usize], &packing, &mut again);
+        self.begin = first + hot.max(warm).max(cold);
+        [hot as usize, warm as usize, left]
+    }
+
+    /// Merges the repeated ones of the records of cold senders to the front; returns how many are left.
+    fn merge_cold(&mut self, records: &mut [u64], packing: &Packing, again: &mut impl FnMut(u64, usize)) -> usize {
+        if !self.may_repeat(records, packing) {
+            return records.len();
+        }
+        let (bits, first) = (table_bits(records.len()), self.begin);
+        if self.table.len() < 1 << bits {
+            self.table.resize(1 << bits, 0);
+        }
+        let table = self.table.as_mut_slice();
+        let (mut unique, mut next) = (0, first);
+        for n in 0..records.len() {
+            let record = records[n];
+            let last = slot((&mut *table, bits), &records[..unique], packing, first, packing.from(record));
+            if *last >= first {
+                let earlier = (*last - first) as usize;
+                let (kept, repeated) = packing.merged(records[earlier], record);
+                records[earlier] = kept;
+                again(record, repeated);
             } else {
-                *last = if hashed || place < WARM { next } else { 0 };
-                (row[unique], places[unique]) = (record, place);
+                *last = next;
+                records[unique] = record;
                 unique += 1;
                 next += 1;
             }
         }
-        *begin = next;
         unique
     }
 
-    /// How many cold senders have to be looked for: all of the row, or none when none of them is there twice.
-    fn cold_to_look_for(&mut self, places: &[u32]) -> usize {
-        let cold = places.iter().filter(|place| **place >= WARM).count();
+    /// Whether one of the cold senders may be there twice.
+    fn may_repeat(&mut self, records: &[u64], packing: &Packing) -> bool {
+        let cold = records.len();
         if cold < 2 {
-            return 0;
+            return false;
         }
         if cold > FEW {
-            return cold;
+            return true;
         }
         // One in eight such rows has two by chance.
         let size = (4 * cold * cold).next_power_of_two().max(64);
@@ -85,18 +117,18 @@ impl Merging {
         self.bits.resize(size / 64, 0);
         let shift = u32::BITS - size.trailing_zeros();
         let mut shared = 0;
-        for place in places {
-            let at = hash(*place) >> shift;
-            let bit = u64::from(*place >= WARM) << (at % 64);
+        for record in records {
+            let at = hash(packing.from(*record)) >> shift;
+            let bit = 1_u64 << (at % 64);
             let word = &mut self.bits[(at / 64) as usize];
             shared |= *word & bit;
             *word |= bit;
         }
-        if shared == 0 { 0 } else { cold }
+        shared != 0
     }
 
     /// Makes what was written before fit the row, or forgets it where the count would end.
-    fn make_room(&mut self, records: usize, subjects: usize, looked_for: usize) {
+    fn make_room(&mut self, records: usize, subjects: usize) {
         let hubs = subjects.min(WARM as usize) + 1;
         if self.met.len() != hubs || records >= (u32::MAX - self.begin) as usize {
             self.met.clear();
@@ -104,11 +136,17 @@ impl Merging {
             self.table.fill(0);
             self.begin = 1;
         }
-        let slots = 1 << table_bits(looked_for);
-        if looked_for > 0 && self.table.len() < slots {
-            self.table.resize(slots, 0);
-        }
     }
+}
+
+/// Records of each kind, hot, warm and cold, that a row has at most.
+pub(super) fn rooms(row: &[u64], packing: &Packing) -> [usize; 3] {
+    if row.len() < LONG {
+        return [row.len(); 3];
+    }
+    let below = |end: u32| row.iter().filter(|record| packing.from(**record) < end).count();
+    let (hot, known) = (below(HOT), below(WARM));
+    [hot, known - hot, row.len() - known]
 }
 
 /// Bits of the hash that tell so many senders apart, at most every second slot of the table being taken.
@@ -116,11 +154,17 @@ fn table_bits(senders: usize) -> u32 {
     (2 * senders).next_power_of_two().trailing_zeros().clamp(1, u32::BITS)
 }
 
-/// The slot of a cold sender: the one that tells where in the row it was met, or a free one.
+/// The slot of a cold sender: the one that tells where among those so far it was met, or a free one.
 #[inline]
-fn slot<'t>(table: &'t mut [u32], bits: u32, places: &[u32], first: u32, place: u32) -> &'t mut u32 {
+fn slot<'t>(
+    (table, bits): (&'t mut [u32], u32),
+    so_far: &[u64],
+    packing: &Packing,
+    first: u32,
+    place: u32,
+) -> &'t mut u32 {
     let mut at = (hash(place) >> (u32::BITS - bits)) as usize;
-    while table[at] >= first && places[(table[at] - first) as usize] != place {
+    while table[at] >= first && packing.from(so_far[(table[at] - first) as usize]) != place {
         at = (at + 1) & ((1 << bits) - 1);
     }
     &mut table[at]
@@ -135,24 +179,15 @@ const fn hash(place: u32) -> u32 {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
-    use std::sync::LazyLock;
 
     use proptest::prelude::*;
 
-    use crate::graph::links::HOT;
-    use crate::graph::order::Order;
     use crate::ingest::links::tie_store::content;
 
     const SUBJECTS: u32 = WARM + 60_000;
     const FILES: u32 = 5;
 
-    /// The first subjects are hot, then come warm ones, the last are cold.
-    static ORDER: LazyLock<Order> = LazyLock::new(|| {
-        let degree: Vec<u32> = (0..SUBJECTS).map(|s| if s < HOT { 2 } else { u32::from(s < WARM) }).collect();
-        Order::new(&degree)
-    });
-
-    /// A record's sender, file, interactions and months.
+    /// A record's sender, by its place, its file, interactions and months.
     type Tie = (u32, u32, i64, i64);
 
     /// The records that are left and the repetitions, each in order, as a map by sender finds them.
@@ -172,26 +207,31 @@ mod tests {
         (left.into_values().collect(), again)
     }
 
-    fn places_of(row: &[u64], packing: &Packing, order: &Order) -> Vec<u32> {
-        row.iter().map(|record| order.place(packing.from(*record))).collect()
+    /// The records that are left, list after list, and the repetitions as they come.
+    fn shared(merging: &mut Merging, row: &[u64], packing: &Packing, subjects: u32) -> (Vec<u64>, Vec<(u32, usize)>) {
+        // What was there before does not count.
+        let mut room = rooms(row, packing).map(|records| vec![u64::MAX; records + 1]);
+        let mut lists = room.each_mut().map(Vec::as_mut_slice);
+        let mut again = Vec::new();
+        let note = |record, file| again.push((packing.from(record), file));
+        let left = merging.share(row, packing, subjects as usize, &mut lists, note);
+        let mut all = Vec::new();
+        for ((list, left), kind) in lists.iter().zip(left).zip([0..HOT, HOT..WARM, WARM..u32::MAX]) {
+            assert!(list[..left].iter().all(|record| kind.contains(&packing.from(*record))));
+            all.extend_from_slice(&list[..left]);
+        }
+        (all, again)
     }
 
     fn check(merging: &mut Merging, rows: &[Vec<Tie>]) {
         let packing = Packing::new(SUBJECTS as usize, FILES as usize);
         for ties in rows {
             let record = |t: &Tie| packing.pack(7, t.0, t.1, content(Some(t.2), Some(t.3)));
-            let mut row: Vec<u64> = ties.iter().map(record).collect();
-            let (expected, repeated) = by_map(&row, &packing);
-            let mut again = Vec::new();
-            let mut places = places_of(&row, &packing, &ORDER);
-            let subjects = SUBJECTS as usize;
-            let unique =
-                merging.merge(&mut row, &mut places, &packing, subjects, |from, file| again.push((from, file)));
-            row.truncate(unique);
-            assert_eq!(places[..unique], places_of(&row, &packing, &ORDER));
-            row.sort_unstable_by_key(|r| packing.from(*r));
+            let row: Vec<u64> = ties.iter().map(record).collect();
+            let (mut left, mut again) = shared(merging, &row, &packing, SUBJECTS);
+            left.sort_unstable_by_key(|r| packing.from(*r));
             again.sort_unstable();
-            assert_eq!((row, again), (expected, repeated));
+            assert_eq!((left, again), by_map(&row, &packing));
         }
     }
 
@@ -223,16 +263,23 @@ mod tests {
     }
 
     #[test]
+    fn the_long_row_of_a_hub_has_just_the_room_that_it_takes() {
+        let sender = |n: u32| n.wrapping_mul(2_654_435_761) % 13_000 + [0, HOT, WARM][n as usize % 3];
+        let ties: Vec<Tie> = (0..30_000).map(|n| (sender(n), n % FILES, i64::from(n % 31), 5)).collect();
+        check(&mut Merging::default(), std::slice::from_ref(&ties));
+        let packing = Packing::new(SUBJECTS as usize, FILES as usize);
+        let row: Vec<u64> = ties.iter().map(|tie| packing.pack(7, tie.0, tie.1, content(None, Some(1)))).collect();
+        assert_eq!(rooms(&row, &packing), [10_000; 3]);
+        assert_eq!(rooms(&row[..100], &packing), [100; 3]);
+    }
+
+    #[test]
     fn a_population_of_hubs_alone_has_no_cold_senders() {
         let packing = Packing::new(3, 1);
-        let order = Order::new(&[1, 1, 1]);
         let record = |from, i| packing.pack(0, from, 0, content(Some(i), Some(1)));
-        let mut row = vec![record(2, 1), record(1, 4), record(2, 9), record(2, 3)];
-        let mut again = 0;
-        let mut places = places_of(&row, &packing, &order);
-        let unique = Merging::default().merge(&mut row, &mut places, &packing, 3, |from, _| again += from);
-        assert_eq!((&row[..unique], again), (&[record(2, 9), record(1, 4)][..], 4));
-        assert_eq!(places[..unique], [2, 1]);
-        assert_eq!(Merging::default().merge(&mut [], &mut [], &packing, 3, |_, _| ()), 0);
+        let row = [record(2, 1), record(1, 4), record(2, 9), record(2, 3)];
+        let (left, again) = shared(&mut Merging::default(), &row, &packing, 3);
+        assert_eq!((left, again), (vec![record(2, 9), record(1, 4)], vec![(2, 0), (2, 0)]));
+        assert_eq!(shared(&mut Merging::default(), &[], &packing, 3), (Vec::new(), Vec::new()));
     }
 }

@@ -13,6 +13,7 @@ mod order;
 pub mod parameters;
 pub mod propagate;
 mod receivers;
+mod strongest;
 mod trust;
 
 pub use parameters::Parameters;

@@ -27,18 +27,18 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
-    /// Those of the records of one subject's chosen ties; `marks` are everyone's, `months` is scratch space.
-    pub(super) fn of(row: &[u64], packing: &Packing, marks: &[u8], months: &mut Vec<u16>) -> Self {
+    /// Those of the records of one subject's chosen ties, which tell the marks of their senders; `months` is scratch space.
+    pub(super) fn of<'r>(records: impl Iterator<Item = &'r u64>, packing: &Packing, months: &mut Vec<u16>) -> Self {
         let mut found = Self::default();
         months.clear();
-        for record in row {
+        for record in records {
             let interactions = Packing::interactions(Packing::code(*record));
-            let marks = marks[packing.from(*record) as usize];
+            let marks = packing.local(*record);
             found.ties += 1;
             found.told += u32::from(interactions.is_some());
             found.interacting += u32::from(interactions.is_some_and(|i| i > 0));
-            found.verified += u32::from(marks & VERIFIED != 0);
-            found.in_default += u32::from(marks & IN_DEFAULT != 0);
+            found.verified += u32::from(marks & usize::from(VERIFIED) != 0);
+            found.in_default += u32::from(marks & usize::from(IN_DEFAULT) != 0);
             months.push(Packing::months(*record));
         }
         let middle = months.len().saturating_sub(1) / 2;

@@ -1,24 +1,25 @@
 //! Blocks of links under way.
 //!
-//! The links of a subject are shared out to the three blocks of their kinds, and lie there in the order of subjects. When a
-//! block is closed they are moved to where the loop over them wants them: subjects with the same number of links together.
+//! The links of a subject are shared out to the three blocks of their kinds, and lie there as records, in the order of subjects.
+//! When a block is closed they become places and strengths, where the loop over them wants these: subjects with the same number
+//! of links together.
 
 use anyhow::{Context, Result};
 
-use super::links::{Block, HOT, Links, Neighbour, Place, Run, Shelf, WARM};
+use super::links::{Block, Links, Neighbour, Place, Run, Shelf};
 
 /// Links after which a block ends, unless one subject has more: work is cut by links, not by subjects.
 const BLOCK_LINKS: usize = 1 << 17;
 /// Numbers of links from here on are sorted by comparing them, for few subjects have so many.
 const MANY: usize = 256;
 
-/// A block under way: places of neighbours and strengths of consecutive subjects.
+/// A block under way: records of the ties of consecutive subjects.
 #[derive(Debug, Default)]
 pub(super) struct Open {
     first: usize,
     /// Where the links of each subject end.
     ends: Vec<u32>,
-    /// The links: strength and place. Those from `used` on are of earlier blocks.
+    /// The records. Those from `used` on are of earlier blocks.
     links: Vec<u64>,
     used: usize,
     /// Scratch space: number of links and subject of those that have some.
@@ -33,31 +34,19 @@ impl Open {
         self.used = 0;
     }
 
-    /// Adds the links of the subject at hand, given by places and strengths, each to the block of its kind: hot, warm or
-    /// cold. Without a branch, for kinds come in no order: a link is written to all three, and only where it belongs the
-    /// next one does not take its place.
-    pub(super) fn share([hot, warm, cold]: &mut [Self; 3], places: &[u32], strengths: impl Iterator<Item = u8>) {
-        let (hots, warms, colds) = (hot.room(places.len()), warm.room(places.len()), cold.room(places.len()));
-        let (mut hot_ones, mut warm_ones, mut cold_ones) = (0, 0, 0);
-        for (place, strength) in places.iter().zip(strengths) {
-            let link = u64::from(strength) << u32::BITS | u64::from(*place);
-            (hots[hot_ones], warms[warm_ones], colds[cold_ones]) = (link, link, link);
-            hot_ones += usize::from(*place < HOT);
-            warm_ones += usize::from((HOT..WARM).contains(place));
-            cold_ones += usize::from(*place >= WARM);
-        }
-        hot.used += hot_ones;
-        warm.used += warm_ones;
-        cold.used += cold_ones;
-    }
-
-    /// Room for so many links, and for one that stays out.
-    fn room(&mut self, links: usize) -> &mut [u64] {
+    /// Room for so many links of the subject at hand, and for one that stays out. What is there is no link before it is
+    /// [added](Self::add).
+    pub(super) fn room(&mut self, links: usize) -> &mut [u64] {
         let end = self.used + links + 1;
         if self.links.len() < end {
             self.links.resize(end, 0);
         }
         &mut self.links[self.used..end]
+    }
+
+    /// Adds the first so many of those that were put into the [room](Self::room) for them.
+    pub(super) const fn add(&mut self, links: usize) {
+        self.used += links;
     }
 
     /// Ends the subject at hand; says whether the block is full.
@@ -70,19 +59,25 @@ impl Open {
         Ok(self.used >= BLOCK_LINKS)
     }
 
-    /// Hands the block over to the links of its kind, if a subject was ended in it, and goes on after it.
+    /// Hands the block over to the links of its kind, if a subject was ended in it, and goes on after it; `link` tells the
+    /// place and the strength of a record.
     ///
     /// # Errors
     /// When links cannot be spilled.
-    pub(super) fn hand_over<N: Neighbour>(&mut self, links: &mut Links<N>, shelf: &Shelf) -> Result<()> {
+    pub(super) fn hand_over<N: Neighbour>(
+        &mut self,
+        links: &mut Links<N>,
+        shelf: &Shelf,
+        link: impl Fn(u64) -> (u32, u8),
+    ) -> Result<()> {
         if !self.ends.is_empty() {
-            links.push(self.close(shelf)?);
+            links.push(self.close(shelf, link)?);
         }
         Ok(())
     }
 
     /// Makes a block of what is there and goes on after it.
-    fn close<N: Neighbour>(&mut self, shelf: &Shelf) -> Result<Block<N>> {
+    fn close<N: Neighbour>(&mut self, shelf: &Shelf, link: impl Fn(u64) -> (u32, u8)) -> Result<Block<N>> {
         let subjects = self.first..self.first + self.ends.len();
         by_links(&self.ends, &mut self.order);
         let (mut rows, mut runs) = (Vec::with_capacity(self.order.len()), Vec::<Run>::new());
@@ -93,8 +88,9 @@ impl Open {
             let links = u32::try_from(key >> u16::BITS)?;
             let (to, end) = (from + links as usize, self.ends[usize::from(row)] as usize);
             let of = &self.links[end - links as usize..end];
-            for ((neighbour, strength), link) in neighbours[from..to].iter_mut().zip(&mut strengths[from..to]).zip(of) {
-                let (place, weight) = parts(*link);
+            let slots = neighbours[from..to].iter_mut().zip(&mut strengths[from..to]);
+            for ((neighbour, strength), record) in slots.zip(of) {
+                let (place, weight) = link(*record);
                 (*neighbour, *strength) = (N::of(place), weight);
             }
             from = to;
@@ -118,13 +114,6 @@ impl Open {
         };
         Ok(Block { subjects, rows: rows.into(), runs: runs.into(), place })
     }
-}
-
-/// The place and the strength of a link.
-#[inline]
-#[allow(clippy::cast_possible_truncation, reason = "the two parts that a link is made of")]
-const fn parts(link: u64) -> (u32, u8) {
-    (link as u32, (link >> u32::BITS) as u8)
 }
 
 /// Number of links and row of the subjects that have links, from few links to many and within the same number in order;
@@ -164,6 +153,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use crate::graph::links::{HOT, WARM};
     use crate::machine::budget::Budget;
     use crate::storage::scratch::Scratch;
 
@@ -201,25 +191,33 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let budget = Budget::new(memory);
             let shelf = Shelf::new(&budget, Scratch::below(folder.path()).unwrap());
+            let link = |record: u64| (u32::try_from(record >> 8).unwrap(), u8::try_from(record & 0xff).unwrap());
             let mut open: [Open; 3] = Default::default();
             let (mut hot, mut warm, mut cold) = (Links::<u16>::default(), Links::<u32>::default(), Links::<u32>::default());
             open.iter_mut().for_each(|open| open.begin(0));
             for (row, cut) in rows.iter().zip(&cuts) {
-                let places: Vec<u32> = row.iter().map(|link| link.0).collect();
-                Open::share(&mut open, &places, row.iter().map(|link| link.1));
+                for (kind, kinds) in [0..HOT, HOT..WARM, WARM..u32::MAX].iter().enumerate() {
+                    let links = row.iter().filter(|link| kinds.contains(&link.0));
+                    let records: Vec<u64> = links.map(|(place, strength)| u64::from(*place) << 8 | u64::from(*strength)).collect();
+                    let room = open[kind].room(records.len());
+                    room[..records.len()].copy_from_slice(&records);
+                    // What was not added is no link.
+                    room[records.len()] = u64::MAX;
+                    open[kind].add(records.len());
+                }
                 for open in &mut open {
                     prop_assert!(!open.end_subject().unwrap());
                 }
                 // Blocks of one kind may end where those of the others do not.
                 if *cut {
-                    open[0].hand_over(&mut hot, &shelf).unwrap();
+                    open[0].hand_over(&mut hot, &shelf, link).unwrap();
                 } else if row.len() % 2 == 1 {
-                    open[2].hand_over(&mut cold, &shelf).unwrap();
+                    open[2].hand_over(&mut cold, &shelf, link).unwrap();
                 }
             }
-            open[0].hand_over(&mut hot, &shelf).unwrap();
-            open[1].hand_over(&mut warm, &shelf).unwrap();
-            open[2].hand_over(&mut cold, &shelf).unwrap();
+            open[0].hand_over(&mut hot, &shelf, link).unwrap();
+            open[1].hand_over(&mut warm, &shelf, link).unwrap();
+            open[2].hand_over(&mut cold, &shelf, link).unwrap();
             let values = VALUES.as_slice();
             let mut sums = vec![0_u64; rows.len()];
             hot.weigh(&shelf, values, (0, &mut sums)).unwrap();

@@ -85,19 +85,33 @@ impl Order {
         Self { subjects, words }
     }
 
+    /// The classes of a subject and those around it, how many subjects below it are hot, and how many are warm.
+    #[inline]
+    fn before(&self, subject: u32) -> (u64, u32, u32) {
+        let word = &self.words[(subject / 32) as usize];
+        let below = (1_u64 << (subject % 32)) - 1;
+        let (hot, warm) = ones(word.classes & (below | below << 32));
+        (word.classes, word.hot_before + hot, word.warm_before + warm)
+    }
+
     /// The place of a subject: below [`HOT`] if it is hot, from there on and below [`WARM`] if it is warm. Without a branch,
     /// for classes come in no order.
     #[must_use]
     #[inline]
     pub(super) fn place(&self, subject: u32) -> u32 {
-        let word = &self.words[(subject / 32) as usize];
+        let (classes, hot, warm) = self.before(subject);
         let at = subject % 32;
-        let below = (1_u64 << at) - 1;
-        let (hot, warm) = ones(word.classes & (below | below << 32));
-        let (hot, warm) = (word.hot_before + hot, word.warm_before + warm);
         let rest = WARM + (subject - hot - warm);
-        let cooler = select_unpredictable((word.classes >> (at + 32)) & 1 == 1, HOT + warm, rest);
-        select_unpredictable((word.classes >> at) & 1 == 1, hot, cooler)
+        let cooler = select_unpredictable((classes >> (at + 32)) & 1 == 1, HOT + warm, rest);
+        select_unpredictable((classes >> at) & 1 == 1, hot, cooler)
+    }
+
+    /// Where the places of the subjects below one end: of the hot, the warm and the other ones. Within a class places are in
+    /// the order of subjects.
+    #[must_use]
+    pub(super) fn below(&self, subject: u32) -> [u32; 3] {
+        let (_, hot, warm) = self.before(subject);
+        [hot, HOT + warm, WARM + (subject - hot - warm)]
     }
 
     /// Number of subjects.
@@ -128,11 +142,19 @@ impl Order {
     }
 }
 
-/// The ones of the lower and of the upper half, counted at once and without an instruction that not every processor has: by
-/// pairs, by fours, by bytes, and the four bytes of each half added up in its highest.
+/// The ones of the lower and of the upper half: by the processor's own instruction where the program is made for one that
+/// has it.
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "the lower half")]
+const fn ones(bits: u64) -> (u32, u32) {
+    if cfg!(target_feature = "popcnt") { ((bits as u32).count_ones(), (bits >> 32).count_ones()) } else { added(bits) }
+}
+
+/// The same, counted at once and without an instruction that not every processor has: by pairs, by fours, by bytes, and the
+/// four bytes of each half added up in its highest.
 #[inline]
 #[allow(clippy::cast_possible_truncation, reason = "at most 32 each")]
-const fn ones(bits: u64) -> (u32, u32) {
+const fn added(bits: u64) -> (u32, u32) {
     let pairs = bits - ((bits >> 1) & 0x5555_5555_5555_5555);
     let fours = (pairs & 0x3333_3333_3333_3333) + ((pairs >> 2) & 0x3333_3333_3333_3333);
     let bytes = (fours + (fours >> 4)) & 0x0f0f_0f0f_0f0f_0f0f;
@@ -152,6 +174,13 @@ mod tests {
             let mut sorted: Vec<u32> = order.places().collect();
             sorted.sort_unstable();
             assert!(sorted.iter().copied().eq(0..subjects), "{subjects} subjects");
+            let class = |place: u32| usize::from(place >= HOT) + usize::from(place >= WARM);
+            let mut ends = [0, HOT, WARM];
+            for (at, place) in (0..subjects).zip(order.places()) {
+                assert_eq!(order.below(at), ends, "{subjects} subjects");
+                assert_eq!(ends[class(place)], place, "{subjects} subjects");
+                ends[class(place)] += 1;
+            }
             let subject = order.subjects();
             let least = |from: usize, to: usize| subject[from..to].iter().map(|s| degree[*s as usize]).min();
             if subjects > WARM {
@@ -167,7 +196,8 @@ mod tests {
         let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
         for shift in 0..64 {
             for word in [bits, bits & (u64::MAX << shift), bits | (u64::MAX >> shift), u64::MAX, 0] {
-                assert_eq!(ones(word), ((word & 0xffff_ffff).count_ones(), (word >> 32).count_ones()), "{word:x}");
+                let counted = ((word & 0xffff_ffff).count_ones(), (word >> 32).count_ones());
+                assert_eq!((ones(word), added(word)), (counted, counted), "{word:x}");
             }
             bits = bits.wrapping_mul(0xd129_42d1_87f0_3f4d).wrapping_add(1);
         }

@@ -2,30 +2,19 @@
 
 use std::borrow::Cow;
 use std::hint::black_box;
-use std::ops::Range;
 
 use crate::ingest::links::tie_store::Packing;
 
 /// Blocks of records whose first ones are asked for together.
 const TOGETHER: usize = 8;
-/// Records, of whole receivers, that are worked on together: what is found out of their senders stays in the nearest cache.
-const WINDOW: u32 = 1 << 11;
 
-/// The receivers from one on whose records together are no more than a [`WINDOW`], or the one alone.
-pub(super) fn window(starts: &[u32], from: usize, receivers: usize) -> Range<usize> {
-    let mut to = from + 1;
-    while to < receivers && starts[to + 1] - starts[from] <= WINDOW {
-        to += 1;
-    }
-    from..to
-}
-
-/// Sorts records by receiver, and tells where those of each begin; there is room for all.
+/// Sorts records by receiver, each as it is `seen` there, and tells where those of each begin; there is room for all.
 pub(super) fn by_receiver(
     records: &[Cow<[u64]>],
     receivers: usize,
     packing: &Packing,
     (sorted, starts): (&mut [u64], &mut Vec<u32>),
+    seen: impl Fn(u64) -> u64,
 ) {
     starts.clear();
     starts.resize(receivers + 2, 0);
@@ -44,7 +33,7 @@ pub(super) fn by_receiver(
     for records in records {
         for record in records.iter() {
             let start = &mut starts[packing.local(*record) + 1];
-            sorted[*start as usize] = *record;
+            sorted[*start as usize] = seen(*record);
             *start += 1;
         }
     }
@@ -69,32 +58,16 @@ mod tests {
             let records: Vec<Cow<[u64]>> = blocks.iter().map(|block| Cow::Borrowed(block.as_slice())).collect();
             let mut expected = blocks.concat();
             expected.sort_by_key(|record| packing.local(*record));
+            expected.iter_mut().for_each(|record| *record = !*record);
             // Room that was used before, and is more than enough.
             let (mut sorted, mut starts) = (vec![u64::MAX; expected.len() + 3], vec![7; 4]);
-            by_receiver(&records, receivers, &packing, (sorted.as_mut_slice(), &mut starts));
+            by_receiver(&records, receivers, &packing, (sorted.as_mut_slice(), &mut starts), |record| !record);
             prop_assert_eq!(&sorted[..expected.len()], expected.as_slice());
             for (receiver, ends) in starts.windows(2).take(receivers).enumerate() {
                 let of = &sorted[ends[0] as usize..ends[1] as usize];
-                prop_assert!(of.iter().all(|record| packing.local(*record) == receiver));
+                prop_assert!(of.iter().all(|record| packing.local(!*record) == receiver));
             }
             prop_assert_eq!(starts[receivers] as usize, expected.len());
-        }
-
-        #[test]
-        fn windows_are_all_receivers_in_order_and_as_many_as_fit(
-            records in proptest::collection::vec(prop_oneof![4 => 0_u32..900, 1 => 0_u32..3 * WINDOW], 1..60),
-        ) {
-            let mut end = 0_u32;
-            let ends = records.iter().map(|records| { end += *records; end });
-            let starts: Vec<u32> = std::iter::once(0).chain(ends).chain([0]).collect();
-            let mut next = 0;
-            while next < records.len() {
-                let some = window(&starts, next, records.len());
-                let all: u32 = records[some.clone()].iter().sum();
-                prop_assert!(some.start == next && (some.len() == 1 || all <= WINDOW));
-                prop_assert!(some.end == records.len() || all + records[some.end] > WINDOW);
-                next = some.end;
-            }
         }
     }
 }

@@ -512,6 +512,8 @@ fn hold_against_the_definition(
         let neighbours = packed.unpacked();
         let verified = of.iter().filter(|(from, _)| marks[*from as usize] & 1 != 0).count();
         assert_eq!((neighbours.ties as usize, neighbours.verified as usize), (of.len(), verified));
+        let in_default = of.iter().filter(|(from, _)| marks[*from as usize] & 2 != 0).count();
+        assert_eq!(neighbours.in_default as usize, in_default);
     }
     let memory_again = budget.take(memory);
     assert!(memory_again, "all memory is given back");

@@ -142,6 +142,14 @@ impl Packing {
         let file = u64::from(file).min(self.files() as u64 - 1);
         (((local << self.from_bits) | u64::from(from)) << self.file_bits | file) << CONTENT_BITS | content
     }
+
+    /// The record with another number for the sender and, where the receiver stood, what is told of it, below [`PARTITION`]:
+    /// [`Packing::local`] is that then.
+    #[inline]
+    pub(crate) fn renamed(&self, record: u64, from: u32, told: u64) -> u64 {
+        let low = CONTENT_BITS + self.file_bits;
+        (((told << self.from_bits) | u64::from(from)) << low) | (record & ((1 << low) - 1))
+    }
 }
 
 /// What a row says about its tie besides the two ends: interactions, if they are told, and age in months, unless it is too young.
@@ -357,6 +365,10 @@ mod tests {
             let told = Packing::interactions(Packing::code(record)).map(i64::from);
             prop_assert_eq!(told, interactions.map(|i| i.min(30)));
             prop_assert_eq!(i64::from(Packing::months(record)), months.min(MOST_MONTHS));
+            let told = PARTITION - 1 - packing.local(record);
+            let renamed = packing.renamed(record, to, told as u64);
+            prop_assert_eq!((packing.from(renamed), packing.local(renamed)), (to, told));
+            prop_assert_eq!(packing.renamed(renamed, from, packing.local(record) as u64), record);
             let later = packing.pack(to, from, 7, content(Some(2), Some(9)));
             let (merged, repeated) = packing.merged(later, record);
             prop_assert_eq!((packing.merged(record, later).0, repeated), (merged, 7));

@@ -284,6 +284,12 @@ impl IdColumn {
     pub fn new(array: &ArrayRef) -> Result<Self> {
         Ok(match array.data_type() {
             DataType::FixedSizeBinary(_) => Self::Binary(array.as_fixed_size_binary().clone()),
+            DataType::Int64 => {
+                let ids = array.as_primitive::<Int64Type>();
+                // What stands where there is no id is nobody's, whatever it is.
+                let nulls = ids.nulls().filter(|n| n.null_count() > 0).cloned();
+                Self::Integer(ids.values().iter().map(|id| to_ordered(*id)).collect(), nulls)
+            }
             t if t.is_integer() => {
                 let keys = id_keys(array)?;
                 let nulls = array.logical_nulls().filter(|n| n.null_count() > 0);
@@ -342,6 +348,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
+    use arrow::array::{Int32Array, Int64Array};
     use proptest::prelude::*;
 
     proptest! {
@@ -360,6 +367,21 @@ mod tests {
             prop_assert_eq!(found, rows.iter().map(alone).collect::<Vec<_>>());
             let no_word = |row: &usize| of(&rows[*row]).is_some_and(|text| told(text.as_bytes()).is_none());
             prop_assert_eq!(faulty, (0..rows.len()).filter(no_word).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn integers_of_any_width_are_the_same_ids_wherever_they_begin() {
+        let ids = [Some(7_i32), None, Some(-3), Some(0), None];
+        let narrow: ArrayRef = Arc::new(ids.iter().copied().collect::<Int32Array>());
+        let wide: ArrayRef = Arc::new(ids.iter().map(|id| id.map(i64::from)).collect::<Int64Array>());
+        for from in [0, 2] {
+            let [narrow, wide] = [&narrow, &wide].map(|array| IdColumn::new(&array.slice(from, 3)).unwrap());
+            for (row, id) in ids[from..from + 3].iter().enumerate() {
+                let id = id.map(|id| to_ordered(i64::from(id)));
+                let expected = id.as_ref().map(|id| id.as_slice());
+                assert_eq!((narrow.get(row), wide.get(row)), (expected, expected), "row {row} after {from}");
+            }
         }
     }
 }

@@ -151,20 +151,22 @@ impl Lookup {
         for (run, some) in wanted.chunks(RUN).enumerate() {
             let from = out.len();
             look_at(table, seed, some, &mut places);
+            out.resize(from + some.len(), UNKNOWN);
+            let found = &mut out[from..];
             let mut misses = 0;
-            for (n, id) in some.iter().enumerate() {
+            for (n, (id, found)) in some.iter().zip(&mut *found).enumerate() {
                 let line = &table[places[n]];
                 let number = in_line(line, u64::from_ne_bytes(*id));
-                out.push(dense(number));
+                *found = dense(number);
                 // Only who is not in a full line may be in the next one.
                 missed[misses] = n;
                 misses += usize::from((number == FREE) & is_full(line));
             }
             for n in &missed[..misses] {
-                out[from + n] = probe_words(table, u64::from_ne_bytes(some[*n]), places[*n]);
+                found[*n] = probe_words(table, u64::from_ne_bytes(some[*n]), places[*n]);
             }
             for n in (0..some.len()).filter(|n| !valid(run * RUN + n)) {
-                out[from + n] = UNKNOWN;
+                found[n] = UNKNOWN;
             }
         }
     }

@@ -70,13 +70,14 @@ impl Sifted {
     /// The rows that are kept by themselves; they are of this batch.
     pub(super) fn picked(self, batch: &Batch) -> Checked {
         let mut told = self.told;
-        let rows = told.kept.iter().map(|r| batch.rows.get(*r as usize)).collect();
-        if told.kept.len() < batch.len {
-            let few: Vec<usize> = told.kept.iter().map(|r| *r as usize).collect();
-            (told.faulty, told.early) = (gather(&told.faulty, &few), gather(&told.early, &few));
-            told.columns = told.columns.iter().map(|c| gather(c, &few)).collect();
-            told.owners = told.owners.iter().map(|c| gather(c, &few)).collect();
+        if told.kept.len() == batch.len {
+            return Checked { rows: batch.numbers(), told };
         }
+        let rows = told.kept.iter().map(|r| batch.rows.get(*r as usize)).collect();
+        let few: Vec<usize> = told.kept.iter().map(|r| *r as usize).collect();
+        (told.faulty, told.early) = (gather(&told.faulty, &few), gather(&told.early, &few));
+        told.columns = told.columns.iter().map(|c| gather(c, &few)).collect();
+        told.owners = told.owners.iter().map(|c| gather(c, &few)).collect();
         Checked { rows, told }
     }
 }
