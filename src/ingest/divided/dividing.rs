@@ -12,7 +12,7 @@ use arrow::array::Array;
 use super::columns::Cut;
 use super::place::{Kinds, Place};
 use super::portions::Portions;
-use crate::ingest::read::batches::Batch;
+use crate::ingest::read::batches::{BATCH_ROWS, Batch};
 use crate::ingest::read::export::{Export, OpenFile};
 use crate::machine::budget::Budget;
 use crate::output::thousands;
@@ -21,7 +21,14 @@ use crate::storage::scratch::Scratch;
 /// The most bytes that a batch may come to: the numbers of what lies where stay below what 32 bits hold.
 const MOST_BATCH: usize = 1 << 30;
 /// Bytes that say where a batch is, beside four for each portion.
-pub(super) const BATCH_BYTES: u64 = 96;
+const BATCH_BYTES: u64 = 96;
+
+/// Bytes that say where the rows of an export are, cut into so many portions.
+pub(super) fn places(export: &Export, portions: u64) -> u64 {
+    let rows = export.files.iter().flat_map(|file| file.metadata().row_groups()).map(|group| group.num_rows());
+    let batches: u64 = rows.map(|rows| u64::try_from(rows).unwrap_or(0).div_ceil(BATCH_ROWS as u64)).sum();
+    batches.saturating_mul(BATCH_BYTES + 4 * portions)
+}
 
 /// Bytes that cutting a batch takes beside it, about: a column as numbers and where each row goes, and what is packed, which is less than
 /// the columns are, once as they come and once in order.

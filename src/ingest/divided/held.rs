@@ -19,6 +19,8 @@ pub(super) struct Held {
     places: BTreeMap<String, u64>,
     /// Of the subjects that disputes name.
     named: u64,
+    /// What the budget of the pass under way has set aside for places, of which nothing says yet where rows are.
+    reserved: u64,
 }
 
 impl Held {
@@ -36,7 +38,14 @@ impl Held {
         !self.places.is_empty()
     }
 
-    /// Holds what says where the rows of a table are.
+    /// Sets memory of a pass aside that begins, so many bytes or what is left of the part for places: rows that come before a table then leave
+    /// it room. What no table takes of it is the pass's again with its end, and so is its whole budget.
+    pub(super) fn reserve(&mut self, bytes: u64, (budget, resources): (&Budget, &Resources)) {
+        let bytes = bytes.min((resources.memory / PART_FOR_PLACES).saturating_sub(self.of_places()));
+        self.reserved = if budget.take(bytes) { bytes } else { 0 };
+    }
+
+    /// Holds what says where the rows of a table are: of what is set aside, and of the rest of the memory where that is less.
     ///
     /// # Errors
     /// What is short, if there is no room.
@@ -49,7 +58,9 @@ impl Held {
         // Those of a shard before this one, which failed on the way, are held no more.
         self.places.remove(table);
         let left = (resources.memory / PART_FOR_PLACES).saturating_sub(self.of_places());
-        take("to know where they are", bytes, (left, PART_FOR_PLACES), budget)?;
+        let aside = self.reserved.min(bytes);
+        take("to know where they are", (bytes, aside), (left, PART_FOR_PLACES), budget)?;
+        self.reserved -= aside;
         self.places.insert(table.to_owned(), bytes);
         Ok(())
     }
@@ -59,7 +70,7 @@ impl Held {
     /// # Errors
     /// What is short, if there is no room.
     pub(super) fn named(&mut self, bytes: u64, (budget, resources): (&Budget, &Resources)) -> Result<(), String> {
-        take("to remember them", bytes, (resources.memory / PART_FOR_NAMED, PART_FOR_NAMED), budget)?;
+        take("to remember them", (bytes, 0), (resources.memory / PART_FOR_NAMED, PART_FOR_NAMED), budget)?;
         self.named = bytes;
         Ok(())
     }
@@ -75,8 +86,8 @@ impl Held {
     }
 }
 
-/// Takes memory, of which so much is left of a part of all of it.
-fn take(why: &str, bytes: u64, (left, part): (u64, u64), budget: &Budget) -> Result<(), String> {
+/// Takes memory, of which so much is left of a part of all of it; some of it was set aside before.
+fn take(why: &str, (bytes, aside): (u64, u64), (left, part): (u64, u64), budget: &Budget) -> Result<(), String> {
     let needed = thousands(bytes);
     if bytes > left {
         let left = thousands(left);
@@ -84,7 +95,7 @@ fn take(why: &str, bytes: u64, (left, part): (u64, u64), budget: &Budget) -> Res
             "{why} takes {needed} bytes, and {left} are left of 1/{part} of --memory, which it may take"
         ));
     }
-    if !budget.take(bytes) {
+    if !budget.take(bytes.saturating_sub(aside)) {
         return Err(format!("{why} takes {needed} bytes, for which the rows of this shard leave no room in --memory"));
     }
     Ok(())
@@ -122,5 +133,26 @@ mod tests {
         assert!(held.any_rows());
         held.forget_rows();
         assert!(!held.any_rows() && held.bytes() == 100);
+    }
+
+    #[test]
+    fn what_is_set_aside_is_there_when_rows_have_all_else() {
+        let (log, stop) = (Output::new(true, LogFormat::Text), AtomicBool::new(false));
+        let resources = Resources { memory: 1_600, scratch: PathBuf::from("."), stop: &stop, log: &log };
+        let (mut held, budget) = (Held::default(), resources.budget());
+        held.reserve(120, (&budget, &resources));
+        assert!(budget.take(1_480) && !budget.take(1) && held.bytes() == 0);
+        let with = (&budget, &resources);
+        held.places("outcomes", 70, with).unwrap();
+        assert!(held.places("groups", 60, with).unwrap_err().contains("rows of this shard leave no room"));
+        held.places("groups", 50, with).unwrap();
+        assert_eq!(held.bytes(), 120);
+        // Never more than the part that it may be, and of every pass anew.
+        let (mut held, budget) = (Held::default(), resources.budget());
+        held.reserve(u64::MAX, (&budget, &resources));
+        assert!(budget.take(1_400) && !budget.take(1));
+        let budget = resources.budget();
+        held.reserve(0, (&budget, &resources));
+        assert!(budget.take(1_600) && held.places("groups", 1, (&budget, &resources)).is_err());
     }
 }
