@@ -135,7 +135,8 @@ pub fn put_together(lacking: &Lacking, mut parts: Vec<Part>, store: &StageStore,
     few_broken(broken.map(|(table, rows)| (table.as_str(), *rows)), job.contract.limits.quarantined_rows as u64)?;
     let (order, everyone, consents) = everyone(job, &parts)?;
     let progress = resources.log.stage("put shards together", everyone.len() as u64, "subjects");
-    let of_parts = lacking.keys.par_iter().filter(|key| key.kind != Kind::Ties);
+    // One by one: whoever is done takes the next one, and not the half of what another has left.
+    let of_parts = lacking.keys.par_iter().with_max_len(1).filter(|key| key.kind != Kind::Ties);
     of_parts.try_for_each(|key| {
         resources.check()?;
         let stages = parts.iter().map(|part| part.stage(key)).collect::<Result<Vec<&Stage>>>()?;
