@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -47,7 +48,8 @@ impl Order {
             .filter(|(_, ids)| !ids.is_empty())
             .map(|(shard, ids)| Reverse((ids.get(0), shard)))
             .collect();
-        while let Some(Reverse((id, shard))) = next.pop() {
+        while let Some(mut least) = next.peek_mut() {
+            let Reverse((id, shard)) = *least;
             if let Some(last) = all.len().checked_sub(1) {
                 let before = order.shards.last().copied().unwrap_or_default();
                 ensure!(all.get(last) < id, "one subject is in the shards {before} and {shard}, or twice in one");
@@ -59,8 +61,11 @@ impl Order {
                 all.make_room(subjects);
             }
             let (ids, at) = (shards[shard], order.numbers[shard].len());
-            if at < ids.len() {
-                next.push(Reverse((ids.get(at), shard)));
+            match at < ids.len() {
+                true => *least = Reverse((ids.get(at), shard)),
+                false => {
+                    PeekMut::pop(least);
+                }
             }
         }
         Ok((order, all))

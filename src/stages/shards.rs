@@ -190,13 +190,17 @@ pub fn complete(parts: &[Part]) -> Result<()> {
 /// When a stage of subjects is damaged or missing.
 pub fn opened(job: &Job, parts: &[Part]) -> Result<Vec<Subjects>> {
     let table = job.contract.table("subjects")?;
-    parts.iter().map(|part| Subjects::open(part.subjects()?, table)).collect()
+    let opened = parts.par_iter().map(|part| Subjects::open(part.subjects()?, table));
+    // Of several that fail, the first one is told.
+    opened.collect::<Vec<Result<Subjects>>>().into_iter().collect()
 }
 
 /// The order of all subjects, their ids and their consents.
 fn everyone(job: &Job, parts: &[Part]) -> Result<(Order, SubjectIds, Vec<u8>)> {
     let opened = opened(job, parts)?;
-    let of_shards = opened.iter().map(Subjects::ids).collect::<Result<Vec<SubjectIds>>>()?;
+    // Of several that fail, the first one is told.
+    let of_shards: Vec<Result<SubjectIds>> = opened.par_iter().map(Subjects::ids).collect();
+    let of_shards = of_shards.into_iter().collect::<Result<Vec<SubjectIds>>>()?;
     let form = match of_shards.iter().find(|ids| !ids.is_empty()) {
         Some(ids) => ids.form,
         None => subjects::form(parts.first().context("there is no shard")?.subjects()?)?,
