@@ -234,10 +234,11 @@ impl<'a> Unpacker<'a> {
     /// When the block is damaged.
     pub fn append(&mut self, out: &mut Vec<i64>) -> Result<()> {
         out.reserve(self.rows);
-        // Columns without nulls, as most are, of numbers of one unit: what they hold is known to be as long as its rows say.
+        // Most columns have no nulls and are not counted in days or seconds: many of their values are taken at once.
         let plain = match self.bytes.split_first_chunk::<10>() {
             Some(([tag @ 2..=5, unit, low @ ..], rest)) if UNITS.get(usize::from(*unit)) == Some(&1) => {
-                rest.split_at_checked(self.rows * usize::from(tag - 1)).map(|split| (*tag, i64::from_le_bytes(*low), split))
+                let split = rest.split_at_checked(self.rows * usize::from(*tag - 1));
+                split.map(|split| (*tag, i64::from_le_bytes(*low), split))
             }
             _ => None,
         };
