@@ -51,6 +51,8 @@ pub(in crate::ingest) struct Dividing {
     /// Rows of each portion.
     rows: Vec<AtomicU64>,
     state: Mutex<State>,
+    /// Memory that is set aside for batches while they are cut.
+    room: Option<Arc<Budget>>,
     /// Held by who cuts a batch that memory has no room for.
     alone: Mutex<()>,
 }
@@ -82,8 +84,15 @@ impl Dividing {
             rows: portions.clone().map(|_| AtomicU64::new(0)).collect(),
             portions,
             state: Mutex::default(),
+            room: None,
             alone: Mutex::default(),
         })
+    }
+
+    /// Cuts batches in memory that is set aside for them, as far as it goes.
+    pub(super) fn cut_in(mut self, room: Option<Arc<Budget>>) -> Self {
+        self.room = room;
+        self
     }
 
     fn state(&self) -> Result<MutexGuard<'_, State>> {
@@ -91,7 +100,8 @@ impl Dividing {
     }
 
     /// Keeps the rows of a batch by the shard of each; all of them as the first portion where none are told. What hinders it is told at the
-    /// end, and the work goes on. What it takes on the way is of the budget; where that has no room, one batch is cut at a time.
+    /// end, and the work goes on. What it takes on the way is of what is set aside for it, else of the budget; where neither has room, one batch is
+    /// cut at a time.
     ///
     /// # Errors
     /// When a thread failed.
@@ -99,7 +109,9 @@ impl Dividing {
         if self.state()?.failed.is_some() {
             return Ok(());
         }
-        let taken = budget.hold(cutting(batch));
+        let needed = cutting(batch);
+        let aside = self.room.as_ref().and_then(|room| room.hold(needed));
+        let taken = aside.or_else(|| budget.hold(needed));
         // Whoever waits here holds nothing that the one who cuts could wait for: it packs and writes, and takes up no other work.
         let alone = match &taken {
             Some(_) => None,

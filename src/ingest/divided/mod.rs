@@ -130,10 +130,10 @@ impl Divided {
         }
         let bytes = places(export, u64::from(portions.end - portions.start));
         let held = self.state()?.held.places(name, bytes, (budget, resources));
-        if let Err(why) = held {
-            return self.give_up(name, &why, resources);
+        match held {
+            Ok(room) => Ok(Some(Dividing::new(export, portions, most, &resources.scratch)?.cut_in(room))),
+            Err(why) => self.give_up(name, &why, resources),
         }
-        Dividing::new(export, portions, most, &resources.scratch).map(Some)
     }
 
     /// Whether nobody tried yet to keep the rows of a table, and rows are kept at all.
@@ -382,7 +382,7 @@ mod tests {
         // What the next one is to know is set aside before its rows take all there is.
         let (full, fresh, first) = (large.budget(), Divided::default(), Shard::new(0, 3).unwrap());
         fresh.count(first, exports, (&full, &large)).unwrap();
-        assert!(full.take(large.memory - bytes) && !full.take(1));
+        assert!(full.take(large.memory - large.memory / 16 - bytes) && !full.take(1));
         assert!(fresh.begin(&export, (first, false), &full, &large).unwrap().is_some());
         // Where there is less room than was thought, the work goes on.
         let dividing = Dividing::new(&export, 1..3, 100, folder.path()).unwrap();
