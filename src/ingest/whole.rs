@@ -1,7 +1,6 @@
 //! The small tables that go whole to every shard: sources, and disputes, which need not say whose record they are about. The first shard
 //! counts their rows.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, anyhow};
@@ -19,7 +18,7 @@ use super::spine::Spine;
 use super::visibility::erased::without_erased;
 use super::visibility::scan::Scan;
 use super::visibility::setting::Setting;
-use super::visibility::shard::of_some;
+use super::visibility::shard::{SomeIds, of_some};
 use crate::tables::ids::UNKNOWN;
 
 impl Pass<'_> {
@@ -69,7 +68,7 @@ impl Pass<'_> {
         let (log, stop) = (self.resources.log, self.resources.stop);
         let disputes = self.shuffled.and_then(|rows| rows.export("disputes")).unwrap_or(disputes);
         let rows = |export: &Export| export.files.iter().map(|f| f.rows).sum::<u64>();
-        let (at, ids) = (disputes.table.require("subject_id")?, Mutex::new(BTreeSet::new()));
+        let (at, ids) = (disputes.table.require("subject_id")?, Mutex::new(SomeIds::default()));
         let progress = log.stage("whom disputes name", rows(disputes), "rows");
         batches::read(disputes, &|_, _| Ok(false), &progress, stop, &|batch| {
             let Some(column) = batch.columns[at].as_ref().map(IdColumn::new).transpose()? else { return Ok(()) };

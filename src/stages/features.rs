@@ -9,7 +9,8 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, U
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, UInt32Type};
 
-use super::merged::{Order, files, of_some, one_each};
+use super::merged::{Order, files, one_each};
+use super::named::of_some;
 use super::store::{NewStage, Stage};
 use crate::features::compute::FeatureRows;
 use crate::measure::bucket::WithDisputed;

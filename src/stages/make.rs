@@ -112,7 +112,9 @@ pub(super) fn make_of(
     let budget = resources.budget();
     let (shard, shuffled) = (of.map(|of| of.shard), of.and_then(|of| of.rows));
     let divided = of.and_then(|of| of.divided);
-    divided.map_or(Ok(()), |divided| divided.count(&budget))?;
+    if let Some((divided, shard)) = divided.zip(shard) {
+        divided.count(shard, &first.exports, (&budget, resources))?;
+    }
     let pass = Pass { shard, shuffled, divided, keeping, ..first.pass(&snapshots, &budget, resources) };
     let mut ingested = pass.run(&read)?;
     let mut findings = std::mem::take(&mut ingested.findings);

@@ -2,18 +2,18 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::{concat_batches, interleave};
-use arrow::datatypes::{DataType, Field, UInt32Type};
+use arrow::datatypes::Field;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use rayon::prelude::*;
 
 use super::store::Stage;
 use crate::tables::blocks::{BLOCK_ROWS, BlockWriter, Blocks};
-use crate::tables::columns::{column, longs};
 use crate::tables::ids::Ids;
 
 /// Rows of shards' files that are read at a time, of all of them together; and of one at least and at most.
@@ -48,7 +48,8 @@ impl Order {
             .filter(|(_, ids)| !ids.is_empty())
             .map(|(shard, ids)| Reverse((ids.get(0), shard)))
             .collect();
-        while let Some(Reverse((id, shard))) = next.pop() {
+        while let Some(mut least) = next.peek_mut() {
+            let Reverse((id, shard)) = *least;
             if let Some(last) = all.len().checked_sub(1) {
                 let before = order.shards.last().copied().unwrap_or_default();
                 ensure!(all.get(last) < id, "one subject is in the shards {before} and {shard}, or twice in one");
@@ -60,8 +61,11 @@ impl Order {
                 all.make_room(subjects);
             }
             let (ids, at) = (shards[shard], order.numbers[shard].len());
-            if at < ids.len() {
-                next.push(Reverse((ids.get(at), shard)));
+            match at < ids.len() {
+                true => *least = Reverse((ids.get(at), shard)),
+                false => {
+                    PeekMut::pop(least);
+                }
             }
         }
         Ok((order, all))
@@ -114,7 +118,10 @@ impl Order {
     }
 
     /// The number among everyone of a shard's subject.
-    fn number(&self, shard: usize, subject: u32) -> Result<u32> {
+    ///
+    /// # Errors
+    /// When the shard does not have it.
+    pub(super) fn number(&self, shard: usize, subject: u32) -> Result<u32> {
         let of = self.numbers.get(shard).and_then(|numbers| numbers.get(subject as usize));
         of.copied().context("a shard tells of a subject that it does not have")
     }
@@ -144,7 +151,9 @@ pub(super) fn one_each(files: &[PathBuf], order: &Order, to: &Path) -> Result<()
                 (usize::from(*shard), *next - 1)
             });
             let places: Vec<(usize, usize)> = places.collect();
-            let batches = rows.iter_mut().zip(&wanted).map(|(r, n)| r.take(*n)).collect::<Result<Vec<_>>>()?;
+            // Of several that fail, the first one is told.
+            let taken: Vec<_> = rows.par_iter_mut().zip(&wanted).map(|(rows, wanted)| rows.take(*wanted)).collect();
+            let batches = taken.into_iter().collect::<Result<Vec<_>>>()?;
             writer.add(interleaved(&batches, &places)?)?;
         }
         for rows in &mut rows {
@@ -154,50 +163,17 @@ pub(super) fn one_each(files: &[PathBuf], order: &Order, to: &Path) -> Result<()
     writer.finish()
 }
 
-/// Puts files together whose rows name their subject in a column; they come in order of another column, if one is named, and of subject.
-///
-/// # Errors
-/// When a file is damaged, or the disk is full.
-pub(super) fn of_some(
-    files: &[PathBuf],
-    order: &Order,
-    (first, subject): (Option<&str>, &str),
-    to: &Path,
-) -> Result<()> {
-    let blocks = files.iter().map(|file| Blocks::open(file)).collect::<Result<Vec<_>>>()?;
-    let batches = blocks.iter().map(Blocks::all).collect::<Result<Vec<_>>>()?;
-    // The number in the first column, the subject, the shard and the row there: as narrow as they can be, for there may be one a subject.
-    let mut rows: Vec<(i64, u32, u16, u32)> = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
-    for (shard, batch) in (0_u16..).zip(&batches) {
-        let subjects = column(batch, subject, &DataType::UInt32)?.as_primitive::<UInt32Type>();
-        let firsts = first.map(|name| longs(batch, name)).transpose()?;
-        for (row, subject) in (0_u32..).zip(subjects.values()) {
-            let first = firsts.as_ref().map_or(0, |values| values[row as usize]);
-            rows.push((first, order.number(usize::from(shard), *subject)?, shard, row));
-        }
-    }
-    rows.sort_unstable();
-    let fields = fields(&blocks);
-    let at = fields.iter().position(|field| field.name() == subject).context("a file without subjects")?;
-    let mut writer = BlockWriter::create(to, fields)?;
-    for some in rows.chunks(BLOCK_ROWS) {
-        let place = |(_, _, shard, row): &(i64, u32, u16, u32)| (usize::from(*shard), *row as usize);
-        let places: Vec<(usize, usize)> = some.iter().map(place).collect();
-        let mut columns = interleaved(&batches, &places)?;
-        columns[at] = Arc::new(some.iter().map(|(_, subject, ..)| Some(*subject)).collect::<UInt32Array>());
-        writer.add(columns)?;
-    }
-    writer.finish()
-}
-
 /// The columns of files of one kind: those of one with rows, for without subjects nobody knows how wide binary ids are.
-fn fields(blocks: &[Blocks]) -> Vec<Field> {
+pub(super) fn fields(blocks: &[Blocks]) -> Vec<Field> {
     let with_rows = blocks.iter().find(|b| b.rows() > 0).or_else(|| blocks.first());
     with_rows.map_or_else(Vec::new, |b| b.schema().fields().iter().map(|field| field.as_ref().clone()).collect())
 }
 
 /// The rows of batches at some places: batch and row. Batches of which no row is named may be of other types.
-fn interleaved(batches: &[RecordBatch], places: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {
+///
+/// # Errors
+/// When two of the others are of different types.
+pub(super) fn interleaved(batches: &[RecordBatch], places: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {
     let mut slots = vec![usize::MAX; batches.len()];
     let mut used: Vec<&RecordBatch> = Vec::new();
     let mut among = Vec::with_capacity(places.len());
@@ -213,7 +189,8 @@ fn interleaved(batches: &[RecordBatch], places: &[(usize, usize)]) -> Result<Vec
         let arrays: Vec<&dyn Array> = used.iter().map(|batch| batch.column(at).as_ref()).collect();
         Ok(interleave(&arrays, &among)?)
     };
-    (0..columns).map(one).collect()
+    // Of several that fail, the first one is told.
+    (0..columns).into_par_iter().map(one).collect::<Vec<_>>().into_iter().collect()
 }
 
 /// The rows of one file, one after another.
@@ -241,7 +218,11 @@ impl Rows {
             self.held = self.held.slice(some, self.held.num_rows() - some);
             left -= some;
         }
-        Ok(concat_batches(&self.held.schema(), &parts)?)
+        // What is of one batch is not copied.
+        match parts.len() {
+            1 => parts.pop().context("defect: no part of one"),
+            _ => Ok(concat_batches(&self.held.schema(), &parts)?),
+        }
     }
 
     /// Whether no row follows.
@@ -258,10 +239,13 @@ impl Rows {
 
 #[cfg(test)]
 mod tests {
+    use super::super::named::of_some;
     use super::*;
     use crate::tables::columns::ints;
-    use arrow::array::Int32Array;
+    use arrow::array::{Int32Array, UInt32Array};
+    use arrow::datatypes::DataType;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     fn ids(of: &[String]) -> Ids {
         let mut ids = Ids::default();

@@ -15,6 +15,7 @@ pub mod key;
 mod later;
 pub mod make;
 mod merged;
+mod named;
 pub mod one_by_one;
 pub mod opened;
 mod outcomes;

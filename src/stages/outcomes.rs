@@ -6,7 +6,8 @@ use anyhow::Result;
 use arrow::array::{AsArray, BooleanArray, Int64Array, UInt32Array};
 use arrow::datatypes::{DataType, Field, UInt32Type};
 
-use super::merged::{Order, files, of_some};
+use super::merged::{Order, files};
+use super::named::of_some;
 use super::store::{NewStage, Stage};
 use crate::ingest::settle::outcomes::Outcome;
 use crate::tables::blocks::{BLOCK_ROWS, BlockWriter, Blocks};

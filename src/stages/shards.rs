@@ -135,7 +135,8 @@ pub fn put_together(lacking: &Lacking, mut parts: Vec<Part>, store: &StageStore,
     few_broken(broken.map(|(table, rows)| (table.as_str(), *rows)), job.contract.limits.quarantined_rows as u64)?;
     let (order, everyone, consents) = everyone(job, &parts)?;
     let progress = resources.log.stage("put shards together", everyone.len() as u64, "subjects");
-    let of_parts = lacking.keys.par_iter().filter(|key| key.kind != Kind::Ties);
+    // One by one: whoever is done takes the next one, and not the half of what another has left.
+    let of_parts = lacking.keys.par_iter().with_max_len(1).filter(|key| key.kind != Kind::Ties);
     of_parts.try_for_each(|key| {
         resources.check()?;
         let stages = parts.iter().map(|part| part.stage(key)).collect::<Result<Vec<&Stage>>>()?;
@@ -189,13 +190,17 @@ pub fn complete(parts: &[Part]) -> Result<()> {
 /// When a stage of subjects is damaged or missing.
 pub fn opened(job: &Job, parts: &[Part]) -> Result<Vec<Subjects>> {
     let table = job.contract.table("subjects")?;
-    parts.iter().map(|part| Subjects::open(part.subjects()?, table)).collect()
+    let opened = parts.par_iter().map(|part| Subjects::open(part.subjects()?, table));
+    // Of several that fail, the first one is told.
+    opened.collect::<Vec<Result<Subjects>>>().into_iter().collect()
 }
 
 /// The order of all subjects, their ids and their consents.
 fn everyone(job: &Job, parts: &[Part]) -> Result<(Order, SubjectIds, Vec<u8>)> {
     let opened = opened(job, parts)?;
-    let of_shards = opened.iter().map(Subjects::ids).collect::<Result<Vec<SubjectIds>>>()?;
+    // Of several that fail, the first one is told.
+    let of_shards: Vec<Result<SubjectIds>> = opened.par_iter().map(Subjects::ids).collect();
+    let of_shards = of_shards.into_iter().collect::<Result<Vec<SubjectIds>>>()?;
     let form = match of_shards.iter().find(|ids| !ids.is_empty()) {
         Some(ids) => ids.form,
         None => subjects::form(parts.first().context("there is no shard")?.subjects()?)?,

@@ -81,9 +81,11 @@ impl BlockWriter {
             from += rows;
         }
         self.rows = all.num_rows() - from;
-        // What is left is copied, or the whole would be held with it.
-        let rest = concat_batches(&self.schema, &[all.slice(from, self.rows)])?;
-        self.held = vec![rest];
+        self.held.clear();
+        if self.rows > 0 {
+            // What is left is copied, or the whole would be held with it.
+            self.held.push(concat_batches(&self.schema, &[all.slice(from, self.rows)])?);
+        }
         Ok(())
     }
 

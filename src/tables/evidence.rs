@@ -1,5 +1,6 @@
 //! `evidence/<table>.parquet`: the adverse records of every subject, for `explain`.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,6 +43,16 @@ pub struct Evidence {
     pub amount: Option<i64>,
     /// The policy rule it triggers, by position in the model file.
     pub policy: Option<u8>,
+}
+
+impl Evidence {
+    /// The record's id as people write it.
+    fn record_id(&self) -> Cow<'_, str> {
+        match self.record_text.as_str() {
+            "" => Cow::Owned(self.record_number.to_string()),
+            text => Cow::Borrowed(text),
+        }
+    }
 }
 
 /// Writes adverse records as they come, in order of subject.
@@ -91,16 +102,12 @@ impl EvidenceFile {
 
     fn write(&mut self, subjects: &SubjectIds) -> Result<()> {
         let held = std::mem::take(&mut self.held);
-        let record = |e: &Evidence| match e.record_text.is_empty() {
-            true => e.record_number.to_string(),
-            false => e.record_text.clone(),
-        };
         let policy = |e: &Evidence| e.policy.map(|rule| self.policies[usize::from(rule)].as_str());
         let late = |e: &Evidence| e.days_past_due.map(i32::try_from).transpose();
         let columns: Vec<ArrayRef> = vec![
             ids::column(subjects, held.iter().map(|e| e.subject as usize))?,
             Arc::new(held.iter().map(|e| Some(self.tables[usize::from(e.table)].as_str())).collect::<StringArray>()),
-            Arc::new(held.iter().map(|e| Some(record(e))).collect::<StringArray>()),
+            Arc::new(held.iter().map(|e| Some(e.record_id())).collect::<StringArray>()),
             Arc::new(held.iter().map(|e| i32::try_from(e.day).map(Some)).collect::<Result<Date32Array, _>>()?),
             Arc::new(held.iter().map(late).collect::<Result<Int32Array, _>>()?),
             Arc::new(held.iter().map(|e| e.amount).collect::<Int64Array>()),
@@ -151,7 +158,10 @@ impl EvidenceRows {
     /// When the file is damaged.
     pub fn take(&mut self, id: &[u8], number: u32, to: &mut Vec<Evidence>) -> Result<()> {
         while !self.is_done()? && self.ids.get(self.next) == id {
-            to.push(Evidence { subject: number, ..self.held[self.next].clone() });
+            let held = &mut self.held[self.next];
+            // It is taken once: the text is handed on and not copied.
+            let record_text = std::mem::take(&mut held.record_text);
+            to.push(Evidence { subject: number, record_text, ..held.clone() });
             self.next += 1;
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, NullArray, NullBufferBuilder, PrimitiveArray,
     StringViewArray,
@@ -190,8 +190,7 @@ impl Joined {
             Self::Nulls(len) => *len += rows,
             Self::Numbers(values, nulls) => {
                 let from = values.len();
-                values.reserve(rows);
-                block.column(|_, v| values.push(v))?;
+                block.append(values)?;
                 let added = values.get(from..).context(DAMAGED)?;
                 if says_valid {
                     nulls.append_slice(&valid);
@@ -203,8 +202,8 @@ impl Joined {
             }
             Self::Wide(values, nulls) => {
                 let (mut low, mut high) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-                block.column(|_, v| low.push(v))?;
-                block.column(|_, v| high.push(v))?;
+                block.append(&mut low)?;
+                block.append(&mut high)?;
                 values.extend(low.iter().zip(&high).map(|(l, h)| bytemuck::cast::<[i64; 2], i128>([*l, *h])));
                 nulls.append_slice(&valid);
             }
@@ -258,7 +257,7 @@ fn narrow(mut values: Vec<i64>, nulls: Option<NullBuffer>, kind: &DataType) -> R
         DataType::Int8 => typed::<Int8Type>(&values, nulls, kind, |v| v.try_into().ok()),
         DataType::Int16 => typed::<Int16Type>(&values, nulls, kind, |v| v.try_into().ok()),
         DataType::Int32 => typed::<Int32Type>(&values, nulls, kind, |v| v.try_into().ok()),
-        DataType::Int64 => typed::<Int64Type>(&values, nulls, kind, Some),
+        DataType::Int64 => same::<Int64Type>(values, nulls, kind),
         DataType::UInt8 => typed::<UInt8Type>(&values, nulls, kind, |v| v.try_into().ok()),
         DataType::UInt16 => typed::<UInt16Type>(&values, nulls, kind, |v| v.try_into().ok()),
         DataType::UInt32 => typed::<UInt32Type>(&values, nulls, kind, |v| v.try_into().ok()),
@@ -268,12 +267,21 @@ fn narrow(mut values: Vec<i64>, nulls: Option<NullBuffer>, kind: &DataType) -> R
         }
         DataType::Float64 => typed::<Float64Type>(&values, nulls, kind, |v| Some(f64::from_bits(v.cast_unsigned()))),
         DataType::Date32 => typed::<Date32Type>(&values, nulls, kind, |v| v.try_into().ok()),
-        DataType::Timestamp(TimeUnit::Second, _) => typed::<TimestampSecondType>(&values, nulls, kind, Some),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => typed::<TimestampMillisecondType>(&values, nulls, kind, Some),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => typed::<TimestampMicrosecondType>(&values, nulls, kind, Some),
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => typed::<TimestampNanosecondType>(&values, nulls, kind, Some),
+        DataType::Timestamp(TimeUnit::Second, _) => same::<TimestampSecondType>(values, nulls, kind),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => same::<TimestampMillisecondType>(values, nulls, kind),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => same::<TimestampMicrosecondType>(values, nulls, kind),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => same::<TimestampNanosecondType>(values, nulls, kind),
         _ => anyhow::bail!(DAMAGED),
     }
+}
+
+/// An array of numbers that need not be narrowed, which are not copied.
+fn same<T: ArrowPrimitiveType<Native = i64>>(
+    values: Vec<i64>,
+    nulls: Option<NullBuffer>,
+    kind: &DataType,
+) -> Result<ArrayRef> {
+    Ok(Arc::new(PrimitiveArray::<T>::try_new(values.into(), nulls)?.with_data_type(kind.clone())))
 }
 
 fn typed<T: ArrowPrimitiveType>(
@@ -282,7 +290,17 @@ fn typed<T: ArrowPrimitiveType>(
     kind: &DataType,
     narrow: impl Fn(i64) -> Option<T::Native>,
 ) -> Result<ArrayRef> {
-    let values = values.iter().map(|v| narrow(*v)).collect::<Option<Vec<T::Native>>>().context(DAMAGED)?;
+    // Whether all of them fit is asked at the end: what need not stop at every value takes many at once.
+    let mut fits = true;
+    let values: Vec<T::Native> = values
+        .iter()
+        .map(|v| {
+            let value = narrow(*v);
+            fits &= value.is_some();
+            value.unwrap_or_default()
+        })
+        .collect();
+    ensure!(fits, DAMAGED);
     Ok(Arc::new(PrimitiveArray::<T>::try_new(values.into(), nulls)?.with_data_type(kind.clone())))
 }
 

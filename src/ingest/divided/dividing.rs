@@ -12,7 +12,7 @@ use arrow::array::Array;
 use super::columns::Cut;
 use super::place::{Kinds, Place};
 use super::portions::Portions;
-use crate::ingest::read::batches::Batch;
+use crate::ingest::read::batches::{BATCH_ROWS, Batch};
 use crate::ingest::read::export::{Export, OpenFile};
 use crate::machine::budget::Budget;
 use crate::output::thousands;
@@ -21,7 +21,14 @@ use crate::storage::scratch::Scratch;
 /// The most bytes that a batch may come to: the numbers of what lies where stay below what 32 bits hold.
 const MOST_BATCH: usize = 1 << 30;
 /// Bytes that say where a batch is, beside four for each portion.
-pub(super) const BATCH_BYTES: u64 = 96;
+const BATCH_BYTES: u64 = 96;
+
+/// Bytes that say where the rows of an export are, cut into so many portions.
+pub(super) fn places(export: &Export, portions: u64) -> u64 {
+    let rows = export.files.iter().flat_map(|file| file.metadata().row_groups()).map(|group| group.num_rows());
+    let batches: u64 = rows.map(|rows| u64::try_from(rows).unwrap_or(0).div_ceil(BATCH_ROWS as u64)).sum();
+    batches.saturating_mul(BATCH_BYTES + 4 * portions)
+}
 
 /// Bytes that cutting a batch takes beside it, about: a column as numbers and where each row goes, and what is packed, which is less than
 /// the columns are, once as they come and once in order.
@@ -44,6 +51,8 @@ pub(in crate::ingest) struct Dividing {
     /// Rows of each portion.
     rows: Vec<AtomicU64>,
     state: Mutex<State>,
+    /// Memory that is set aside for batches while they are cut.
+    room: Option<Arc<Budget>>,
     /// Held by who cuts a batch that memory has no room for.
     alone: Mutex<()>,
 }
@@ -75,8 +84,15 @@ impl Dividing {
             rows: portions.clone().map(|_| AtomicU64::new(0)).collect(),
             portions,
             state: Mutex::default(),
+            room: None,
             alone: Mutex::default(),
         })
+    }
+
+    /// Cuts batches in memory that is set aside for them, as far as it goes.
+    pub(super) fn cut_in(mut self, room: Option<Arc<Budget>>) -> Self {
+        self.room = room;
+        self
     }
 
     fn state(&self) -> Result<MutexGuard<'_, State>> {
@@ -84,7 +100,8 @@ impl Dividing {
     }
 
     /// Keeps the rows of a batch by the shard of each; all of them as the first portion where none are told. What hinders it is told at the
-    /// end, and the work goes on. What it takes on the way is of the budget; where that has no room, one batch is cut at a time.
+    /// end, and the work goes on. What it takes on the way is of what is set aside for it, else of the budget; where neither has room, one batch is
+    /// cut at a time.
     ///
     /// # Errors
     /// When a thread failed.
@@ -92,7 +109,9 @@ impl Dividing {
         if self.state()?.failed.is_some() {
             return Ok(());
         }
-        let taken = budget.hold(cutting(batch));
+        let needed = cutting(batch);
+        let aside = self.room.as_ref().and_then(|room| room.hold(needed));
+        let taken = aside.or_else(|| budget.hold(needed));
         // Whoever waits here holds nothing that the one who cuts could wait for: it packs and writes, and takes up no other work.
         let alone = match &taken {
             Some(_) => None,

@@ -2,6 +2,7 @@
 //! part of the memory for rows, so that neither is in the way of the other.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::machine::budget::Budget;
 use crate::machine::resources::Resources;
@@ -12,6 +13,10 @@ const PART_FOR_PLACES: u64 = 8;
 /// What part of it may hold the subjects that disputes name.
 const PART_FOR_NAMED: u64 = 16;
 
+/// What part of it may be set aside for the batches that are cut while a table is read, and how many bytes for each thread that cuts.
+const PART_FOR_CUTTING: u64 = 16;
+const CUTTING_BYTES: u64 = 16 << 20;
+
 /// Bytes that are held.
 #[derive(Debug, Default)]
 pub(super) struct Held {
@@ -19,6 +24,10 @@ pub(super) struct Held {
     places: BTreeMap<String, u64>,
     /// Of the subjects that disputes name.
     named: u64,
+    /// What the budget of the pass under way has set aside for places, of which nothing says yet where rows are.
+    reserved: u64,
+    /// What it has set aside for batches while they are cut, if any will be.
+    cutting: Option<Arc<Budget>>,
 }
 
 impl Held {
@@ -36,7 +45,18 @@ impl Held {
         !self.places.is_empty()
     }
 
-    /// Holds what says where the rows of a table are.
+    /// Sets memory of a pass aside that begins, so many bytes or what is left of the part for places, and what cutting takes if any rows will be
+    /// cut: rows that come before a table then leave it room, and threads need not wait for each other. It is the pass's as long as its budget.
+    pub(super) fn reserve(&mut self, bytes: u64, (budget, resources): (&Budget, &Resources)) {
+        let threads = rayon::current_num_threads() as u64;
+        let cutting = (resources.memory / PART_FOR_CUTTING).min(threads.saturating_mul(CUTTING_BYTES));
+        self.cutting = (bytes > 0 && budget.take(cutting)).then(|| Arc::new(Budget::new(cutting)));
+        let bytes = bytes.min((resources.memory / PART_FOR_PLACES).saturating_sub(self.of_places()));
+        self.reserved = if budget.take(bytes) { bytes } else { 0 };
+    }
+
+    /// Holds what says where the rows of a table are: of what is set aside, and of the rest of the memory where that is less. Returns what is
+    /// set aside for cutting them.
     ///
     /// # Errors
     /// What is short, if there is no room.
@@ -45,13 +65,15 @@ impl Held {
         table: &str,
         bytes: u64,
         (budget, resources): (&Budget, &Resources),
-    ) -> Result<(), String> {
+    ) -> Result<Option<Arc<Budget>>, String> {
         // Those of a shard before this one, which failed on the way, are held no more.
         self.places.remove(table);
         let left = (resources.memory / PART_FOR_PLACES).saturating_sub(self.of_places());
-        take("to know where they are", bytes, (left, PART_FOR_PLACES), budget)?;
+        let aside = self.reserved.min(bytes);
+        take("to know where they are", (bytes, aside), (left, PART_FOR_PLACES), budget)?;
+        self.reserved -= aside;
         self.places.insert(table.to_owned(), bytes);
-        Ok(())
+        Ok(self.cutting.clone())
     }
 
     /// Holds the subjects that disputes name.
@@ -59,7 +81,7 @@ impl Held {
     /// # Errors
     /// What is short, if there is no room.
     pub(super) fn named(&mut self, bytes: u64, (budget, resources): (&Budget, &Resources)) -> Result<(), String> {
-        take("to remember them", bytes, (resources.memory / PART_FOR_NAMED, PART_FOR_NAMED), budget)?;
+        take("to remember them", (bytes, 0), (resources.memory / PART_FOR_NAMED, PART_FOR_NAMED), budget)?;
         self.named = bytes;
         Ok(())
     }
@@ -75,8 +97,8 @@ impl Held {
     }
 }
 
-/// Takes memory, of which so much is left of a part of all of it.
-fn take(why: &str, bytes: u64, (left, part): (u64, u64), budget: &Budget) -> Result<(), String> {
+/// Takes memory, of which so much is left of a part of all of it; some of it was set aside before.
+fn take(why: &str, (bytes, aside): (u64, u64), (left, part): (u64, u64), budget: &Budget) -> Result<(), String> {
     let needed = thousands(bytes);
     if bytes > left {
         let left = thousands(left);
@@ -84,7 +106,7 @@ fn take(why: &str, bytes: u64, (left, part): (u64, u64), budget: &Budget) -> Res
             "{why} takes {needed} bytes, and {left} are left of 1/{part} of --memory, which it may take"
         ));
     }
-    if !budget.take(bytes) {
+    if !budget.take(bytes.saturating_sub(aside)) {
         return Err(format!("{why} takes {needed} bytes, for which the rows of this shard leave no room in --memory"));
     }
     Ok(())
@@ -122,5 +144,28 @@ mod tests {
         assert!(held.any_rows());
         held.forget_rows();
         assert!(!held.any_rows() && held.bytes() == 100);
+    }
+
+    #[test]
+    fn what_is_set_aside_is_there_when_rows_have_all_else() {
+        let (log, stop) = (Output::new(true, LogFormat::Text), AtomicBool::new(false));
+        let resources = Resources { memory: 1_600, scratch: PathBuf::from("."), stop: &stop, log: &log };
+        let (mut held, budget) = (Held::default(), resources.budget());
+        held.reserve(120, (&budget, &resources));
+        // A sixteenth is for cutting.
+        assert!(budget.take(1_380) && !budget.take(1) && held.bytes() == 0);
+        let with = (&budget, &resources);
+        assert_eq!(held.places("outcomes", 70, with).unwrap().map(|room| room.bytes()), Some(100));
+        assert!(held.places("groups", 60, with).unwrap_err().contains("rows of this shard leave no room"));
+        held.places("groups", 50, with).unwrap();
+        assert_eq!(held.bytes(), 120);
+        // Never more than the part that it may be, and of every pass anew.
+        let (mut held, budget) = (Held::default(), resources.budget());
+        held.reserve(u64::MAX, (&budget, &resources));
+        assert!(budget.take(1_300) && !budget.take(1));
+        let budget = resources.budget();
+        held.reserve(0, (&budget, &resources));
+        assert!(budget.take(1_600) && held.places("groups", 1, (&budget, &resources)).is_err());
+        assert!(held.cutting.is_none(), "nothing is cut");
     }
 }

@@ -24,10 +24,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::{Result, anyhow};
 
-use self::dividing::{BATCH_BYTES, Dividing};
+use self::dividing::{Dividing, places};
 use self::held::Held;
 use self::portions::Portions;
-use super::read::batches::{self, BATCH_ROWS};
+use super::read::batches;
 use super::read::export::Export;
 use super::spine::Spine;
 use super::spine::shard::Shard;
@@ -72,14 +72,21 @@ impl Divided {
         self.0.lock().map_err(|_| anyhow!("another thread failed"))
     }
 
-    /// Takes what it holds of the memory of another pass.
+    /// Takes what it holds of the memory of another pass, and sets aside what the pass will have to know of the rows that it is the first to
+    /// keep: later, rows of its own would have all of it.
     ///
     /// # Errors
     /// When a thread failed while it held it.
-    pub fn count(&self, budget: &Budget) -> Result<()> {
-        let bytes = self.state()?.held.bytes();
+    pub fn count(&self, shard: Shard, exports: &[Export], (budget, resources): (&Budget, &Resources)) -> Result<()> {
+        let mut state = self.state()?;
         // A part of the memory, of which nothing was taken yet: it is there. For as long as the pass is under way.
-        budget.take(bytes);
+        budget.take(state.held.bytes());
+        let later = u64::from(shard.of().saturating_sub(shard.number() + 1));
+        // No shard reads the links.
+        let is_new = |e: &&Export| e.table.name != "friend_links" && !state.tables.contains_key(&e.table.name);
+        let needed: u64 = exports.iter().filter(is_new).map(|export| places(export, later)).sum();
+        let needed = if later == 0 || state.given_way { 0 } else { needed };
+        state.held.reserve(needed, (budget, resources));
         Ok(())
     }
 
@@ -121,14 +128,12 @@ impl Divided {
                 format!("they take some {needed} bytes, and {place} has room for {}; see --scratch", thousands(most));
             return self.give_up(name, &why, resources);
         }
-        let rows = export.files.iter().flat_map(|file| file.metadata().row_groups()).map(|group| group.num_rows());
-        let batches: u64 = rows.map(|rows| u64::try_from(rows).unwrap_or(0).div_ceil(BATCH_ROWS as u64)).sum();
-        let bytes = batches.saturating_mul(BATCH_BYTES + 4 * u64::from(portions.end - portions.start));
+        let bytes = places(export, u64::from(portions.end - portions.start));
         let held = self.state()?.held.places(name, bytes, (budget, resources));
-        if let Err(why) = held {
-            return self.give_up(name, &why, resources);
+        match held {
+            Ok(room) => Ok(Some(Dividing::new(export, portions, most, &resources.scratch)?.cut_in(room))),
+            Err(why) => self.give_up(name, &why, resources),
         }
-        Dividing::new(export, portions, most, &resources.scratch).map(Some)
     }
 
     /// Whether nobody tried yet to keep the rows of a table, and rows are kept at all.
@@ -371,9 +376,14 @@ mod tests {
         let bytes = divided.state().unwrap().held.bytes();
         drop(begin(&divided, 1, &large).unwrap());
         assert!(bytes > 0 && divided.state().unwrap().held.bytes() <= bytes);
-        let budget = large.budget();
-        divided.count(&budget).unwrap();
+        let (budget, exports) = (large.budget(), std::slice::from_ref(&export));
+        divided.count(Shard::new(2, 3).unwrap(), exports, (&budget, &large)).unwrap();
         assert!(!budget.take(large.memory) && budget.take(large.memory - bytes));
+        // What the next one is to know is set aside before its rows take all there is.
+        let (full, fresh, first) = (large.budget(), Divided::default(), Shard::new(0, 3).unwrap());
+        fresh.count(first, exports, (&full, &large)).unwrap();
+        assert!(full.take(large.memory - large.memory / 16 - bytes) && !full.take(1));
+        assert!(fresh.begin(&export, (first, false), &full, &large).unwrap().is_some());
         // Where there is less room than was thought, the work goes on.
         let dividing = Dividing::new(&export, 1..3, 100, folder.path()).unwrap();
         let progress = log.stage("read", 0, "rows");

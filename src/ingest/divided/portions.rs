@@ -145,7 +145,7 @@ impl Together {
         let mut block = Unpacker::new(block, rows);
         // What says of the column of row numbers that none is null.
         block.take(1)?;
-        block.column(|_, number| self.rows.push(number))?;
+        block.append(&mut self.rows)?;
         for (kind, column) in self.kinds.columns.iter().zip(&mut self.columns) {
             if let (Some(kind), Some(column)) = (kind, column) {
                 column.add(kind, &mut block, rows)?;

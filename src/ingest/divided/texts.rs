@@ -14,6 +14,23 @@ use crate::ingest::rows::pack::{Unpacker, pack};
 const RECENT: usize = 16;
 /// The digits that take half a byte.
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// The two digits that each byte stands for.
+static PAIRS: [[u8; 2]; 256] = pairs();
+
+const fn pairs() -> [[u8; 2]; 256] {
+    let (mut pairs, mut at) = ([[0; 2]; 256], 0);
+    while at < pairs.len() {
+        pairs[at] = [DIGITS[at >> 4], DIGITS[at & 0xf]];
+        at += 1;
+    }
+    pairs
+}
+
+/// Whether all bytes are digits that take half a byte. Many are looked at at once: of pseudonyms all of them are.
+fn are_digits(bytes: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_digit() | matches!(byte, b'a'..=b'f');
+    bytes.chunks(256).all(|some| some.iter().fold(true, |all, byte| all & is_digit(byte)))
+}
 
 /// Appends some rows of a column to a block. `room` is used on the way.
 ///
@@ -28,6 +45,8 @@ pub(super) fn append(texts: &StringViewArray, rows: &[u32], room: &mut Vec<i64>,
         (view, mark)
     });
     let (mut next, mut last): (usize, Option<(&[u8], i64)>) = (0, None);
+    // The view of the row before and what tells of it, which most rows have again where they are in order of subject.
+    let mut before = (u128::MAX, 0_i64);
     let mut bytes: Vec<u8> = Vec::new();
     room.clear();
     for row in rows {
@@ -38,8 +57,13 @@ pub(super) fn append(texts: &StringViewArray, rows: &[u32], room: &mut Vec<i64>,
         }
         // Equal views of one array are equal texts.
         let view = views[row];
-        if let Some((_, mark)) = recent.iter().find(|(known, _)| *known == view) {
-            room.push(*mark);
+        if before.0 == view {
+            room.push(before.1);
+            continue;
+        }
+        if let Some(known) = recent.iter().find(|(known, _)| *known == view) {
+            before = *known;
+            room.push(known.1);
             continue;
         }
         let text = texts.value(row).as_bytes();
@@ -49,13 +73,14 @@ pub(super) fn append(texts: &StringViewArray, rows: &[u32], room: &mut Vec<i64>,
         }
         let slot = &mut recent[next];
         slot.0 = view;
+        before = *slot;
         last = Some((text, slot.1));
         next = (next + 1) % RECENT;
         room.push(i64::try_from(text.len())?);
         bytes.extend_from_slice(text);
     }
     pack(room, out);
-    let halved = bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let halved = are_digits(&bytes);
     out.push(u8::from(halved));
     out.extend_from_slice(&u32::try_from(bytes.len())?.to_le_bytes());
     if !halved {
@@ -93,14 +118,14 @@ impl Texts {
     /// When the block is damaged, or the texts are too many for one array.
     pub(super) fn add(&mut self, block: &mut Unpacker) -> Result<()> {
         let mut marks: Vec<i64> = Vec::new();
-        block.column(|_, mark| marks.push(mark))?;
+        block.append(&mut marks)?;
         let halved = block.take(1)?[0] != 0;
         let len = u32::from_le_bytes(block.take(4)?.try_into()?) as usize;
         let mut at = self.bytes.len();
         if halved {
-            let digit = |half: u8| DIGITS[usize::from(half & 0xf)];
             let halves = block.take(len.div_ceil(2))?;
-            self.bytes.extend(halves.iter().flat_map(|byte| [digit(*byte >> 4), digit(*byte)]));
+            let pairs: Vec<[u8; 2]> = halves.iter().map(|byte| PAIRS[usize::from(*byte)]).collect();
+            self.bytes.extend_from_slice(pairs.as_flattened());
             self.bytes.truncate(at + len);
         } else {
             self.bytes.extend_from_slice(block.take(len)?);
@@ -175,6 +200,19 @@ mod tests {
             let texts: StringViewArray = ids.iter().flat_map(|id| [Some(id.as_str()); 3]).collect();
             prop_assert_eq!(again(&texts, 50).0, texts);
         }
+    }
+
+    #[test]
+    fn digits_are_those_that_take_half_a_byte_and_no_other() {
+        for byte in 0..=u8::MAX {
+            let known = DIGITS.contains(&byte);
+            assert_eq!(are_digits(&[b'0', byte]), known);
+            let mut many = [b'f'; 600];
+            many[usize::from(byte) + 300] = byte;
+            assert_eq!(are_digits(&many), known);
+            assert_eq!(PAIRS[usize::from(byte)].as_slice(), format!("{byte:02x}").as_bytes());
+        }
+        assert!(are_digits(&[]));
     }
 
     #[test]

@@ -131,6 +131,11 @@ fn dense<const W: usize>(bytes: &[u8], mut sink: impl FnMut(usize, u64)) {
     bytes.as_chunks::<W>().0.iter().enumerate().for_each(|(row, bytes)| sink(row, number(bytes)));
 }
 
+/// Appends the values that numbers of so many bytes stand for.
+fn append<const W: usize>(bytes: &[u8], out: &mut Vec<i64>, value: impl Fn(u64) -> i64) {
+    out.extend(bytes.as_chunks::<W>().0.iter().map(|bytes| value(number(bytes))));
+}
+
 /// The same of so many rows that are `known` where a bit is set, and of which only these have numbers.
 fn sparse<const W: usize>((known, bytes): (&[u8], &[u8]), rows: usize, mut sink: impl FnMut(usize, Option<u64>)) {
     let (numbers, _) = bytes.as_chunks::<W>();
@@ -223,6 +228,32 @@ impl<'a> Unpacker<'a> {
         Ok(())
     }
 
+    /// Appends every value of the next column, [`NULL`] where it is null.
+    ///
+    /// # Errors
+    /// When the block is damaged.
+    pub fn append(&mut self, out: &mut Vec<i64>) -> Result<()> {
+        out.reserve(self.rows);
+        // Most columns have no nulls and are not counted in days or seconds: many of their values are taken at once.
+        let plain = match self.bytes.split_first_chunk::<10>() {
+            Some(([tag @ 2..=5, unit, low @ ..], rest)) if UNITS.get(usize::from(*unit)) == Some(&1) => {
+                let split = rest.split_at_checked(self.rows * usize::from(*tag - 1));
+                split.map(|split| (*tag, i64::from_le_bytes(*low), split))
+            }
+            _ => None,
+        };
+        let Some((tag, low, (bytes, rest))) = plain else { return self.column(|_, v| out.push(v)) };
+        self.bytes = rest;
+        let value = |offset: u64| low.wrapping_add(offset.cast_signed());
+        match tag {
+            2 => append::<1>(bytes, out, value),
+            3 => append::<2>(bytes, out, value),
+            4 => append::<3>(bytes, out, value),
+            _ => append::<4>(bytes, out, value),
+        }
+        Ok(())
+    }
+
     /// Whether the next column is null throughout, without reading it.
     #[must_use]
     pub fn next_is_null(&self) -> bool {
@@ -248,6 +279,13 @@ mod tests {
         let mut unpacker = Unpacker::new(&bytes, values.len());
         unpacker.column(|row, v| out[row] = v).unwrap();
         assert!(unpacker.rest().is_empty());
+        // What is appended is what is handed on, and leaves what is behind it.
+        let (mut appended, mut unpacker) = (vec![7], Unpacker::new(&bytes, values.len()));
+        unpacker.append(&mut appended).unwrap();
+        assert!(unpacker.rest().is_empty() && appended[0] == 7 && appended[1..] == out);
+        if let Some(shorter) = bytes.len().checked_sub(1) {
+            assert!(Unpacker::new(&bytes[..shorter], values.len()).append(&mut appended).is_err());
+        }
         out
     }
 

@@ -1,6 +1,6 @@
 //! Rows of some subjects: those of one shard, or some that are named. The others are for other shards.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use anyhow::Result;
 
@@ -41,11 +41,14 @@ pub fn of_shard(mut batch: Batch, shards: &[u16], shard: Shard) -> Result<Batch>
     only(batch, &own)
 }
 
+/// Some ids, of which it is asked for every subject whether it has one.
+pub type SomeIds = HashSet<Vec<u8>, foldhash::fast::FixedState>;
+
 /// The rows of a batch whose subject has one of some ids.
 ///
 /// # Errors
 /// When a column is of a type the structural check should have refused.
-pub fn of_some(scan: &Scan, batch: Batch, ids: &BTreeSet<Vec<u8>>) -> Result<Batch> {
+pub fn of_some(scan: &Scan, batch: Batch, ids: &SomeIds) -> Result<Batch> {
     let column = scan.owners().first().and_then(|at| batch.columns.get(*at)).and_then(Option::as_ref);
     let column = column.map(IdColumn::new).transpose()?;
     let named = |row: usize| column.as_ref().and_then(|c| c.get(row)).is_some_and(|id| ids.contains(id));
