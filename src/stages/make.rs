@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
-use rayon::prelude::*;
 
 use super::beside::{Beside, Counted};
 use super::key::{Key, Kind};
@@ -21,6 +20,7 @@ use crate::ingest::settle::disputes::Matches;
 use crate::ingest::shuffled::Shuffled;
 use crate::ingest::spine::shard::Shard;
 use crate::job::Job;
+use crate::machine::in_order::in_order;
 use crate::machine::resources::Resources;
 use crate::measure::bucket::{Measured, Measurer, bucket, share, tables};
 use crate::tables::ids::SubjectIds;
@@ -49,7 +49,6 @@ pub struct Chosen<'a> {
 
 /// The stages of one date under way.
 struct Date<'a> {
-    job: &'a Job,
     keys: &'a [Key],
     ids: SubjectIds,
     subjects: Option<(NewStage, subjects::Writer)>,
@@ -125,7 +124,7 @@ pub(super) fn make_of(
         dates.push(Date::begin(lacking, plan, ingested.spine.ids_at(n), store)?);
     }
     if lacking.iter().flat_map(|l| &l.keys).any(|k| in_buckets(&k.kind)) {
-        buckets(&mut dates, &plans, &ingested, &read, resources)?;
+        buckets(&mut dates, (lacking, &plans), &ingested, &read, resources)?;
     }
     for (n, date) in dates.into_iter().enumerate() {
         date.finish(&ingested, n, &mut findings[n], store)?;
@@ -155,43 +154,35 @@ pub(super) fn make_of(
 /// Measures every bucket at every date; results are written in order.
 fn buckets(
     dates: &mut [Date],
-    plans: &[Plan],
+    (lacking, plans): (&[Lacking], &[Plan]),
     ingested: &Ingested,
     read: &BTreeSet<String>,
     resources: &Resources,
 ) -> Result<()> {
-    let jobs: Vec<&Job> = dates.iter().map(|d| d.job).collect();
-    let Some(first) = jobs.first() else { return Ok(()) };
-    let measurers: Vec<Measurer> = jobs
+    let Some(first) = lacking.first().map(|l| l.job) else { return Ok(()) };
+    let measurers: Vec<Measurer> = lacking
         .iter()
         .zip(plans)
         .enumerate()
-        .map(|(n, (job, plan))| Measurer::new(job, plan, ingested, n))
+        .map(|(n, (lacking, plan))| Measurer::new(lacking.job, plan, ingested, n))
         .collect::<Result<_>>()?;
     let tables: Vec<&str> =
         tables(&first.contract).filter(|t| read.contains(*t) && first.export(t).is_some()).collect();
     let shared = share(&measurers, ingested, &tables)?;
-    let all: Vec<usize> = (0..ingested.buckets.count()).collect();
     let progress = resources.log.stage(MEASURE, (ingested.spine.len() * dates.len()) as u64, "subjects");
-    // A few buckets per thread at a time: their results come in order, and only so many are held. Those of one date are small, and the more
-    // there are at a time, the shorter threads wait for the last one.
+    // A few buckets per thread at a time: their results are written in order, and only so many are held. Those of one date are small, and
+    // the more there may be, the longer the others can go on while one thread writes.
     let of_each = if dates.len() == 1 { 4 } else { 2 };
-    for some in all.chunks(of_each * rayon::current_num_threads()) {
-        let results: Vec<Vec<Measured>> = some
-            .par_iter()
-            .map(|at| {
-                resources.check()?;
-                let result = bucket(&measurers, ingested, *at, &tables, &shared)?;
-                progress.add((ingested.buckets.subjects(*at).len() * measurers.len()) as u64);
-                Ok(result)
-            })
-            .collect::<Result<_>>()?;
-        for result in results {
-            for (date, measured) in dates.iter_mut().zip(result) {
-                date.add(measured)?;
-            }
-        }
-    }
+    let measure = |at: usize| -> Result<Vec<Measured>> {
+        resources.check()?;
+        let result = bucket(&measurers, ingested, at, &tables, &shared)?;
+        progress.add((ingested.buckets.subjects(at).len() * measurers.len()) as u64);
+        Ok(result)
+    };
+    let mut write = |results: Vec<Measured>| {
+        dates.iter_mut().zip(results).try_for_each(|(date, measured)| date.add(measured))
+    };
+    in_order(ingested.buckets.count(), of_each * rayon::current_num_threads(), &measure, &mut write)?;
     ingested.spare.clear();
     progress.finish();
     Ok(())
@@ -201,7 +192,6 @@ impl<'a> Date<'a> {
     fn begin(lacking: &'a Lacking, plan: &Plan, ids: SubjectIds, store: &StageStore) -> Result<Self> {
         let job = lacking.job;
         let mut date = Self {
-            job,
             keys: &lacking.keys,
             subjects: None,
             records: BTreeMap::new(),
