@@ -12,18 +12,14 @@ pub(super) const CONSTANT: u8 = 1;
 pub(super) const NULLABLE: u8 = 0x80;
 /// A bit for each row tells whether it is not null; then come those that are not.
 pub(super) const SPARSE: u8 = 0x40;
+/// Values that are looked at together.
+const PLACES: usize = 4;
 /// Instants are often whole days or seconds.
 pub(super) const UNITS: [i64; 3] = [86_400_000_000, 1_000_000, 1];
 
 /// Appends a column to a block.
 pub fn pack(values: &[i64], out: &mut Vec<u8>) {
-    let (mut low, mut high, mut nulls) = (i64::MAX, i64::MIN, 0_usize);
-    for v in values {
-        // Null is the smallest number, so that it is never the largest of some.
-        high = high.max(*v);
-        low = low.min(if *v == NULL { i64::MAX } else { *v });
-        nulls += usize::from(*v == NULL);
-    }
+    let Extent { low, high, nulls } = Extent::of(values);
     if high == NULL {
         out.push(ALL_NULL);
         return;
@@ -54,6 +50,42 @@ pub fn pack(values: &[i64], out: &mut Vec<u8>) {
     } else {
         begin(with_nulls, if nulls > 0 { NULLABLE } else { 0 });
         offsets(values, (low, unit, with_nulls), nulls > 0, out);
+    }
+}
+
+/// What some values lie within.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Extent {
+    /// The smallest that is not null, if one is not.
+    low: i64,
+    /// The largest, null if all are: null is the smallest number, so that it is never the largest of some.
+    high: i64,
+    nulls: usize,
+}
+
+impl Extent {
+    fn of(values: &[i64]) -> Self {
+        // Each of four places has its own, which is computed for all of them at once. Null is looked for as the largest number, which the
+        // number below it is.
+        let (mut below, mut high, mut nulls) = ([i64::MAX; PLACES], [NULL; PLACES], [0_usize; PLACES]);
+        let (fours, rest) = values.as_chunks::<PLACES>();
+        for four in fours {
+            for (at, v) in four.iter().enumerate() {
+                below[at] = below[at].min(v.wrapping_sub(1));
+                high[at] = high[at].max(*v);
+                nulls[at] += usize::from(*v == NULL);
+            }
+        }
+        for v in rest {
+            below[0] = below[0].min(v.wrapping_sub(1));
+            high[0] = high[0].max(*v);
+            nulls[0] += usize::from(*v == NULL);
+        }
+        Self {
+            low: below.into_iter().fold(i64::MAX, i64::min).wrapping_add(1),
+            high: high.into_iter().fold(NULL, i64::max),
+            nulls: nulls.into_iter().sum(),
+        }
     }
 }
 
@@ -153,6 +185,21 @@ mod tests {
             };
             let values: Vec<i64> = values.iter().map(of).collect();
             prop_assert_eq!(round_trip(&values), values);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_extent_is_that_of_each_value_that_is_not_null(values in proptest::collection::vec(
+            prop_oneof![3 => Just(NULL), 1 => Just(NULL + 1), 1 => Just(i64::MAX), 2 => any::<i64>(), 2 => -3..3_i64], 1..30)
+        ) {
+            let known: Vec<i64> = values.iter().copied().filter(|v| *v != NULL).collect();
+            let found = Extent::of(&values);
+            prop_assert_eq!(found.high, known.iter().copied().max().unwrap_or(NULL));
+            prop_assert_eq!(found.nulls, values.len() - known.len());
+            if let Some(low) = known.iter().copied().min() {
+                prop_assert_eq!(found.low, low);
+            }
         }
     }
 
