@@ -4,18 +4,11 @@
 //! and one bucket.
 
 pub use super::unpack::Unpacker;
+use super::unpack::{ALL_NULL, CONSTANT, NULLABLE, SPARSE, UNITS};
 use crate::NULL;
 
-pub(super) const ALL_NULL: u8 = 0;
-pub(super) const CONSTANT: u8 = 1;
-/// Null is 0, and the others are counted from 1.
-pub(super) const NULLABLE: u8 = 0x80;
-/// A bit for each row tells whether it is not null; then come those that are not.
-pub(super) const SPARSE: u8 = 0x40;
 /// Values that are looked at together.
 const PLACES: usize = 4;
-/// Instants are often whole days or seconds.
-pub(super) const UNITS: [i64; 3] = [86_400_000_000, 1_000_000, 1];
 
 /// Appends a column to a block.
 pub fn pack(values: &[i64], out: &mut Vec<u8>) {

@@ -1,9 +1,18 @@
-//! Packed rows read again: columns of a block unpacked in runs, so that loops over a run are free of everything that is the same for all of it.
+//! Packed rows read again: what a column of a block looks like, and how it is unpacked in runs, so that loops over a run are free of all that
+//! is the same for the whole column.
 
 use anyhow::{Context, Result, bail};
 
-use super::pack::{ALL_NULL, CONSTANT, NULLABLE, SPARSE, UNITS};
 use crate::NULL;
+
+pub(super) const ALL_NULL: u8 = 0;
+pub(super) const CONSTANT: u8 = 1;
+/// Null is 0, and the others are counted from 1.
+pub(super) const NULLABLE: u8 = 0x80;
+/// A bit for each row tells whether it is not null; then come those that are not.
+pub(super) const SPARSE: u8 = 0x40;
+/// Instants are often whole days or seconds.
+pub(super) const UNITS: [i64; 3] = [86_400_000_000, 1_000_000, 1];
 
 /// A number of so many bytes.
 fn number<const W: usize>(bytes: &[u8; W]) -> u64 {
