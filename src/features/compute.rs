@@ -33,7 +33,10 @@ pub struct Computer<'a> {
 pub struct TableComputer<'a> {
     plan: &'a TablePlan,
     cleaner: Cleaner,
+    /// The conditions, and then the values that are not columns as they are.
     program: Program,
+    /// For each value, the column that it is, if it is one as it is.
+    columns: Vec<Option<&'a str>>,
 }
 
 /// Features of consecutive subjects.
@@ -60,11 +63,14 @@ impl<'a> Computer<'a> {
             wanted.extend(table.weights.iter().filter(|w| !w.months_ago.is_empty()).map(|w| w.months_ago.clone()));
             wanted.insert("reliability".to_owned());
             let conditions = Program::conditions(table.predicates.iter().map(|e| e.local.as_str()))?;
-            let values = Program::integers(table.values.iter().map(|e| e.local.as_str()))?;
+            let columns: Vec<Option<&str>> =
+                table.values.iter().map(|e| e.columns.get(&e.local).map(String::as_str)).collect();
+            let computed = table.values.iter().zip(&columns).filter(|(_, column)| column.is_none());
+            let values = Program::integers(computed.map(|(e, _)| e.local.as_str()))?;
             let cleaner = Cleaner::new(layout, calendar, wanted)?;
             tables.insert(
                 table.table.as_str(),
-                TableComputer { plan: table, cleaner, program: conditions.followed_by(&values) },
+                TableComputer { plan: table, cleaner, program: conditions.followed_by(&values), columns },
             );
         }
         let values = Program::doubles(plan.features.iter().map(|f| f.value.local.as_str()))?;
@@ -144,9 +150,15 @@ impl TableComputer<'_> {
         let weights = self.plan.weights.iter().map(weigh).collect::<Result<Vec<_>>>()?;
         let keys = self.plan.groupings.iter().map(|g| frame.values(&g.key)).collect::<Result<Vec<_>>>()?;
         let mut conditions = self.program.run(&frame)?;
-        let values = conditions.split_off(self.plan.predicates.len());
+        let computed = conditions.split_off(self.plan.predicates.len());
         let predicates = conditions.into_iter().map(Outcome::into_conditions).collect::<Result<Vec<_>>>()?;
-        let values = values.into_iter().map(Outcome::into_integers).collect::<Result<Vec<_>>>()?;
+        let computed = computed.into_iter().map(Outcome::into_integers).collect::<Result<Vec<_>>>()?;
+        let mut computed = computed.iter();
+        let value = |column: &Option<&str>| match column {
+            Some(column) => frame.values(column),
+            None => computed.next().map(Vec::as_slice).context("defect: a value that was not computed"),
+        };
+        let values = self.columns.iter().map(value).collect::<Result<Vec<_>>>()?;
         let ranges: Vec<Range<usize>> = subjects
             .map(|s| {
                 let own = rows.of(s);
@@ -154,7 +166,6 @@ impl TableComputer<'_> {
             })
             .collect();
         let predicates: Vec<&[u8]> = predicates.iter().map(Vec::as_slice).collect();
-        let values: Vec<&[i64]> = values.iter().map(Vec::as_slice).collect();
         let evaluated = Evaluated { predicates: &predicates, values: &values, weights: &weights, keys: &keys };
         let place = |subject: usize| {
             let first = range.start + ranges[subject].start;

@@ -110,7 +110,8 @@ mod tests {
     proptest! {
         #[test]
         fn the_kernel_comes_to_what_the_definitions_say(
-            rows in proptest::collection::vec((any::<bool>(), any::<bool>(), proptest::option::of(-50_i64..50), 0_i64..1_000, 0_i64..5), 0..60)
+            rows in proptest::collection::vec((any::<bool>(), any::<bool>(), proptest::option::of(-50_i64..50), 0_i64..1_000, 0_i64..5), 0..60),
+            sizes in proptest::collection::vec(0_usize..30, 0..6),
         ) {
             let predicates: [Vec<u8>; 2] =
                 [rows.iter().map(|r| u8::from(r.0)).collect(), rows.iter().map(|r| u8::from(r.1)).collect()];
@@ -121,14 +122,23 @@ mod tests {
             let key: Vec<i64> = rows.iter().map(|r| r.4).collect();
             let keys = [key.as_slice()];
             let evaluated = Evaluated { predicates: &predicates, values: &values, weights: &weights, keys: &keys };
-            let (plan, range) = (plan(), 0..rows.len());
-            let mut out = vec![vec![0_i64]; plan.accumulators.len()];
+            let plan = plan();
+            // The rows of several subjects, some of whom have none.
+            let (mut ranges, mut from) = (Vec::new(), 0);
+            for size in sizes.into_iter().chain([rows.len()]) {
+                let to = rows.len().min(from + size);
+                ranges.push(from..to);
+                from = to;
+            }
+            let mut out = vec![vec![0_i64; ranges.len()]; plan.accumulators.len()];
             let mut slices: Vec<&mut [i64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
             let none = vec![false; plan.accumulators.len()];
-            Kernel::default().add(&plan, &evaluated, std::slice::from_ref(&range), &none, &mut slices);
+            Kernel::default().add(&plan, &evaluated, &ranges, &none, &mut slices);
             for (accumulator, found) in plan.accumulators.iter().zip(&out) {
-                let expected = exact(&plan, &accumulator.sum, &evaluated, range.clone()).unwrap_or(i128::from(NULL));
-                prop_assert_eq!(i128::from(found[0]), expected, "{:?}", accumulator.sum);
+                for (range, found) in ranges.iter().zip(found) {
+                    let expected = exact(&plan, &accumulator.sum, &evaluated, range.clone()).unwrap_or(i128::from(NULL));
+                    prop_assert_eq!(i128::from(*found), expected, "{:?}", accumulator.sum);
+                }
             }
         }
     }

@@ -30,7 +30,9 @@ pub struct Evaluated<'a> {
 /// Scratch space for one subject's groups.
 #[derive(Default)]
 pub struct Kernel {
-    /// The rows that pass the filter, and the group of each, numbered as they appear.
+    /// How many rows pass the filter.
+    passed: usize,
+    /// These, and the group of each, numbered as they appear; behind them stands what is left of other subjects.
     rows: Vec<u32>,
     groups: Vec<u32>,
     /// The key of each group.
@@ -129,46 +131,29 @@ impl Kernel {
     /// Numbers the groups of a subject's rows that pass the filter.
     #[allow(clippy::cast_possible_truncation, reason = "a bucket holds fewer than 2^32 rows")]
     fn group(&mut self, filter: &[u8], keys: &[i64], range: Range<usize>) {
-        self.rows.clear();
-        self.groups.clear();
-        self.keys.clear();
-        self.rows.resize(range.len(), 0);
+        if self.rows.len() < range.len() {
+            self.rows.resize(range.len(), 0);
+            self.groups.resize(range.len(), 0);
+        }
+        let rows = &mut self.rows[..range.len()];
         // Each row is written, and stays if it passes: no branch has to be foreseen.
         let mut passed = 0;
         for (row, holds) in (range.start as u32..).zip(&filter[range]) {
-            self.rows[passed] = row;
+            rows[passed] = row;
             passed += usize::from(*holds != 0);
         }
-        self.rows.truncate(passed);
-        let size = (2 * passed).next_power_of_two();
+        self.passed = passed;
         self.slots.clear();
-        self.slots.resize(size, FREE);
-        self.groups.reserve(passed);
-        let mut last = FREE;
-        for at in 0..passed {
-            let key = keys[self.rows[at] as usize];
+        self.slots.resize((2 * passed).next_power_of_two(), FREE);
+        self.keys.clear();
+        let (mut before, mut last) = (NULL, FREE);
+        for (row, group) in rows[..passed].iter().zip(&mut self.groups) {
+            let key = keys[*row as usize];
             // Rows often come in runs of one group: by time, by account.
-            if last == FREE || self.keys[last as usize] != key {
-                last = self.find(key, size);
+            if last == FREE || before != key {
+                (before, last) = (key, find(&mut self.slots, &mut self.keys, key));
             }
-            self.groups.push(last);
-        }
-    }
-
-    #[allow(clippy::cast_possible_truncation, reason = "masked to the table's size")]
-    fn find(&mut self, key: i64, size: usize) -> u32 {
-        let mut slot = (key.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & (size - 1);
-        loop {
-            match self.slots[slot] {
-                FREE => {
-                    let group = self.keys.len() as u32;
-                    self.slots[slot] = group;
-                    self.keys.push(key);
-                    return group;
-                }
-                group if self.keys[group as usize] == key => return group,
-                _ => slot = (slot + 1) & (size - 1),
-            }
+            *group = last;
         }
     }
 
@@ -176,8 +161,9 @@ impl Kernel {
     fn sum(&mut self, of: impl Fn(usize) -> i64) {
         self.sums.clear();
         self.sums.resize(self.keys.len(), 0);
-        for (row, group) in self.rows.iter().zip(&self.groups) {
-            self.sums[*group as usize] += of(*row as usize);
+        let sums = self.sums.as_mut_slice();
+        for (row, group) in self.rows[..self.passed].iter().zip(&self.groups) {
+            sums[*group as usize] += of(*row as usize);
         }
     }
 
@@ -217,7 +203,7 @@ impl Kernel {
                 std::mem::swap(&mut self.sums, &mut self.others);
                 self.sum(|row| i64::from(split[row]));
                 let in_first: i64 = self.sums.iter().sum();
-                let in_second = count(self.rows.len()) - in_first;
+                let in_second = count(self.passed) - in_first;
                 let least = |(first, all): (&i64, &i64)| (first * in_second).min((all - first) * in_first);
                 self.sums.iter().zip(&self.others).map(least).sum()
             }
@@ -231,7 +217,7 @@ impl Kernel {
             ends.clear();
             ends.resize(self.keys.len(), NULL);
         }
-        for (row, group) in self.rows.iter().zip(&self.groups) {
+        for (row, group) in self.rows[..self.passed].iter().zip(&self.groups) {
             let (value, group) = (values[*row as usize], *group as usize);
             if value != NULL {
                 // Null is smaller than every value.
@@ -241,6 +227,26 @@ impl Kernel {
             }
         }
         self.sums.iter().zip(&self.others).filter(|(high, _)| **high != NULL).map(|(high, low)| high - low).sum()
+    }
+}
+
+/// The group of a key among those that `keys` lists, which it is added to if it is new. `slots` lead there by open addressing; at least one
+/// of them is free.
+#[allow(clippy::cast_possible_truncation, reason = "masked to the table's size")]
+fn find(slots: &mut [u32], keys: &mut Vec<i64>, key: i64) -> u32 {
+    let mask = slots.len() - 1;
+    let mut slot = (key.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & mask;
+    loop {
+        match slots[slot] {
+            FREE => {
+                let group = keys.len() as u32;
+                slots[slot] = group;
+                keys.push(key);
+                return group;
+            }
+            group if keys[group as usize] == key => return group,
+            _ => slot = (slot + 1) & mask,
+        }
     }
 }
 

@@ -129,7 +129,7 @@ mod tests {
                 largest.fetch_max(now, Ordering::SeqCst);
                 Ok((at, sum(sizes[at])))
             };
-            on(threads, || in_order(sizes.len(), most, &work, &mut |made| {
+            on(threads, || in_order(sizes.len(), most, &work, &mut |made: (usize, u64)| {
                 there.fetch_sub(1, Ordering::SeqCst);
                 found.push(made);
                 Ok(())
@@ -152,7 +152,7 @@ mod tests {
                 }
                 Ok(at)
             };
-            let error = on(threads, || in_order(40, 6, &work, &mut |at| {
+            let error = on(threads, || in_order(40, 6, &work, &mut |at: usize| {
                 if at == refused {
                     bail!("refused {at}");
                 }
@@ -176,7 +176,7 @@ mod tests {
             let mut last = 0;
             let given_up = catch_unwind(AssertUnwindSafe(|| {
                 on(threads, || {
-                    in_order(50, 4, &work, &mut |at| {
+                    in_order(50, 4, &work, &mut |at: usize| {
                         last = at;
                         Ok(())
                     })

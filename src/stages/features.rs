@@ -49,30 +49,31 @@ impl Writer {
         })
     }
 
-    /// Adds a bucket's subjects.
+    /// Adds a bucket's subjects, whose features of the category are taken out.
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn add(&mut self, subjects: usize, features: &FeatureRows, with: &WithDisputed) -> Result<()> {
+    pub fn add(&mut self, subjects: usize, features: &mut FeatureRows, with: &mut WithDisputed) -> Result<()> {
         self.features.add(self.columns(features))?;
         if !with.subjects.is_empty() {
             let subject = with.subjects.iter().map(|s| u32::try_from(self.next + s)).collect::<Result<Vec<_>, _>>()?;
             let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(subject))];
-            columns.extend(self.columns(&with.features));
+            columns.extend(self.columns(&mut with.features));
             self.with_disputed.add(columns)?;
         }
         self.next += subjects;
         Ok(())
     }
 
-    fn columns(&self, features: &FeatureRows) -> Vec<ArrayRef> {
+    /// The category's columns; each feature is of one category, and nobody asks for it again.
+    fn columns(&self, features: &mut FeatureRows) -> Vec<ArrayRef> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(2 * self.positions.len());
         for at in &self.positions {
-            let (values, nones) = (&features.values[*at], &features.nones[*at]);
+            let (values, nones) = (std::mem::take(&mut features.values[*at]), &features.nones[*at]);
             let told = values.iter().any(|v| v.is_nan());
             let told =
                 told.then(|| NullBuffer::new(BooleanBuffer::collect_bool(values.len(), |n| !values[n].is_nan())));
-            columns.push(Arc::new(Float64Array::new(values.clone().into(), told)));
+            columns.push(Arc::new(Float64Array::new(values.into(), told)));
             let none = BooleanBuffer::collect_bool(nones.len(), |n| nones[n] == 1);
             columns.push(Arc::new(BooleanArray::new(none, None)));
         }

@@ -224,7 +224,7 @@ impl<'a> Date<'a> {
         Ok(date)
     }
 
-    fn add(&mut self, measured: Measured) -> Result<()> {
+    fn add(&mut self, mut measured: Measured) -> Result<()> {
         let subjects = measured.consents.len();
         if let Some((_, writer)) = &mut self.subjects {
             writer.add(&self.ids, &measured.subjects, &measured.consents)?;
@@ -235,7 +235,7 @@ impl<'a> Date<'a> {
             writer.add(&self.ids, counts, evidence)?;
         }
         for (_, writer) in &mut self.features {
-            writer.add(subjects, &measured.features, &measured.with_disputed)?;
+            writer.add(subjects, &mut measured.features, &mut measured.with_disputed)?;
         }
         for (table, mut found) in measured.findings {
             self.counted.entry(table).or_default().merge(&mut found);

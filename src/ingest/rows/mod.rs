@@ -1,5 +1,5 @@
 //! Rows of one bucket of subjects ([`buckets`]): what stands where ([`layout`]), cut by bucket ([`split`], [`mod@cut`], at [`desks`]) and packed ([`pack`]), kept
-//! or spilled ([`store`]), taken out into columns of which some are [`spare`], chosen, and cleaned for the engine ([`cleaner`]).
+//! or spilled ([`store`]), unpacked again ([`unpack`]), taken out into columns of which some are [`spare`], chosen, and cleaned for the engine ([`cleaner`]).
 
 pub mod buckets;
 pub mod cleaner;
@@ -12,3 +12,4 @@ pub mod spare;
 pub mod split;
 pub mod store;
 mod taken;
+mod unpack;

@@ -3,28 +3,16 @@
 //! Read by the program alone that wrote it: rows that are kept from night to night are those of one build. A block holds rows of one file
 //! and one bucket.
 
-use anyhow::{Context, Result, bail};
-
+pub use super::unpack::Unpacker;
+use super::unpack::{ALL_NULL, CONSTANT, NULLABLE, SPARSE, UNITS};
 use crate::NULL;
 
-const ALL_NULL: u8 = 0;
-const CONSTANT: u8 = 1;
-/// Null is 0, and the others are counted from 1.
-const NULLABLE: u8 = 0x80;
-/// A bit for each row tells whether it is not null; then come those that are not.
-const SPARSE: u8 = 0x40;
-/// Instants are often whole days or seconds.
-const UNITS: [i64; 3] = [86_400_000_000, 1_000_000, 1];
+/// Values that are looked at together.
+const PLACES: usize = 4;
 
 /// Appends a column to a block.
 pub fn pack(values: &[i64], out: &mut Vec<u8>) {
-    let (mut low, mut high, mut nulls) = (i64::MAX, i64::MIN, 0_usize);
-    for v in values {
-        // Null is the smallest number, so that it is never the largest of some.
-        high = high.max(*v);
-        low = low.min(if *v == NULL { i64::MAX } else { *v });
-        nulls += usize::from(*v == NULL);
-    }
+    let Extent { low, high, nulls } = Extent::of(values);
     if high == NULL {
         out.push(ALL_NULL);
         return;
@@ -55,6 +43,42 @@ pub fn pack(values: &[i64], out: &mut Vec<u8>) {
     } else {
         begin(with_nulls, if nulls > 0 { NULLABLE } else { 0 });
         offsets(values, (low, unit, with_nulls), nulls > 0, out);
+    }
+}
+
+/// What some values lie within.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Extent {
+    /// The smallest that is not null, if one is not.
+    low: i64,
+    /// The largest, null if all are: null is the smallest number, so that it is never the largest of some.
+    high: i64,
+    nulls: usize,
+}
+
+impl Extent {
+    fn of(values: &[i64]) -> Self {
+        // Each of four places has its own, which is computed for all of them at once. Null is looked for as the largest number, which the
+        // number below it is.
+        let (mut below, mut high, mut nulls) = ([i64::MAX; PLACES], [NULL; PLACES], [0_usize; PLACES]);
+        let (fours, rest) = values.as_chunks::<PLACES>();
+        for four in fours {
+            for (at, v) in four.iter().enumerate() {
+                below[at] = below[at].min(v.wrapping_sub(1));
+                high[at] = high[at].max(*v);
+                nulls[at] += usize::from(*v == NULL);
+            }
+        }
+        for v in rest {
+            below[0] = below[0].min(v.wrapping_sub(1));
+            high[0] = high[0].max(*v);
+            nulls[0] += usize::from(*v == NULL);
+        }
+        Self {
+            low: below.into_iter().fold(i64::MAX, i64::min).wrapping_add(1),
+            high: high.into_iter().fold(NULL, i64::max),
+            nulls: nulls.into_iter().sum(),
+        }
     }
 }
 
@@ -119,154 +143,6 @@ fn common_unit(values: &[i64], low: i64) -> u8 {
     }
 }
 
-/// A number of so many bytes.
-fn number<const W: usize>(bytes: &[u8; W]) -> u64 {
-    let mut wide = [0; 8];
-    wide[..W].copy_from_slice(bytes);
-    u64::from_le_bytes(wide)
-}
-
-/// Hands numbers of so many bytes to `sink`, row by row.
-fn dense<const W: usize>(bytes: &[u8], mut sink: impl FnMut(usize, u64)) {
-    bytes.as_chunks::<W>().0.iter().enumerate().for_each(|(row, bytes)| sink(row, number(bytes)));
-}
-
-/// Appends the values that numbers of so many bytes stand for.
-fn append<const W: usize>(bytes: &[u8], out: &mut Vec<i64>, value: impl Fn(u64) -> i64) {
-    out.extend(bytes.as_chunks::<W>().0.iter().map(|bytes| value(number(bytes))));
-}
-
-/// The same of so many rows that are `known` where a bit is set, and of which only these have numbers.
-fn sparse<const W: usize>((known, bytes): (&[u8], &[u8]), rows: usize, mut sink: impl FnMut(usize, Option<u64>)) {
-    let (numbers, _) = bytes.as_chunks::<W>();
-    let mut next = 0;
-    for row in 0..rows {
-        let bit = known.get(row / 8).map_or(0, |bits| (bits >> (row % 8)) & 1);
-        // Read in any case: which rows are known is nothing that could be foreseen.
-        let offset = numbers.get(next).map_or(0, number);
-        sink(row, (bit == 1).then_some(offset));
-        next += usize::from(bit);
-    }
-}
-
-/// Reads a block's columns one after another.
-pub struct Unpacker<'a> {
-    bytes: &'a [u8],
-    rows: usize,
-}
-
-impl<'a> Unpacker<'a> {
-    /// Over a block of so many rows.
-    #[must_use]
-    pub const fn new(bytes: &'a [u8], rows: usize) -> Self {
-        Self { bytes, rows }
-    }
-
-    /// Takes so many bytes.
-    ///
-    /// # Errors
-    /// When the block is shorter.
-    pub fn take(&mut self, n: usize) -> Result<&'a [u8]> {
-        let (head, tail) = self.bytes.split_at_checked(n).context("a spilled block is shorter than it should be")?;
-        self.bytes = tail;
-        Ok(head)
-    }
-
-    fn take_i64(&mut self) -> Result<i64> {
-        Ok(i64::from_le_bytes(self.take(8)?.try_into()?))
-    }
-
-    /// Hands every value of the next column to `sink` with its row; nothing when all are null.
-    ///
-    /// # Errors
-    /// When the block is damaged.
-    pub fn column(&mut self, mut sink: impl FnMut(usize, i64)) -> Result<()> {
-        let tag = self.take(1)?[0];
-        match tag & !(NULLABLE | SPARSE) {
-            ALL_NULL => (0..self.rows).for_each(|row| sink(row, NULL)),
-            CONSTANT => {
-                let value = self.take_i64()?;
-                (0..self.rows).for_each(|row| sink(row, value));
-            }
-            width @ (2 | 3 | 4 | 5 | 9) => {
-                let unit = *UNITS.get(usize::from(self.take(1)?[0])).context("a spilled block is damaged")?;
-                let low = self.take_i64()?;
-                let nulls = tag & NULLABLE != 0;
-                let width = usize::from(width - 1);
-                let value = |offset: u64| {
-                    if !nulls {
-                        return low.wrapping_add(offset.cast_signed().wrapping_mul(unit));
-                    }
-                    if offset == 0 { NULL } else { low.wrapping_add((offset - 1).cast_signed().wrapping_mul(unit)) }
-                };
-                if tag & SPARSE != 0 {
-                    let known = self.take(self.rows.div_ceil(8))?;
-                    let count: usize = known.iter().map(|bits| bits.count_ones() as usize).sum();
-                    let (bytes, rows) = (self.take(count * width)?, self.rows);
-                    let each = |row: usize, offset: Option<u64>| sink(row, offset.map_or(NULL, value));
-                    match width {
-                        1 => sparse::<1>((known, bytes), rows, each),
-                        2 => sparse::<2>((known, bytes), rows, each),
-                        3 => sparse::<3>((known, bytes), rows, each),
-                        4 => sparse::<4>((known, bytes), rows, each),
-                        _ => sparse::<8>((known, bytes), rows, each),
-                    }
-                    return Ok(());
-                }
-                let bytes = self.take(self.rows * width)?;
-                let each = |row: usize, offset: u64| sink(row, value(offset));
-                match width {
-                    1 => dense::<1>(bytes, each),
-                    2 => dense::<2>(bytes, each),
-                    3 => dense::<3>(bytes, each),
-                    4 => dense::<4>(bytes, each),
-                    _ => dense::<8>(bytes, each),
-                }
-            }
-            _ => bail!("a spilled block is damaged"),
-        }
-        Ok(())
-    }
-
-    /// Appends every value of the next column, [`NULL`] where it is null.
-    ///
-    /// # Errors
-    /// When the block is damaged.
-    pub fn append(&mut self, out: &mut Vec<i64>) -> Result<()> {
-        out.reserve(self.rows);
-        // Most columns have no nulls and are not counted in days or seconds: many of their values are taken at once.
-        let plain = match self.bytes.split_first_chunk::<10>() {
-            Some(([tag @ 2..=5, unit, low @ ..], rest)) if UNITS.get(usize::from(*unit)) == Some(&1) => {
-                let split = rest.split_at_checked(self.rows * usize::from(*tag - 1));
-                split.map(|split| (*tag, i64::from_le_bytes(*low), split))
-            }
-            _ => None,
-        };
-        let Some((tag, low, (bytes, rest))) = plain else { return self.column(|_, v| out.push(v)) };
-        self.bytes = rest;
-        let value = |offset: u64| low.wrapping_add(offset.cast_signed());
-        match tag {
-            2 => append::<1>(bytes, out, value),
-            3 => append::<2>(bytes, out, value),
-            4 => append::<3>(bytes, out, value),
-            _ => append::<4>(bytes, out, value),
-        }
-        Ok(())
-    }
-
-    /// Whether the next column is null throughout, without reading it.
-    #[must_use]
-    pub fn next_is_null(&self) -> bool {
-        self.bytes.first() == Some(&ALL_NULL)
-    }
-
-    /// The bytes that are left.
-    #[must_use]
-    pub const fn rest(&self) -> &'a [u8] {
-        self.bytes
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,6 +185,21 @@ mod tests {
             };
             let values: Vec<i64> = values.iter().map(of).collect();
             prop_assert_eq!(round_trip(&values), values);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_extent_is_that_of_each_value_that_is_not_null(values in proptest::collection::vec(
+            prop_oneof![3 => Just(NULL), 1 => Just(NULL + 1), 1 => Just(i64::MAX), 2 => any::<i64>(), 2 => -3..3_i64], 1..30)
+        ) {
+            let known: Vec<i64> = values.iter().copied().filter(|v| *v != NULL).collect();
+            let found = Extent::of(&values);
+            prop_assert_eq!(found.high, known.iter().copied().max().unwrap_or(NULL));
+            prop_assert_eq!(found.nulls, values.len() - known.len());
+            if let Some(low) = known.iter().copied().min() {
+                prop_assert_eq!(found.low, low);
+            }
         }
     }
 

@@ -187,10 +187,11 @@ struct Sorted<'a> {
 impl Sorted<'_> {
     /// Puts a column's values where their rows go.
     fn by<T>(&mut self, column: &[T], value: impl Fn(&T) -> i64) -> &[i64] {
+        let values = self.values.as_mut_slice();
         for (to, v) in self.to.iter().zip(column) {
-            self.values[*to as usize] = value(v);
+            values[*to as usize] = value(v);
         }
-        self.values.as_slice()
+        values
     }
 }
 

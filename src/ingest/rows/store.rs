@@ -192,9 +192,9 @@ impl<'a> Store<'a> {
                 clippy::cast_sign_loss,
                 reason = "a position within the bucket, as `add` wrote it"
             )]
-            reader.column(|_, s| {
-                starts[s as usize + 1] += 1;
-                to.push(s as u32);
+            reader.runs(|_, subjects| {
+                subjects.iter().for_each(|s| starts[*s as usize + 1] += 1);
+                to.extend(subjects.iter().map(|s| *s as u32));
             })?;
         }
         for s in 0..subjects.len() {
@@ -230,16 +230,22 @@ impl<'a> Store<'a> {
             }
             // Each row has a place of its own, and each place a row: none is left as it was.
             let mut column = spare.column(rows);
+            let values = column.as_mut_slice();
             for (reader, base) in readers.iter_mut().zip(&bases) {
                 let to = &to[*base..];
-                reader.column(|row, v| put(&mut column, to[row], v))?;
+                reader.runs(|from, run| {
+                    to[from..from + run.len()].iter().zip(run).for_each(|(to, v)| put(values, *to, *v));
+                })?;
             }
             out.push(Arc::new(column));
         }
-        let mut files = vec![0; rows];
-        for (place, base) in places.iter().zip(&bases) {
-            for t in &to[*base..*base + place.rows as usize] {
-                put(&mut files, *t, place.file);
+        let mut files = vec![places.first().map_or(0, |place| place.file); rows];
+        // They are in order: where the last is of the first one's file, all are.
+        if places.first().map(|place| place.file) != places.last().map(|place| place.file) {
+            for (place, base) in places.iter().zip(&bases) {
+                for t in &to[*base..*base + place.rows as usize] {
+                    put(&mut files, *t, place.file);
+                }
             }
         }
         let mut records = Records::default();

@@ -178,13 +178,14 @@ impl RelatedRows {
         let mut related = Self::default();
         let Some(record) = layout.record else { return Ok(related) };
         let mut index = KeyIndex::default();
+        let none_excessive = none_excessive(rows, layout);
         for subject in 0..rows.starts.len().saturating_sub(1) {
             let range = rows.of(subject);
             if range.is_empty() {
                 continue;
             }
             // No date sees more rows, or larger amounts.
-            if excessive(rows, layout, &range).is_some() {
+            if !none_excessive && excessive(rows, layout, &range).is_some() {
                 related.large.push(subject);
             }
             index.repeated(rows, record, range.clone())?;
@@ -215,6 +216,16 @@ fn refunds_of(rows: &BucketRows, range: Range<usize>, record: usize, refund_of: 
         }
     }
     refunds.into_iter().map(|(_, r)| r).filter(|r| !r.originals.is_empty()).collect()
+}
+
+/// Whether it is certain that no subject's rows are [`excessive`]: as many as any has, of the largest amount, are not.
+fn none_excessive(rows: &BucketRows, layout: &Layout) -> bool {
+    let longest = rows.starts.windows(2).map(|subject| subject[1] - subject[0]).max().unwrap_or(0);
+    let size = |v: &i64| if *v == NULL { 0 } else { v.unsigned_abs() };
+    let largest = |column: &usize| rows.columns[*column].iter().fold(0_u64, |most, v| most.max(size(v)));
+    let total = |column: &usize| largest(column).saturating_mul(u64::from(longest));
+    let mut totals = layout.money.iter().map(total);
+    longest as usize <= layout.limits.subject_rows && totals.all(|t| t <= layout.limits.subject_total.unsigned_abs())
 }
 
 /// Whether some rows of a subject are more, or their amounts larger, than sums can hold.
@@ -272,6 +283,9 @@ impl KeyIndex {
 
     /// The rows of each repeated key, by place in the exports.
     fn groups(&mut self, rows: &BucketRows, record: usize) -> Vec<Vec<usize>> {
+        if self.repeated.is_empty() {
+            return Vec::new();
+        }
         let keys = &rows.columns[record];
         let sorted = |row: &usize| (keys[*row], rows.records.get(*row), rows.files[*row], rows.value(ROW, *row));
         self.repeated.sort_unstable_by_key(sorted);
@@ -323,5 +337,40 @@ fn refunds(seen: &Seen, related: &RelatedRows, layout: &Layout, fate: &mut [Opti
     for row in above {
         fate[row] = Some(Class::Quarantined);
         found.quarantine(layout.quarantined(rows, row, Rule::RefundAboveOriginal, refund_of));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::contract::{Contract, Zone};
+
+    proptest! {
+        #[test]
+        fn where_none_can_be_excessive_none_is(
+            subjects in proptest::collection::vec(proptest::collection::vec(proptest::option::of(-60_i64..60), 0..9), 0..6),
+        ) {
+            let (contract, zone) = (Contract::load().unwrap(), Zone::named("UTC").unwrap());
+            let mut layout = Layout::new(contract.table("purchases").unwrap(), &contract.limits, &zone).unwrap();
+            (layout.limits.subject_total, layout.limits.subject_rows) = (120, 6);
+            let mut rows = BucketRows { columns: vec![Arc::default(); layout.width], ..BucketRows::default() };
+            let ends = subjects.iter().scan(0, |end, subject| {
+                *end += u32::try_from(subject.len()).unwrap();
+                Some(*end)
+            });
+            rows.starts = std::iter::once(0).chain(ends).collect();
+            let amounts: Vec<i64> = subjects.iter().flatten().map(|amount| amount.unwrap_or(NULL)).collect();
+            rows.columns[layout.money[0]] = Arc::new(amounts);
+            let longest = subjects.iter().map(Vec::len).max().unwrap_or(0);
+            let largest = subjects.iter().flatten().flatten().map(|amount| amount.abs()).max().unwrap_or(0);
+            let small = longest <= 6 && i64::try_from(longest).unwrap() * largest <= 120;
+            prop_assert_eq!(none_excessive(&rows, &layout), small);
+            let excessive = (0..subjects.len()).any(|subject| excessive(&rows, &layout, &rows.of(subject)).is_some());
+            prop_assert!(!(small && excessive));
+        }
     }
 }
