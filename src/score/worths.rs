@@ -10,25 +10,35 @@ pub struct Worths<'a> {
     card: &'a Scorecard,
     /// Importance times share, feature by feature and bin by bin.
     by_segment: Vec<Vec<i64>>,
-    /// Where each feature's bins lie there, and its category.
-    features: Vec<(Range<usize>, usize)>,
+    /// Where each feature's bins begin there.
+    begins: Vec<usize>,
+    /// Features that follow one another in one category, and which.
+    runs: Vec<(Range<usize>, usize)>,
 }
 
 impl<'a> Worths<'a> {
     /// Lays out a scorecard.
     #[must_use]
     pub fn of(card: &'a Scorecard) -> Self {
-        let mut begin = 0;
-        let place = |feature: &CardFeature| {
-            let end = begin + feature.shares.len();
-            (std::mem::replace(&mut begin, end)..end, feature.category)
+        let mut next = 0;
+        let begin = |feature: &CardFeature| {
+            let begin = next;
+            next += feature.shares.len();
+            begin
         };
-        let features = card.features.iter().map(place).collect();
+        let begins = card.features.iter().map(begin).collect();
+        let mut runs: Vec<(Range<usize>, usize)> = Vec::new();
+        for (at, feature) in card.features.iter().enumerate() {
+            match runs.last_mut() {
+                Some((run, category)) if *category == feature.category => run.end = at + 1,
+                _ => runs.push((at..at + 1, feature.category)),
+            }
+        }
         let of = |importances: &Vec<i64>| {
             let all = card.features.iter().zip(importances);
             all.flat_map(|(feature, importance)| feature.shares.iter().map(move |share| importance * share)).collect()
         };
-        Self { card, by_segment: card.importances.iter().map(of).collect(), features }
+        Self { card, by_segment: card.importances.iter().map(of).collect(), begins, runs }
     }
 
     /// As [`Scorecard::points`].
@@ -55,12 +65,13 @@ impl<'a> Worths<'a> {
         self.card.own_share_of(segment, &self.sums(segment, bins))
     }
 
-    /// Σ importance·share of each category.
+    /// Σ importance·share of each category. A bin is one of its feature's, as it is when it was found by the feature's edges.
     fn sums(&self, segment: usize, bins: &[u8]) -> [i64; 5] {
-        let worths = &self.by_segment[segment];
+        let worths = self.by_segment[segment].as_slice();
         let mut sums = [0; 5];
-        for ((bins, category), bin) in self.features.iter().zip(bins) {
-            sums[*category] += worths[bins.clone()][usize::from(*bin)];
+        for (run, category) in &self.runs {
+            let of_run = self.begins[run.clone()].iter().zip(&bins[run.clone()]);
+            sums[*category] += of_run.map(|(begin, bin)| worths[begin + usize::from(*bin)]).sum::<i64>();
         }
         sums
     }
