@@ -17,5 +17,6 @@ pub mod read;
 pub mod relationships;
 pub mod release;
 pub mod scores;
+mod window;
 pub mod without;
 pub mod words;
