@@ -122,14 +122,6 @@ pub fn write(
 }
 
 impl Finished<'_> {
-    /// What friends move the score of a subject with some bins by, in points.
-    ///
-    /// # Errors
-    /// When it is none of the scale.
-    pub fn lift(&self, s: usize, bins: &[u8]) -> Fits<i64> {
-        self.card.lift(usize::from(self.population.rows.segment[s]), bins)
-    }
-
     /// The points of a subject with some bins.
     ///
     /// # Errors

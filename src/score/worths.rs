@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::points::{Fits, Points};
+use crate::pipeline::model::RELATIONSHIPS;
 use crate::scorecard::card::{CardFeature, Scorecard};
 
 /// What every bin of a scorecard is worth, by segment.
@@ -14,6 +15,8 @@ pub struct Worths<'a> {
     begins: Vec<usize>,
     /// Features that follow one another in one category, and which.
     runs: Vec<(Range<usize>, usize)>,
+    /// The most that the subject's own categories contribute, by segment.
+    own_most: Vec<i128>,
 }
 
 impl<'a> Worths<'a> {
@@ -38,7 +41,8 @@ impl<'a> Worths<'a> {
             let all = card.features.iter().zip(importances);
             all.flat_map(|(feature, importance)| feature.shares.iter().map(move |share| importance * share)).collect()
         };
-        Self { card, by_segment: card.importances.iter().map(of).collect(), begins, runs }
+        let own_most = (0..card.importances.len()).map(|segment| card.own_most(segment)).collect();
+        Self { card, by_segment: card.importances.iter().map(of).collect(), begins, runs, own_most }
     }
 
     /// As [`Scorecard::points`].
@@ -62,18 +66,32 @@ impl<'a> Worths<'a> {
     /// # Errors
     /// As [`Self::points`].
     pub fn own_share(&self, segment: usize, bins: &[u8]) -> Fits<u32> {
-        self.card.own_share_of(segment, &self.sums(segment, bins))
+        self.card.own_share_of(segment, &self.sums(segment, bins), self.own_most[segment])
     }
 
-    /// Σ importance·share of each category. A bin is one of its feature's, as it is when it was found by the feature's edges.
+    /// As [`Scorecard::lift`].
+    ///
+    /// # Errors
+    /// As [`Self::points`].
+    pub fn lift(&self, segment: usize, bins: &[u8]) -> Fits<i64> {
+        let runs = self.runs.iter().filter(|(_, category)| *category == RELATIONSHIPS);
+        self.card.lift_of(segment, runs.map(|(run, _)| self.sum(segment, run, bins)).sum())
+    }
+
+    /// Σ importance·share of each category.
     fn sums(&self, segment: usize, bins: &[u8]) -> [i64; 5] {
-        let worths = self.by_segment[segment].as_slice();
         let mut sums = [0; 5];
         for (run, category) in &self.runs {
-            let of_run = self.begins[run.clone()].iter().zip(&bins[run.clone()]);
-            sums[*category] += of_run.map(|(begin, bin)| worths[begin + usize::from(*bin)]).sum::<i64>();
+            sums[*category] += self.sum(segment, run, bins);
         }
         sums
+    }
+
+    /// The same of some features. A bin is one of its feature's, as it is when it was found by the feature's edges.
+    fn sum(&self, segment: usize, run: &Range<usize>, bins: &[u8]) -> i64 {
+        let worths = self.by_segment[segment].as_slice();
+        let features = self.begins[run.clone()].iter().zip(&bins[run.clone()]);
+        features.map(|(begin, bin)| worths[begin + usize::from(*bin)]).sum()
     }
 }
 
@@ -135,6 +153,7 @@ mod tests {
             prop_assert_eq!(worths.points(segment, &bins), card.points(segment, &bins));
             prop_assert_eq!(worths.score(segment, &bins), card.score(segment, &bins));
             prop_assert_eq!(worths.own_share(segment, &bins), card.own_share(segment, &bins));
+            prop_assert_eq!(worths.lift(segment, &bins), card.lift(segment, &bins));
         }
     }
 }
