@@ -220,9 +220,11 @@ impl Bonds {
 
     /// Puts a subject's relationship features into their bins; without enough friends all are `none`.
     pub fn fill(&self, card: &Scorecard, subject: usize, bins: &mut [u8]) {
-        let enough = self.neighbours[subject].ties() >= self.summary.min_friends;
+        if self.neighbours[subject].ties() < self.summary.min_friends {
+            return;
+        }
         for (feature, bin) in card.features.iter().zip(bins).filter(|(f, _)| f.category == RELATIONSHIPS) {
-            if let (true, Origin::Friends(of)) = (enough, feature.origin) {
+            if let Origin::Friends(of) = feature.origin {
                 *bin = feature.bin(self.value(card, of, subject), false);
             }
         }
