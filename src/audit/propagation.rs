@@ -11,6 +11,7 @@ use super::facts::hundredths;
 use crate::disclosure::DECIMALS;
 use crate::disclosure::neighbours::{merged, sum};
 use crate::graph::parameters::SHARE_ONE;
+use crate::score::worths::Worths;
 use crate::statistics::proportion::rounded;
 
 /// What propagation did.
@@ -100,7 +101,9 @@ pub(super) fn propagation(facts: &Facts) -> Result<Option<Propagation>> {
     };
     let told = facts.scored().map(|(s, _)| s).filter(|s| friends.enough(*s));
     let mut bins = facts.population.subject_bins.reader();
-    let mut lifts: Vec<i64> = told.map(|s| Ok(facts.finished().lift(s, bins.of(s)?)?)).collect::<Result<_>>()?;
+    let (worths, segments) = (Worths::of(card), &facts.population.rows.segment);
+    let lift_of = |s: usize| -> Result<i64> { Ok(worths.lift(usize::from(segments[s]), bins.of(s)?)?) };
+    let mut lifts: Vec<i64> = told.map(lift_of).collect::<Result<_>>()?;
     lifts.sort_unstable();
     let told = lifts.len() as u64;
     let both = facts.of_scored(&[facts.population.scored - told, told], &[]);

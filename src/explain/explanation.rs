@@ -132,7 +132,7 @@ impl Subject<'_> {
             Distributions::read(&run.run.path(DISTRIBUTIONS))?.context("the run kept no distributions.json")?;
         let shortfalls = Shortfalls::new(&run.card, card.reasons.baseline, &distributions.baselines);
         let own: Vec<&str> =
-            shortfalls.top(self.segment, &bins).into_iter().map(|c| run.card.reasons[c].as_str()).collect();
+            shortfalls.top(self.segment, &bins).codes().iter().map(|c| run.card.reasons[*c].as_str()).collect();
         let mut categories = Vec::with_capacity(CATEGORIES.len());
         for (n, category) in CATEGORIES.iter().enumerate() {
             let points = row.required(&scores::points(category))?;

@@ -11,6 +11,9 @@ use super::rows::{NONE, ScoredRows};
 use crate::pipeline::model::{Baseline, Model, Reasons};
 use crate::scorecard::card::Scorecard;
 
+/// Subjects that are counted one after another.
+const TOGETHER: usize = 1_024;
+
 /// Scored subjects, counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Census {
@@ -40,12 +43,16 @@ impl Census {
         (subjects, bins): (Range<usize>, &[u8]),
     ) -> Fits<Self> {
         let (first, width, reasons) = (subjects.start, card.features.len(), &model.card.reasons);
-        let scored = subjects.into_par_iter().filter(|s| rows.score[*s] != NONE);
-        let counted = scored.try_fold(
+        // Some at a time: what counts is handed on from one part to the next.
+        let parts = subjects.len().div_ceil(TOGETHER);
+        let counted = (0..parts).into_par_iter().try_fold(
             || Self::new(card),
-            |mut census, s| {
-                let bins = &bins[(s - first) * width..(s + 1 - first) * width];
-                census.add(card, reasons, rows.score[s], (usize::from(rows.segment[s]), bins))?;
+            |mut census, part| {
+                let from = first + part * TOGETHER;
+                for s in (from..subjects.end.min(from + TOGETHER)).filter(|s| rows.score[*s] != NONE) {
+                    let bins = &bins[(s - first) * width..(s + 1 - first) * width];
+                    census.add(card, reasons, rows.score[s], (usize::from(rows.segment[s]), bins))?;
+                }
                 Fits::Ok(census)
             },
         );

@@ -24,7 +24,7 @@ use crate::scorecard::card::{FriendsFeature, Origin, Scorecard};
 use crate::stages::ties::Ties;
 use crate::storage::scratch::Scratch;
 use crate::tables::ids::UNKNOWN;
-use crate::tables::relationships::Row;
+use crate::tables::relationships::Line;
 
 /// Ties and links may take so many times the memory of waiting rows, ties one part of it: they are read once, links in every round.
 const LINK_MEMORY: u64 = 4;
@@ -175,27 +175,31 @@ impl Friends {
         self.ties[subject] >= self.summary.min_friends
     }
 
-    /// The number of a subject's counted friends, in the model's steps, which tell no exact number.
-    fn step(&self, subject: usize) -> String {
-        let (ties, steps) = (self.ties[subject], &self.summary.steps);
-        let above = steps.partition_point(|step| *step <= ties);
-        match (above.checked_sub(1).map(|at| steps[at]), steps.get(above)) {
-            (Some(from), Some(next)) => format!("{from} to {}", next - 1),
-            (Some(from), None) => format!("{from} or more"),
-            (None, next) => format!("fewer than {}", next.copied().unwrap_or(u32::MAX)),
-        }
-    }
-
     /// What may be said of a subject's friends, who move its score by so many points.
     ///
     /// # Errors
     /// When the points are none of a scale.
-    pub fn row(&self, subject: usize, lift: i64) -> Result<Row> {
-        Ok(Row {
-            friends: self.step(subject),
+    pub fn line(&self, subject: usize, lift: i64) -> Result<Line> {
+        let ties = self.ties[subject];
+        Ok(Line {
+            subject,
+            friends: u32::try_from(self.summary.steps.partition_point(|step| *step <= ties))?,
             lift_points: i16::try_from(lift)?,
             anchor_tenths: self.anchor_tenths[subject],
         })
+    }
+}
+
+impl Summary {
+    /// What the model's steps are called, which tell no exact number of friends, by how many of their beginnings are reached.
+    #[must_use]
+    pub fn step_names(&self) -> Vec<String> {
+        let name = |reached: usize| match (reached.checked_sub(1).map(|at| self.steps[at]), self.steps.get(reached)) {
+            (Some(from), Some(next)) => format!("{from} to {}", next.saturating_sub(1)),
+            (Some(from), None) => format!("{from} or more"),
+            (None, next) => format!("fewer than {}", next.copied().unwrap_or(u32::MAX)),
+        };
+        (0..=self.steps.len()).map(name).collect()
     }
 }
 
@@ -216,9 +220,11 @@ impl Bonds {
 
     /// Puts a subject's relationship features into their bins; without enough friends all are `none`.
     pub fn fill(&self, card: &Scorecard, subject: usize, bins: &mut [u8]) {
-        let enough = self.neighbours[subject].ties() >= self.summary.min_friends;
+        if self.neighbours[subject].ties() < self.summary.min_friends {
+            return;
+        }
         for (feature, bin) in card.features.iter().zip(bins).filter(|(f, _)| f.category == RELATIONSHIPS) {
-            if let (true, Origin::Friends(of)) = (enough, feature.origin) {
+            if let Origin::Friends(of) = feature.origin {
                 *bin = feature.bin(self.value(card, of, subject), false);
             }
         }

@@ -2,6 +2,7 @@
 
 pub mod bins;
 pub mod census;
+mod explained;
 pub mod finished;
 pub mod friends;
 pub mod kept;
@@ -10,4 +11,5 @@ pub mod population;
 pub mod rated;
 pub mod reasons;
 pub mod rows;
+pub mod told;
 pub mod worths;

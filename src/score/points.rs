@@ -108,14 +108,22 @@ impl Scorecard {
     /// # Errors
     /// As [`Self::points`].
     pub fn own_share(&self, segment: usize, bins: &[u8]) -> Fits<u32> {
-        self.own_share_of(segment, &self.sums(segment, bins))
+        self.own_share_of(segment, &self.sums(segment, bins), self.own_most(segment))
     }
 
-    /// The same from Σ importance·share of each category.
-    pub(super) fn own_share_of(&self, segment: usize, sums: &[i64; 5]) -> Fits<u32> {
-        let contributions = self.contributions(segment, sums);
-        let own: i128 = contributions[..RELATIONSHIPS].iter().sum();
-        let most: i128 = self.contributions(segment, &self.full[segment])[..RELATIONSHIPS].iter().sum();
+    /// The exact contributions of the subject's own categories from Σ importance·share of each.
+    fn own(&self, segment: usize, sums: &[i64; 5]) -> i128 {
+        (0..RELATIONSHIPS).map(|c| self.contribution_of(segment, c, sums[c])).sum()
+    }
+
+    /// The most that the subject's own categories contribute in a segment.
+    pub(super) fn own_most(&self, segment: usize) -> i128 {
+        self.own(segment, &self.full[segment])
+    }
+
+    /// The same as [`Self::own_share`] from Σ importance·share of each category, and [`Self::own_most`].
+    pub(super) fn own_share_of(&self, segment: usize, sums: &[i64; 5], most: i128) -> Fits<u32> {
+        let own = self.own(segment, sums);
         if most == 0 {
             return Ok(0);
         }
@@ -128,16 +136,17 @@ impl Scorecard {
     /// # Errors
     /// As [`Self::points`].
     pub fn lift(&self, segment: usize, bins: &[u8]) -> Fits<i64> {
-        let of = |sum: i64| {
-            let mut sums = [0; 5];
-            sums[RELATIONSHIPS] = sum;
-            self.contributions(segment, &sums)[RELATIONSHIPS]
-        };
-        let neutral = of(self.neutral_share * self.importance[segment][RELATIONSHIPS]);
         let all = self.features.iter().zip(&self.importances[segment]).zip(bins);
         let of_friends = all.filter(|((feature, _), _)| feature.category == RELATIONSHIPS);
         let sum: i64 =
             of_friends.map(|((feature, importance), bin)| importance * feature.shares[usize::from(*bin)]).sum();
+        self.lift_of(segment, sum)
+    }
+
+    /// The same from Σ importance·share of the category of friends.
+    pub(super) fn lift_of(&self, segment: usize, sum: i64) -> Fits<i64> {
+        let of = |sum: i64| self.contribution_of(segment, RELATIONSHIPS, sum);
+        let neutral = of(self.neutral_share * self.importance[segment][RELATIONSHIPS]);
         let numerator = of(sum) - neutral;
         Fraction { numerator, denominator: self.denominator[segment] }.round_half_even()
     }
@@ -234,13 +243,16 @@ impl Scorecard {
         Fraction { numerator, denominator: self.denominator[segment] }.round_half_even()
     }
 
-    /// Exact contributions of the categories; one without features is neutral, unless its sum is told.
+    /// Exact contributions of the categories.
     fn contributions(&self, segment: usize, sums: &[i64; 5]) -> [i128; 5] {
-        std::array::from_fn(|c| {
-            let empty = self.importance[segment][c] == 0 && sums[c] == 0;
-            let sum = if empty { self.neutral_share } else { sums[c] };
-            self.per_share[segment][c] * i128::from(sum)
-        })
+        std::array::from_fn(|c| self.contribution_of(segment, c, sums[c]))
+    }
+
+    /// The exact contribution of a category; one without features is neutral, unless its sum is told.
+    fn contribution_of(&self, segment: usize, category: usize, sum: i64) -> i128 {
+        let empty = self.importance[segment][category] == 0 && sum == 0;
+        let sum = if empty { self.neutral_share } else { sum };
+        self.per_share[segment][category] * i128::from(sum)
     }
 }
 

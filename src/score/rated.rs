@@ -117,7 +117,11 @@ impl Rater<'_> {
         let features = self.data.features(at)?;
         let records = self.data.records(at)?;
         let sum = |of: &dyn Fn(&RecordCounts) -> &Vec<i32>| -> Vec<i64> {
-            (0..count).map(|s| records.iter().map(|r| i64::from(of(r)[s])).sum()).collect()
+            let mut sums = vec![0; count];
+            for r in &records {
+                sums.iter_mut().zip(&of(r)[..count]).for_each(|(sum, records)| *sum += i64::from(*records));
+            }
+            sums
         };
         let disputed = sum(&|r| &r.disputed);
         let facts = vec![
@@ -126,11 +130,14 @@ impl Rater<'_> {
             ("used_records", sum(&|r| &r.used)),
         ];
         let mut rows = self.rate(consents, own.with_integers(facts)?, &features)?;
-        let strictest = |s: usize, of: &dyn Fn(&RecordCounts) -> &Vec<Option<u8>>| {
-            let rules = records.iter().filter_map(|r| of(r)[s]);
-            rules.fold(None, |held, rule| self.caps.stricter(held, rule))
-        };
-        rows.triggered = (0..count).map(|s| strictest(s, &|r| &r.triggered)).collect();
+        rows.triggered = vec![None; count];
+        for r in &records {
+            for (held, rule) in rows.triggered.iter_mut().zip(&r.triggered[..count]) {
+                if let Some(rule) = rule {
+                    *held = self.caps.stricter(*held, *rule);
+                }
+            }
+        }
         rows.disputed = disputed.iter().map(|d| i32::try_from(*d)).collect::<Fits<_>>()?;
         let scored = |s: &usize| disputed[*s] > 0 && self.scored[usize::from(rows.status[*s])];
         let chosen: Vec<usize> = (0..count).filter(scored).collect();
@@ -144,7 +151,10 @@ impl Rater<'_> {
             Ok(Contested {
                 subject: first + u32::try_from(*s)?,
                 bins: bins[n * width..(n + 1) * width].to_vec(),
-                held: strictest(*s, &|r| &r.triggered_with),
+                held: records
+                    .iter()
+                    .filter_map(|r| r.triggered_with[*s])
+                    .fold(None, |held, rule| self.caps.stricter(held, rule)),
             })
         });
         let contested = contested.collect::<Result<_>>()?;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::points::{Fits, Points};
+use crate::pipeline::model::RELATIONSHIPS;
 use crate::scorecard::card::{CardFeature, Scorecard};
 
 /// What every bin of a scorecard is worth, by segment.
@@ -10,25 +11,38 @@ pub struct Worths<'a> {
     card: &'a Scorecard,
     /// Importance times share, feature by feature and bin by bin.
     by_segment: Vec<Vec<i64>>,
-    /// Where each feature's bins lie there, and its category.
-    features: Vec<(Range<usize>, usize)>,
+    /// Where each feature's bins begin there.
+    begins: Vec<usize>,
+    /// Features that follow one another in one category, and which.
+    runs: Vec<(Range<usize>, usize)>,
+    /// The most that the subject's own categories contribute, by segment.
+    own_most: Vec<i128>,
 }
 
 impl<'a> Worths<'a> {
     /// Lays out a scorecard.
     #[must_use]
     pub fn of(card: &'a Scorecard) -> Self {
-        let mut begin = 0;
-        let place = |feature: &CardFeature| {
-            let end = begin + feature.shares.len();
-            (std::mem::replace(&mut begin, end)..end, feature.category)
+        let mut next = 0;
+        let begin = |feature: &CardFeature| {
+            let begin = next;
+            next += feature.shares.len();
+            begin
         };
-        let features = card.features.iter().map(place).collect();
+        let begins = card.features.iter().map(begin).collect();
+        let mut runs: Vec<(Range<usize>, usize)> = Vec::new();
+        for (at, feature) in card.features.iter().enumerate() {
+            match runs.last_mut() {
+                Some((run, category)) if *category == feature.category => run.end = at + 1,
+                _ => runs.push((at..at + 1, feature.category)),
+            }
+        }
         let of = |importances: &Vec<i64>| {
             let all = card.features.iter().zip(importances);
             all.flat_map(|(feature, importance)| feature.shares.iter().map(move |share| importance * share)).collect()
         };
-        Self { card, by_segment: card.importances.iter().map(of).collect(), features }
+        let own_most = (0..card.importances.len()).map(|segment| card.own_most(segment)).collect();
+        Self { card, by_segment: card.importances.iter().map(of).collect(), begins, runs, own_most }
     }
 
     /// As [`Scorecard::points`].
@@ -52,17 +66,32 @@ impl<'a> Worths<'a> {
     /// # Errors
     /// As [`Self::points`].
     pub fn own_share(&self, segment: usize, bins: &[u8]) -> Fits<u32> {
-        self.card.own_share_of(segment, &self.sums(segment, bins))
+        self.card.own_share_of(segment, &self.sums(segment, bins), self.own_most[segment])
+    }
+
+    /// As [`Scorecard::lift`].
+    ///
+    /// # Errors
+    /// As [`Self::points`].
+    pub fn lift(&self, segment: usize, bins: &[u8]) -> Fits<i64> {
+        let runs = self.runs.iter().filter(|(_, category)| *category == RELATIONSHIPS);
+        self.card.lift_of(segment, runs.map(|(run, _)| self.sum(segment, run, bins)).sum())
     }
 
     /// Σ importance·share of each category.
     fn sums(&self, segment: usize, bins: &[u8]) -> [i64; 5] {
-        let worths = &self.by_segment[segment];
         let mut sums = [0; 5];
-        for ((bins, category), bin) in self.features.iter().zip(bins) {
-            sums[*category] += worths[bins.clone()][usize::from(*bin)];
+        for (run, category) in &self.runs {
+            sums[*category] += self.sum(segment, run, bins);
         }
         sums
+    }
+
+    /// The same of some features. A bin is one of its feature's, as it is when it was found by the feature's edges.
+    fn sum(&self, segment: usize, run: &Range<usize>, bins: &[u8]) -> i64 {
+        let worths = self.by_segment[segment].as_slice();
+        let features = self.begins[run.clone()].iter().zip(&bins[run.clone()]);
+        features.map(|(begin, bin)| worths[begin + usize::from(*bin)]).sum()
     }
 }
 
@@ -124,6 +153,7 @@ mod tests {
             prop_assert_eq!(worths.points(segment, &bins), card.points(segment, &bins));
             prop_assert_eq!(worths.score(segment, &bins), card.score(segment, &bins));
             prop_assert_eq!(worths.own_share(segment, &bins), card.own_share(segment, &bins));
+            prop_assert_eq!(worths.lift(segment, &bins), card.lift(segment, &bins));
         }
     }
 }

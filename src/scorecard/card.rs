@@ -294,15 +294,6 @@ fn weights(percent: &BTreeMap<String, i64>, propagation: &Propagation) -> [i64; 
     })
 }
 
-impl Scorecard {
-    /// Whether a subject has enough friends for anything to be told of them.
-    #[must_use]
-    pub fn tells_of_friends(&self, bins: &[u8]) -> bool {
-        let mut friends = self.features.iter().zip(bins).filter(|(f, _)| f.category == RELATIONSHIPS);
-        friends.any(|(f, bin)| usize::from(*bin) != f.none())
-    }
-}
-
 /// The sum of the features' importances in each category.
 #[must_use]
 pub fn sums(features: &[CardFeature], importances: &[i64]) -> [i64; 5] {

@@ -20,13 +20,15 @@ use crate::runs::folder::RunFolder;
 use crate::runs::ledger::place::SCORES;
 use crate::runs::step::step;
 use crate::score::bins::Bins;
-use crate::score::finished::{self, Finished, Told};
+use crate::score::finished::{self, Finished};
 use crate::score::friends::{self, Bonds, Friends};
 use crate::score::kept::{self, OfShard};
 use crate::score::points::OFF;
 use crate::score::population::Population;
 use crate::score::rated::{Rated, rate};
 use crate::score::rows::NONE;
+use crate::score::told::Told;
+use crate::score::worths::Worths;
 use crate::scorecard::policy::Caps;
 use crate::stages::opened::StageData;
 use crate::stages::shards::{Part, RatedIn, numbers, opened};
@@ -35,7 +37,8 @@ use crate::stages::subjects::Subjects;
 use crate::stages::ties::Ties;
 use crate::storage::hashes::Hash;
 use crate::tables::quarantine;
-use crate::tables::relationships::{self, RelationshipsFile, Row};
+use crate::tables::relationships::{self, Line, RelationshipsFile};
+use crate::tables::words::Words;
 
 /// Bins of rated subjects may take one of so many parts of the memory.
 const BINS_PART: u64 = 4;
@@ -138,9 +141,11 @@ pub(super) fn score(run: &Run, folder: &RunFolder) -> Result<Scored> {
         Ok(resources.check()?)
     })?;
     if let Some(friends) = &friends {
-        let mut file = RelationshipsFile::create(&folder.path(relationships::FILE), subjects)?;
+        let (steps, worths) = (friends.summary.step_names(), Worths::of(&job.card));
+        let steps = Words::of(steps.iter().map(String::as_str));
+        let mut file = RelationshipsFile::create(&folder.path(relationships::FILE), subjects, steps)?;
         for piece in population.subject_bins.pieces() {
-            file.add(of_friends(friends, &finished, &piece)?)?;
+            file.add(of_friends(friends, &finished, &worths, &piece)?)?;
         }
         file.finish()?;
     }
@@ -150,15 +155,16 @@ pub(super) fn score(run: &Run, folder: &RunFolder) -> Result<Scored> {
 }
 
 /// What is told of the friends of a piece's subjects, by subject.
-fn of_friends(friends: &Friends, finished: &Finished, piece: &Range<usize>) -> Result<Vec<(usize, Row)>> {
+fn of_friends(friends: &Friends, finished: &Finished, worths: &Worths, piece: &Range<usize>) -> Result<Vec<Line>> {
     let (bins, width) = (finished.population.subject_bins.piece(piece)?, finished.card.features.len());
-    let row = |s: usize| -> Result<(usize, Row)> {
+    let rows = &finished.population.rows;
+    let line = |s: usize| -> Result<Line> {
         let at = s - piece.start;
-        let lift = finished.lift(s, &bins[at * width..(at + 1) * width]).context(OFF)?;
-        Ok((s, friends.row(s, lift)?))
+        let lift = worths.lift(usize::from(rows.segment[s]), &bins[at * width..(at + 1) * width]).context(OFF)?;
+        friends.line(s, lift)
     };
-    let is_told = |s: &usize| finished.population.rows.score[*s] != NONE && friends.enough(*s);
-    piece.clone().into_par_iter().filter(is_told).map(row).collect()
+    let is_told = |s: &usize| rows.score[*s] != NONE && friends.enough(*s);
+    piece.clone().into_par_iter().filter(is_told).map(line).collect()
 }
 
 fn write_quarantine(folder: &RunFolder, export: &Export, rows: &[Quarantined]) -> Result<()> {

@@ -18,6 +18,7 @@ use parquet::file::properties::{EnabledStatistics, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
 use super::parquet_file::{ParquetFile, properties};
+use super::window::Window;
 use crate::storage::{opening, read};
 
 /// Rows of a block; the last one of a file may have fewer.
@@ -207,8 +208,9 @@ impl Blocks {
 
     fn chosen(&self, at: usize, columns: ProjectionMask) -> Result<RecordBatch> {
         let read = || -> Result<RecordBatch> {
-            let rows = usize::try_from(self.footer.metadata().row_group(at).num_rows())?;
-            let file = read::open(&self.path)?;
+            let group = self.footer.metadata().row_group(at);
+            let rows = usize::try_from(group.num_rows())?;
+            let file = Window::of(read::open(&self.path)?, group, &columns);
             let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone())
                 .with_row_groups(vec![at])
                 .with_projection(columns)

@@ -2,7 +2,7 @@
 //!
 //! [`scores`], [`relationships`], [`evidence`], [`features`] and [`quarantine`] are what a run keeps. Beside them: how tables are written
 //! ([`parquet_file`], in [`blocks`] of rows for stages) and read ([`read`] as a whole, [`find`] one subject, [`columns`] by name), and
-//! what [`ids`] are. [`without`] writes one anew without some rows.
+//! what [`ids`] and [`words`] of short lists are. [`without`] writes one anew without some rows.
 
 pub mod blocks;
 pub mod columns;
@@ -17,4 +17,6 @@ pub mod read;
 pub mod relationships;
 pub mod release;
 pub mod scores;
+mod window;
 pub mod without;
+pub mod words;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, SchemaRef};
 use parquet::arrow::ArrowWriter;
@@ -21,6 +21,9 @@ use crate::storage::hashes::Hash;
 /// Rows of a row group, and so the most that finding one row has to look at.
 pub const GROUP_ROWS: usize = 131_072;
 
+/// Rows of a page, at most.
+pub(super) const PAGE_ROWS: usize = 8_192;
+
 /// Properties every file of a run is written with.
 ///
 /// # Errors
@@ -28,7 +31,7 @@ pub const GROUP_ROWS: usize = 131_072;
 pub fn properties() -> Result<WriterPropertiesBuilder> {
     Ok(WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-        .set_data_page_row_count_limit(8_192)
+        .set_data_page_row_count_limit(PAGE_ROWS)
         .set_max_row_group_row_count(Some(GROUP_ROWS)))
 }
 
@@ -106,16 +109,27 @@ impl ParquetFile {
     /// When the disk is full or the columns do not fit the schema.
     pub fn write(&mut self, columns: Vec<ArrayRef>) -> Result<()> {
         let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
-        if batch.num_rows() == 0 {
+        self.write_coded(batch.columns())
+    }
+
+    /// Writes one row group, whose columns of text may be dictionaries of it; see [`words`](super::words).
+    ///
+    /// # Errors
+    /// When the disk is full or the columns do not fit the schema.
+    pub fn write_coded(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        let rows = columns.first().map_or(0, |column| column.len());
+        let alike = columns.len() == self.schema.fields().len() && columns.iter().all(|column| column.len() == rows);
+        ensure!(alike, "defect: {} columns of {rows} rows", columns.len());
+        if rows == 0 {
             return Ok(());
         }
         let group = self.groups;
         self.groups += 1;
-        let chunks = self.encoded(&self.factory, group, &batch)?;
+        let chunks = self.encoded(&self.factory, group, columns)?;
         append(&mut self.writer, chunks)
             .with_context(|| format!("writing {}; is the disk full?", self.path.display()))?;
         if let Some(mut plain) = self.plain.take() {
-            append(&mut plain.writer, self.encoded(&plain.factory, group, &batch)?)?;
+            append(&mut plain.writer, self.encoded(&plain.factory, group, columns)?)?;
             self.plain = Some(plain);
         }
         Ok(())
@@ -126,10 +140,10 @@ impl ParquetFile {
         &self,
         factory: &ArrowRowGroupWriterFactory,
         group: usize,
-        batch: &RecordBatch,
+        columns: &[ArrayRef],
     ) -> Result<Vec<ArrowColumnChunk>> {
         let writers = factory.create_column_writers(group)?;
-        let work: Vec<_> = writers.into_iter().zip(self.schema.fields().iter().zip(batch.columns())).collect();
+        let work: Vec<_> = writers.into_iter().zip(self.schema.fields().iter().zip(columns)).collect();
         let encode = |(mut writer, (field, column)): (ArrowColumnWriter, (&Arc<Field>, &ArrayRef))| {
             let leaves = compute_leaves(field, column)?;
             let [leaf] = leaves.as_slice() else { return Err(anyhow!("the column {} is nested", field.name())) };

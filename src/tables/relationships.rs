@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use arrow::array::{ArrayRef, AsArray, Int16Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int16Type, Schema};
 
 use super::columns::{column, texts};
 use super::ids::{self, SubjectIds};
 use super::parquet_file::{GROUP_ROWS, ParquetFile, properties};
 use super::scores::SUBJECT_ID;
+use super::words::{Words, numbers};
 
 /// Its name in a run's folder.
 pub const FILE: &str = "relationships.parquet";
@@ -18,6 +19,19 @@ pub const FILE: &str = "relationships.parquet";
 const FRIENDS: &str = "friends";
 const LIFT_POINTS: &str = "lift_points";
 const ANCHOR_TENTHS: &str = "anchor_tenths";
+
+/// A row to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    /// Whose it is, by place.
+    pub subject: usize,
+    /// How many friends, by position in the list of steps.
+    pub friends: u32,
+    /// What they move the score by, in points.
+    pub lift_points: i16,
+    /// How much of their mean is the anchor, in tenths.
+    pub anchor_tenths: i16,
+}
 
 /// What a row tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,15 +48,17 @@ pub struct Row {
 pub struct RelationshipsFile<'a> {
     file: ParquetFile,
     subjects: &'a SubjectIds,
-    held: Vec<(usize, Row)>,
+    /// What steps of numbers of friends are called.
+    steps: Words,
+    held: Vec<Line>,
 }
 
 impl<'a> RelationshipsFile<'a> {
-    /// Begins the file.
+    /// Begins the file; `steps` is what steps of numbers of friends are called.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn create(path: &Path, subjects: &'a SubjectIds) -> Result<Self> {
+    pub fn create(path: &Path, subjects: &'a SubjectIds, steps: Words) -> Result<Self> {
         let schema = Schema::new(vec![
             Field::new(SUBJECT_ID, ids::data_type(subjects)?, false),
             Field::new(FRIENDS, DataType::Utf8, false),
@@ -50,14 +66,14 @@ impl<'a> RelationshipsFile<'a> {
             Field::new(ANCHOR_TENTHS, DataType::Int16, false),
         ]);
         let file = ParquetFile::create(path, Arc::new(schema), properties()?.build())?;
-        Ok(Self { file, subjects, held: Vec::new() })
+        Ok(Self { file, subjects, steps, held: Vec::new() })
     }
 
-    /// Adds the rows of some subjects, which are given by place.
+    /// Adds the rows of some subjects.
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn add(&mut self, rows: Vec<(usize, Row)>) -> Result<()> {
+    pub fn add(&mut self, rows: Vec<Line>) -> Result<()> {
         self.held.extend(rows);
         while self.held.len() >= GROUP_ROWS {
             let rest = self.held.split_off(GROUP_ROWS);
@@ -71,12 +87,12 @@ impl<'a> RelationshipsFile<'a> {
     fn write(&mut self) -> Result<()> {
         let held = std::mem::take(&mut self.held);
         let columns: Vec<ArrayRef> = vec![
-            ids::column(self.subjects, held.iter().map(|(s, _)| *s))?,
-            Arc::new(held.iter().map(|(_, r)| Some(r.friends.as_str())).collect::<StringArray>()),
-            Arc::new(held.iter().map(|(_, r)| Some(r.lift_points)).collect::<Int16Array>()),
-            Arc::new(held.iter().map(|(_, r)| Some(r.anchor_tenths)).collect::<Int16Array>()),
+            ids::column(self.subjects, held.iter().map(|line| line.subject))?,
+            self.steps.column(held.iter().map(|line| line.friends).collect())?,
+            numbers::<Int16Type>(held.iter().map(|line| line.lift_points).collect(), None)?,
+            numbers::<Int16Type>(held.iter().map(|line| line.anchor_tenths).collect(), None)?,
         ];
-        self.file.write(columns)
+        self.file.write_coded(&columns)
     }
 
     /// Ends the file and makes it durable.

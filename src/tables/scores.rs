@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use arrow::array::{ArrayRef, Float64Array, Int16Array, Int32Array, Int64Array, StringBuilder};
+use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::schema::types::ColumnPath;
@@ -92,75 +92,52 @@ fn schema(subjects: &SubjectIds, calibrated: bool) -> Result<SchemaRef> {
 }
 
 /// Consecutive rows of the table, column by column.
-pub struct Rows<'a> {
+pub struct Rows {
     /// Segments.
-    pub segment: Vec<&'a str>,
+    pub segment: ArrayRef,
     /// Statuses.
-    pub status: Vec<&'a str>,
+    pub status: ArrayRef,
     /// Scores.
-    pub score: Vec<Option<i16>>,
+    pub score: ArrayRef,
     /// Bands.
-    pub band: Vec<Option<&'a str>>,
+    pub band: ArrayRef,
     /// Ranks.
-    pub rank: Vec<Option<i64>>,
+    pub rank: ArrayRef,
     /// Percentiles.
-    pub percentile: Vec<Option<i16>>,
+    pub percentile: ArrayRef,
     /// Confidence, 0 to 1.
-    pub confidence: Vec<f64>,
+    pub confidence: ArrayRef,
     /// Points by category.
-    pub points: [Vec<Option<i16>>; 5],
+    pub points: Vec<ArrayRef>,
     /// The most points by category.
-    pub most: [Vec<Option<i16>>; 5],
-    /// Reason codes by place.
-    pub reasons: [Vec<Option<&'a str>>; REASONS],
-    /// Reason codes about friends.
-    pub reason_relationship: Vec<Option<&'a str>>,
-    /// Policy rules that lowered scores.
-    pub overridden: Vec<Option<&'a str>>,
+    pub most: Vec<ArrayRef>,
+    /// Reason codes by place, at last the one about friends.
+    pub reasons: Vec<ArrayRef>,
+    /// Policy rules that lowered the score.
+    pub overridden: ArrayRef,
     /// Scores before that.
-    pub before: Vec<Option<i16>>,
-    /// Disputed records.
-    pub disputed: Vec<i32>,
+    pub before: ArrayRef,
+    /// Records left out because they are disputed.
+    pub disputed: ArrayRef,
     /// Scores with them.
-    pub with_disputed: Vec<Option<i16>>,
+    pub with_disputed: ArrayRef,
     /// Probabilities of going bad, of a calibrated model.
-    pub pd: Option<Vec<Option<f64>>>,
+    pub pd: Option<ArrayRef>,
 }
 
-impl Rows<'_> {
+impl Rows {
     /// The columns in the order of the schema.
     fn columns(self, ids: ArrayRef) -> Vec<ArrayRef> {
-        let shorts = |values: Vec<Option<i16>>| -> ArrayRef { Arc::new(Int16Array::from(values)) };
-        let mut columns = vec![
-            ids,
-            words(self.segment.into_iter().map(Some)),
-            words(self.status.into_iter().map(Some)),
-            shorts(self.score),
-            words(self.band),
-            Arc::new(Int64Array::from(self.rank)),
-            shorts(self.percentile),
-            Arc::new(Float64Array::from(self.confidence)),
-        ];
-        columns.extend(self.points.map(shorts));
-        columns.extend(self.most.map(shorts));
-        columns.extend(self.reasons.map(words));
-        columns.extend([
-            words(self.reason_relationship),
-            words(self.overridden),
-            shorts(self.before),
-            Arc::new(Int32Array::from(self.disputed)),
-            shorts(self.with_disputed),
-        ]);
-        columns.extend(self.pd.map(|pd| Arc::new(Float64Array::from(pd)) as ArrayRef));
+        let (score, rank) = (self.score, self.rank);
+        let mut columns =
+            vec![ids, self.segment, self.status, score, self.band, rank, self.percentile, self.confidence];
+        columns.extend(self.points);
+        columns.extend(self.most);
+        columns.extend(self.reasons);
+        columns.extend([self.overridden, self.before, self.disputed, self.with_disputed]);
+        columns.extend(self.pd);
         columns
     }
-}
-
-/// A column of words, made without a copy of each.
-fn words<'a>(words: impl IntoIterator<Item = Option<&'a str>>) -> ArrayRef {
-    let mut column = StringBuilder::new();
-    words.into_iter().for_each(|word| column.append_option(word));
-    Arc::new(column.finish())
 }
 
 /// What the table's metadata says, so that equal scores are equal bytes wherever and whenever they were made.
@@ -215,7 +192,7 @@ impl<'a> ScoresFile<'a> {
     /// When the disk is full.
     pub fn write(&mut self, from: usize, rows: Rows) -> Result<()> {
         let ids = ids::column(self.subjects, from..from + rows.score.len())?;
-        self.file.write(rows.columns(ids))
+        self.file.write_coded(&rows.columns(ids))
     }
 
     /// Ends the table and makes it durable; tells the hash that it would have if it were not encrypted, if it is.
