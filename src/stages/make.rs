@@ -179,9 +179,8 @@ fn buckets(
         progress.add((ingested.buckets.subjects(at).len() * measurers.len()) as u64);
         Ok(result)
     };
-    let mut write = |results: Vec<Measured>| {
-        dates.iter_mut().zip(results).try_for_each(|(date, measured)| date.add(measured))
-    };
+    let mut write =
+        |results: Vec<Measured>| dates.iter_mut().zip(results).try_for_each(|(date, measured)| date.add(measured));
     in_order(ingested.buckets.count(), of_each * rayon::current_num_threads(), &measure, &mut write)?;
     ingested.spare.clear();
     progress.finish();

@@ -87,7 +87,11 @@ pub(super) fn of_some(files: &[PathBuf], order: &Order, names: (Option<&str>, &s
     for rows in &ranked {
         in_order = in_order && rows.is_in_order()?;
     }
-    if in_order { merge(&ranked, &mut write)? } else { sort(&ranked, &mut write)? }
+    if in_order {
+        merge(&ranked, &mut write)?
+    } else {
+        sort(&ranked, &mut write)?
+    }
     writer.finish()
 }
 
