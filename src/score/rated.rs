@@ -117,7 +117,7 @@ impl Rater<'_> {
         let features = self.data.features(at)?;
         let records = self.data.records(at)?;
         let sum = |of: &dyn Fn(&RecordCounts) -> &Vec<i32>| -> Vec<i64> {
-            let mut sums = vec![0; count];
+            let mut sums = vec![0_i64; count];
             for r in &records {
                 sums.iter_mut().zip(&of(r)[..count]).for_each(|(sum, records)| *sum += i64::from(*records));
             }

@@ -16,7 +16,7 @@ use crate::features::compute::FeatureRows;
 use crate::measure::bucket::WithDisputed;
 use crate::tables::blocks::{BlockWriter, Blocks};
 use crate::tables::columns::column;
-use crate::tables::features::{fields, values};
+use crate::tables::features::{all_values, fields, values};
 
 const FEATURES: &str = "features.parquet";
 const WITH_DISPUTED: &str = "with_disputed.parquet";
@@ -127,9 +127,9 @@ impl Features {
     /// # Errors
     /// When the stage is damaged.
     pub fn fill(&self, at: usize, rows: &mut FeatureRows) -> Result<()> {
-        let block = self.blocks.block(at)?;
-        for (position, name) in &self.positions {
-            (rows.values[*position], rows.nones[*position]) = values(&block, name)?;
+        let names = self.positions.iter().map(|(_, name)| name.as_str());
+        for ((position, _), of) in self.positions.iter().zip(all_values(self.blocks.block(at)?, names)?) {
+            (rows.values[*position], rows.nones[*position]) = of;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Columns of a batch by name, as plain values.
 
 use anyhow::{Context, Result};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int16Type, Int32Type, Int64Type, UInt8Type};
 
@@ -58,22 +58,30 @@ pub fn codes(batch: &RecordBatch, name: &str) -> Result<Vec<Option<u8>>> {
 /// # Errors
 /// When there is none of the name.
 pub fn doubles(batch: &RecordBatch, name: &str) -> Result<Vec<f64>> {
-    let column = column(batch, name, &DataType::Float64)?.as_primitive::<Float64Type>();
-    Ok(match column.nulls().filter(|n| n.null_count() > 0) {
-        None => column.values().to_vec(),
-        Some(nulls) => {
-            let mut values = column.values().to_vec();
-            let told = nulls.inner().bit_chunks();
-            for (values, told) in values.chunks_mut(64).zip(told.iter_padded()) {
-                if told != u64::MAX {
-                    let blank =
-                        |(bit, value): (usize, &mut f64)| *value = if told >> bit & 1 == 1 { *value } else { f64::NAN };
-                    values.iter_mut().enumerate().for_each(blank);
-                }
+    Ok(of_doubles(column(batch, name, &DataType::Float64)?.as_primitive::<Float64Type>().clone()))
+}
+
+/// The same of a column of doubles alone: where nobody else holds it, its memory is taken over and nothing copied.
+pub(super) fn given_doubles(column: ArrayRef) -> Vec<f64> {
+    let doubles = column.as_primitive::<Float64Type>().clone();
+    drop(column);
+    of_doubles(doubles)
+}
+
+fn of_doubles(column: Float64Array) -> Vec<f64> {
+    let (_, values, nulls) = column.into_parts();
+    let mut values: Vec<f64> = values.into();
+    if let Some(nulls) = nulls.filter(|n| n.null_count() > 0) {
+        let told = nulls.inner().bit_chunks();
+        for (values, told) in values.chunks_mut(64).zip(told.iter_padded()) {
+            if told != u64::MAX {
+                let blank =
+                    |(bit, value): (usize, &mut f64)| *value = if told >> bit & 1 == 1 { *value } else { f64::NAN };
+                values.iter_mut().enumerate().for_each(blank);
             }
-            values
         }
-    })
+    }
+    values
 }
 
 /// A column of flags as 0 and 1.
@@ -110,7 +118,7 @@ pub fn shorts(batch: &RecordBatch, name: &str) -> Result<Vec<Option<i16>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{BooleanArray, Float64Array};
+    use arrow::array::BooleanArray;
     use proptest::prelude::*;
     use std::sync::Arc;
 
@@ -128,9 +136,16 @@ mod tests {
             let batch = RecordBatch::try_from_iter(columns).unwrap();
             let from = from.min(rows.len());
             let batch = batch.slice(from, rows.len() - from);
-            let told: Vec<Option<f64>> =
-                doubles(&batch, "double").unwrap().into_iter().map(|v| (!v.is_nan()).then_some(v)).collect();
-            prop_assert_eq!(told, &doubles_of[from..]);
+            let told = |doubles: Vec<f64>| -> Vec<Option<f64>> {
+                doubles.into_iter().map(|v| (!v.is_nan()).then_some(v)).collect()
+            };
+            prop_assert_eq!(told(doubles(&batch, "double").unwrap()), &doubles_of[from..]);
+            // Held by others, and by nobody else.
+            let shared = Arc::clone(batch.column(0));
+            prop_assert_eq!(told(given_doubles(shared)), &doubles_of[from..]);
+            let alone: ArrayRef = Arc::new(Float64Array::from(doubles_of.clone()));
+            prop_assert_eq!(told(given_doubles(alone)), &doubles_of[..]);
+            prop_assert_eq!(told(doubles(&batch, "double").unwrap()), &doubles_of[from..]);
             let set: Vec<bool> = flags(&batch, "flag").unwrap().into_iter().map(|flag| flag == 1).collect();
             prop_assert_eq!(set, &flags_of[from..]);
         }

@@ -55,7 +55,7 @@ impl Window {
 
 /// Where some columns of a row group lie, and how many bytes that is; nothing where they are too much to hold, or mostly others lie there.
 fn span(group: &RowGroupMetaData, columns: &ProjectionMask) -> Option<(u64, usize)> {
-    let (mut from, mut to, mut chosen) = (u64::MAX, 0, 0_u64);
+    let (mut from, mut to, mut chosen) = (u64::MAX, 0_u64, 0_u64);
     for (_, chunk) in group.columns().iter().enumerate().filter(|(leaf, _)| columns.leaf_included(*leaf)) {
         let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
         let (start, bytes) = (u64::try_from(start).ok()?, u64::try_from(chunk.compressed_size()).ok()?);
