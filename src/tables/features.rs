@@ -35,10 +35,7 @@ pub fn values(batch: &RecordBatch, feature: &str) -> Result<(Vec<f64>, Vec<u8>)>
 ///
 /// # Errors
 /// When the table does not have one.
-pub fn all_values<'a>(
-    batch: RecordBatch,
-    features: impl Iterator<Item = &'a str>,
-) -> Result<Vec<(Vec<f64>, Vec<u8>)>> {
+pub fn all_values<'a>(batch: RecordBatch, features: impl Iterator<Item = &'a str>) -> Result<Vec<(Vec<f64>, Vec<u8>)>> {
     let of = |feature: &str| -> Result<(ArrayRef, Vec<u8>)> {
         let values = Arc::clone(column(&batch, feature, &DataType::Float64)?);
         Ok((values, flags(&batch, &none_column(feature))?))
