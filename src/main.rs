@@ -14,9 +14,8 @@ use sesame::output::{self, Output};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let lacking = processor::lacking();
-    if !lacking.is_empty() {
-        output::log(&format!("error: {}\n", processor::refusal(&lacking)));
+    if !processor::suffices() {
+        output::log(processor::REFUSAL);
         return ExitStatus::Error.into();
     }
     let cli = Cli::parse();
