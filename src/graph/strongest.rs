@@ -90,7 +90,7 @@ mod tests {
 
     /// Every third subject is hot as long as there is room, every fifth one warm, the others are cold.
     static ORDER: LazyLock<Order> = LazyLock::new(|| {
-        let degree = |s: u32| if s % 3 == 0 { 2 } else { u32::from(s % 5 < 4) };
+        let degree = |s: u32| if s.is_multiple_of(3) { 2 } else { u32::from(s % 5 < 4) };
         Order::new(&(0..SUBJECTS).map(degree).collect::<Vec<u32>>())
     });
 

@@ -224,7 +224,7 @@ mod tests {
         ) {
             // All of them known, every second one, or fewer.
             let value = |row: i64| low.wrapping_add((row % 7).wrapping_mul(step).wrapping_mul(unit));
-            let is_known = |row: usize| of_each == 0 || row % of_each == 0;
+            let is_known = |row: usize| of_each == 0 || row.is_multiple_of(of_each);
             let values: Vec<i64> =
                 (0_i64..).take(rows).enumerate().map(|(at, row)| if is_known(at) { value(row) } else { NULL }).collect();
             let mut bytes = Vec::new();
