@@ -16,7 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     if !processor::suffices() {
         output::log(processor::REFUSAL);
-        return ExitStatus::Error.into();
+        return ExitCode::from(const { ExitStatus::Error.code() });
     }
     let cli = Cli::parse();
     let output = Output::new(cli.quiet, cli.log_format);
