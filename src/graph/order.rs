@@ -120,6 +120,13 @@ impl Order {
         self.subjects
     }
 
+    /// The number behind the last subject.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "a subject's number has 32 bits")]
+    pub(super) const fn end(&self) -> u32 {
+        self.subjects as u32
+    }
+
     /// Whether there is no subject.
     #[must_use]
     pub(super) const fn is_empty(&self) -> bool {

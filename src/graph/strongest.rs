@@ -46,7 +46,7 @@ pub(super) fn strongest(
             .sum::<usize>()
     };
     // No sender is there twice, so that the ties of those below a number grow by one at most from it to the next.
-    let (mut low, mut high) = (0, u32::try_from(order.len()).unwrap_or(u32::MAX));
+    let (mut low, mut high) = (0, order.end());
     while low < high {
         let middle = low + (high - low) / 2;
         if below(middle) < left {
