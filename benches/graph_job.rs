@@ -23,7 +23,7 @@ use sesame::graph::csr::Builder;
 use sesame::graph::parameters::SHARE_ONE;
 use sesame::graph::propagate::{Priors, propagate};
 use sesame::ingest::links::tie_store::TieStore;
-use sesame::ingest::links::ties::{Joinable, Tie};
+use sesame::ingest::links::ties::{Joinable, Origin, Tie};
 use sesame::ingest::settle::consents::{NETWORK, SCORE};
 use sesame::ingest::spine::Spine;
 use sesame::job::load::{JobRequest, load};
@@ -71,7 +71,7 @@ fn main() -> Result<()> {
     let joinable = Joinable { spine: &spine, consents: &consents, min_age_days: 90 };
     let export = job.export("friend_links").context("no links")?;
     let store = TieStore::new(spine.len(), export.files.len(), &budget, scratch.path())?;
-    let keep = |_, file, mut ties: Vec<Tie>| {
+    let keep = |_, (file, _): Origin, mut ties: Vec<Tie>| {
         ties.retain(|t| counted[t.0 as usize] && counted[t.1 as usize]);
         store.add(file, &ties)
     };

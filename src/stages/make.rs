@@ -301,11 +301,12 @@ pub(super) fn keep_ties(
         let key = l.keys.iter().find(|k| k.kind == Kind::Ties);
         let stage = key.map(|key| store.begin(key)).transpose()?;
         let subjects = joinable.spine.members(stages.len()).len();
-        let writer = stage.as_ref().map(|stage| ties::Writer::create(stage, subjects)).transpose()?;
+        let writer =
+            stage.as_ref().map(|stage| ties::Writer::create(stage, subjects, &pass.resources.scratch)).transpose()?;
         stages.push((stage, writer));
     }
-    let keep = |date: usize, file: u32, ties: Vec<_>| match &stages[date].1 {
-        Some(writer) => writer.add(file, &ties),
+    let keep = |date: usize, origin, ties: Vec<_>| match &stages[date].1 {
+        Some(writer) => writer.add(origin, &ties),
         None => Ok(()),
     };
     let (dropped, found) = pass.ties(export, joinable, &keep)?;

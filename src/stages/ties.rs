@@ -1,6 +1,7 @@
 //! The stage of ties: every row that is one, whoever of its ends is counted later. Subjects have shuffled numbers in it, so that
 //! their places in the scored table do not tell whose friends they are.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, anyhow};
@@ -8,7 +9,8 @@ use arrow::array::{AsArray, UInt16Array, UInt32Array};
 use arrow::datatypes::{DataType, Field, UInt16Type, UInt32Type};
 
 use super::store::{NewStage, Stage};
-use crate::ingest::links::ties::Tie;
+use crate::ingest::links::ties::{Origin, Tie};
+use crate::storage::scratch::Scratch;
 use crate::tables::blocks::{BlockWriter, Blocks};
 use crate::tables::columns::column;
 
@@ -16,11 +18,24 @@ const TIES: &str = "ties.parquet";
 /// Random bytes that are drawn at a time: a multiple of the eight that one number takes.
 const DRAWN: usize = 1_024;
 
-/// Writes the stage batch by batch, in any order.
+/// Bytes of a tie that is put aside: the numbers of its two ends, and its content.
+const BYTES: usize = 10;
+
+/// Takes ties in any order, and writes the stage in the order of the rows they come from: the same bytes for any number of threads.
 pub struct Writer {
-    file: Mutex<BlockWriter>,
+    file: BlockWriter,
     /// The shuffled number of each subject.
     shuffled: Vec<u32>,
+    scratch: Scratch,
+    aside: Mutex<Vec<Aside>>,
+}
+
+/// Ties that were put aside.
+struct Aside {
+    origin: Origin,
+    ties: usize,
+    /// Where in the scratch file.
+    at: u64,
 }
 
 /// A number for each of so many subjects, in an order that the seed decides (Fisher and Yates).
@@ -45,42 +60,65 @@ fn shuffled(seed: &[u8; 32], subjects: usize) -> Result<Vec<u32>> {
 }
 
 impl Writer {
-    /// Begins the stage.
+    /// Begins the stage. Ties lie in an unnamed file below a folder until all are there.
     ///
     /// # Errors
     /// When a file cannot be made.
-    pub fn create(stage: &NewStage, subjects: usize) -> Result<Self> {
+    pub fn create(stage: &NewStage, subjects: usize, scratch: &Path) -> Result<Self> {
         let fields = vec![
             Field::new("a", DataType::UInt32, false),
             Field::new("b", DataType::UInt32, false),
             Field::new("content", DataType::UInt16, false),
             Field::new("file", DataType::UInt32, false),
         ];
-        let file = Mutex::new(BlockWriter::create(&stage.path(TIES), fields)?.one_by_one());
-        Ok(Self { file, shuffled: shuffled(&stage.seed(), subjects)? })
+        Ok(Self {
+            file: BlockWriter::create(&stage.path(TIES), fields)?,
+            shuffled: shuffled(&stage.seed(), subjects)?,
+            scratch: Scratch::below(scratch)?,
+            aside: Mutex::default(),
+        })
     }
 
-    /// Adds the ties of a file.
+    /// Adds ties.
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn add(&self, file: u32, ties: &[Tie]) -> Result<()> {
-        let content = ties.iter().map(|t| u16::try_from(t.2)).collect::<Result<Vec<_>, _>>()?;
-        let number = |subject: u32| Some(self.shuffled[subject as usize]);
-        self.file.lock().map_err(|_| anyhow!("another thread failed"))?.add(vec![
-            Arc::new(ties.iter().map(|t| number(t.0)).collect::<UInt32Array>()),
-            Arc::new(ties.iter().map(|t| number(t.1)).collect::<UInt32Array>()),
-            Arc::new(UInt16Array::from(content)),
-            Arc::new(UInt32Array::from(vec![file; ties.len()])),
-        ])
+    pub fn add(&self, origin: Origin, ties: &[Tie]) -> Result<()> {
+        let mut bytes = Vec::with_capacity(BYTES * ties.len());
+        for (a, b, content) in ties {
+            bytes.extend_from_slice(&self.shuffled[*a as usize].to_le_bytes());
+            bytes.extend_from_slice(&self.shuffled[*b as usize].to_le_bytes());
+            bytes.extend_from_slice(&u16::try_from(*content)?.to_le_bytes());
+        }
+        let at = self.scratch.write(&bytes, &[bytes.len()]);
+        let at = at.context("putting ties aside in the scratch file; is the disk full? See --scratch")?;
+        let mut aside = self.aside.lock().map_err(|_| anyhow!("another thread failed"))?;
+        aside.push(Aside { origin, ties: ties.len(), at });
+        Ok(())
     }
 
-    /// Ends the stage's file.
+    /// Writes the stage's file.
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn finish(self) -> Result<()> {
-        self.file.into_inner().ok().context("another thread failed")?.finish()
+    pub fn finish(mut self) -> Result<()> {
+        let mut aside = self.aside.into_inner().ok().context("another thread failed")?;
+        aside.sort_unstable_by_key(|some| some.origin);
+        let mut bytes = Vec::new();
+        for some in aside {
+            self.scratch.read(some.at, BYTES * some.ties, &mut bytes)?;
+            let ties = bytes.as_chunks::<BYTES>().0;
+            let ends = |from: usize| {
+                ties.iter().map(move |t| u32::from_le_bytes([t[from], t[from + 1], t[from + 2], t[from + 3]]))
+            };
+            self.file.add(vec![
+                Arc::new(UInt32Array::from_iter_values(ends(0))),
+                Arc::new(UInt32Array::from_iter_values(ends(4))),
+                Arc::new(UInt16Array::from_iter_values(ties.iter().map(|t| u16::from_le_bytes([t[8], t[9]])))),
+                Arc::new(UInt32Array::from(vec![some.origin.0; ties.len()])),
+            ])?;
+        }
+        self.file.finish()
     }
 }
 

@@ -9,6 +9,9 @@ use anyhow::Result;
 
 use crate::exit;
 
+/// Bytes of a file that are read at a time: so few that they are in the processor's second cache when they are hashed.
+const READ: usize = 1 << 17;
+
 /// A BLAKE3 hash in hexadecimal.
 pub type Hash = String;
 
@@ -33,7 +36,7 @@ pub fn file_until(path: &Path, stop: &AtomicBool) -> Result<Hash> {
 /// # Errors
 /// When it cannot be read, or the work is interrupted.
 pub fn opened(mut file: File, stop: &AtomicBool) -> Result<Hash> {
-    let (mut hasher, mut buffer) = (blake3::Hasher::new(), vec![0; 1 << 20]);
+    let (mut hasher, mut buffer) = (blake3::Hasher::new(), vec![0; READ]);
     loop {
         exit::check(stop)?;
         match file.read(&mut buffer)? {

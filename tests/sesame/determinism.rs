@@ -1,7 +1,7 @@
 //! The same scores are the same bytes: for any number of threads, order of rows, number of files and amount of memory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array};
@@ -56,6 +56,31 @@ fn scores_are_the_same_bytes_however_the_rows_come() {
         rearranged(&work.path(name), seed, files);
         work.run(&work.path(name), &format!("{name}-out"), &[]).expect(0);
         assert!(work.scores(&format!("{name}-out")) == expected, "{name} differs");
+    }
+}
+
+/// Every file among the stages of an output, by its path.
+fn stages(output: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let pattern = output.join("stages/*/*/*");
+    let files = glob::glob(pattern.to_str().unwrap()).unwrap().map(Result::unwrap);
+    files.map(|file| (file.strip_prefix(output).unwrap().to_owned(), std::fs::read(file).unwrap())).collect()
+}
+
+#[test]
+fn stages_are_the_same_bytes_for_any_number_of_threads() {
+    let work = Workdir::new();
+    // Links of many files, which are read in no order.
+    rearranged(&work.path("many"), Some(5), 40);
+    work.run(&work.path("many"), "one", &["--threads", "1"]).expect(0);
+    let expected = stages(&work.path("one"));
+    assert!(expected.keys().any(|file| file.ends_with("ties.parquet")) && expected.len() > 10);
+    for output in ["four", "again", "eight"] {
+        work.run(&work.path("many"), output, &["--threads", if output == "eight" { "8" } else { "4" }]).expect(0);
+        let found = stages(&work.path(output));
+        assert!(found.keys().eq(expected.keys()), "{output} has other files");
+        for (file, bytes) in &found {
+            assert!(*bytes == expected[file], "{} of {output} differs", file.display());
+        }
     }
 }
 

@@ -31,8 +31,11 @@ pub struct Joinable<'a> {
 /// A tie of two subjects, by their numbers at the date, and what [`content`] makes of the rest of the row.
 pub type Tie = (u32, u32, u64);
 
-/// Takes the ties of a date and file.
-pub type Keep<'a> = dyn Fn(usize, u32, Vec<Tie>) -> Result<()> + Sync + 'a;
+/// Where ties come from: the file, and the number in it of the first of the rows that were read with them. No two times the same.
+pub type Origin = (u32, i64);
+
+/// Takes the ties of a date, some at a time, in any order.
+pub type Keep<'a> = dyn Fn(usize, Origin, Vec<Tie>) -> Result<()> + Sync + 'a;
 
 /// Why rows of `friend_links` are no ties; of several reasons the first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -134,7 +137,10 @@ impl<'a> TieReader<'a> {
         }
         scan.findings()?[date].tally.add(rows.file, Class::Dropped, dropped.total());
         self.dropped.lock().map_err(|_| anyhow!("another thread failed"))?[date].add(&dropped);
-        if ties.is_empty() { Ok(()) } else { (self.keep)(date, rows.file, ties) }
+        match rows.rows.first() {
+            Some(first) if !ties.is_empty() => (self.keep)(date, (rows.file, *first), ties),
+            _ => Ok(()),
+        }
     }
 
     /// Which count of what is dropped a row belongs to.
