@@ -2,15 +2,15 @@
 //! their places in the scored table do not tell whose friends they are.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use arrow::array::{AsArray, UInt16Array, UInt32Array};
 use arrow::datatypes::{DataType, Field, UInt16Type, UInt32Type};
 
 use super::store::{NewStage, Stage};
 use crate::ingest::links::ties::{Origin, Tie};
-use crate::storage::scratch::Scratch;
+use crate::storage::aside::Aside;
 use crate::tables::blocks::{BlockWriter, Blocks};
 use crate::tables::columns::column;
 
@@ -26,16 +26,7 @@ pub struct Writer {
     file: BlockWriter,
     /// The shuffled number of each subject.
     shuffled: Vec<u32>,
-    scratch: Scratch,
-    aside: Mutex<Vec<Aside>>,
-}
-
-/// Ties that were put aside.
-struct Aside {
-    origin: Origin,
-    ties: usize,
-    /// Where in the scratch file.
-    at: u64,
+    aside: Aside<Origin>,
 }
 
 /// A number for each of so many subjects, in an order that the seed decides (Fisher and Yates).
@@ -74,8 +65,7 @@ impl Writer {
         Ok(Self {
             file: BlockWriter::create(&stage.path(TIES), fields)?,
             shuffled: shuffled(&stage.seed(), subjects)?,
-            scratch: Scratch::below(scratch)?,
-            aside: Mutex::default(),
+            aside: Aside::below(scratch)?,
         })
     }
 
@@ -90,35 +80,29 @@ impl Writer {
             bytes.extend_from_slice(&self.shuffled[*b as usize].to_le_bytes());
             bytes.extend_from_slice(&u16::try_from(*content)?.to_le_bytes());
         }
-        let at = self.scratch.write(&bytes, &[bytes.len()]);
-        let at = at.context("putting ties aside in the scratch file; is the disk full? See --scratch")?;
-        let mut aside = self.aside.lock().map_err(|_| anyhow!("another thread failed"))?;
-        aside.push(Aside { origin, ties: ties.len(), at });
-        Ok(())
+        let put = self.aside.put(origin, &bytes);
+        put.context("putting ties aside in the scratch file; is the disk full? See --scratch")
     }
 
     /// Writes the stage's file.
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn finish(mut self) -> Result<()> {
-        let mut aside = self.aside.into_inner().ok().context("another thread failed")?;
-        aside.sort_unstable_by_key(|some| some.origin);
-        let mut bytes = Vec::new();
-        for some in aside {
-            self.scratch.read(some.at, BYTES * some.ties, &mut bytes)?;
+    pub fn finish(self) -> Result<()> {
+        let Self { mut file, aside, .. } = self;
+        aside.in_order(&mut |origin, bytes| {
             let ties = bytes.as_chunks::<BYTES>().0;
             let ends = |from: usize| {
                 ties.iter().map(move |t| u32::from_le_bytes([t[from], t[from + 1], t[from + 2], t[from + 3]]))
             };
-            self.file.add(vec![
+            file.add(vec![
                 Arc::new(UInt32Array::from_iter_values(ends(0))),
                 Arc::new(UInt32Array::from_iter_values(ends(4))),
                 Arc::new(UInt16Array::from_iter_values(ties.iter().map(|t| u16::from_le_bytes([t[8], t[9]])))),
-                Arc::new(UInt32Array::from(vec![some.origin.0; ties.len()])),
-            ])?;
-        }
-        self.file.finish()
+                Arc::new(UInt32Array::from(vec![origin.0; ties.len()])),
+            ])
+        })?;
+        file.finish()
     }
 }
 

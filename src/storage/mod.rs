@@ -1,6 +1,7 @@
 //! Files: what their entries on disk say, content hashes, writing that survives a crash, keys, encryption at rest;
 //! object stores, and [`content`], which a table is read from wherever it lies, or its [`version`] where it cannot be.
 
+pub mod aside;
 pub mod content;
 pub mod disk;
 pub mod durable;

@@ -32,7 +32,6 @@ pub struct BlockWriter {
     path: PathBuf,
     /// Made with the first block, which says how columns are encoded.
     file: Option<ParquetFile>,
-    one_by_one: bool,
     schema: SchemaRef,
     held: Vec<RecordBatch>,
     rows: usize,
@@ -47,14 +46,7 @@ impl BlockWriter {
         let schema = Arc::new(Schema::new(fields));
         // A file that is no table yet: what stands in the way is told before any work.
         fs_err::File::create(path)?;
-        Ok(Self { path: path.to_owned(), file: None, one_by_one: false, schema, held: Vec::new(), rows: 0 })
-    }
-
-    /// Encodes columns one after another; see [`ParquetFile::one_by_one`].
-    #[must_use]
-    pub const fn one_by_one(mut self) -> Self {
-        self.one_by_one = true;
-        self
+        Ok(Self { path: path.to_owned(), file: None, schema, held: Vec::new(), rows: 0 })
     }
 
     /// Adds rows.
@@ -73,7 +65,7 @@ impl BlockWriter {
         let all = concat_batches(&self.schema, &self.held)?;
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(begin(&self.path, &all, self.one_by_one)?),
+            none => none.insert(begin(&self.path, &all)?),
         };
         let mut from = 0;
         while all.num_rows() - from >= least.max(1) {
@@ -116,7 +108,7 @@ pub(super) fn of_blocks() -> Result<WriterPropertiesBuilder> {
 
 /// Begins a file whose first rows are given. A dictionary of values that hardly repeat, such as ids and shares of money, costs more than all
 /// else and saves nothing.
-fn begin(path: &Path, first: &RecordBatch, one_by_one: bool) -> Result<ParquetFile> {
+fn begin(path: &Path, first: &RecordBatch) -> Result<ParquetFile> {
     let mut properties = of_blocks()?;
     let some = first.slice(0, first.num_rows().min(JUDGED_ROWS));
     for (field, column) in first.schema().fields().iter().zip(some.columns()) {
@@ -124,8 +116,7 @@ fn begin(path: &Path, first: &RecordBatch, one_by_one: bool) -> Result<ParquetFi
             properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), false);
         }
     }
-    let file = ParquetFile::create(path, first.schema(), properties.build())?;
-    Ok(if one_by_one { file.one_by_one() } else { file })
+    ParquetFile::create(path, first.schema(), properties.build())
 }
 
 /// Whether at most half of a column's values are other ones than before.

@@ -42,7 +42,6 @@ pub struct ParquetFile {
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
     groups: usize,
-    parallel: bool,
     plain: Option<Plain>,
 }
 
@@ -92,15 +91,7 @@ impl ParquetFile {
         let file = fs_err::File::create(path)?.into_parts().0;
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))?;
         let (writer, factory) = writer.into_serialized_writer()?;
-        Ok(Self { path: path.to_owned(), writer, factory, schema, groups: 0, parallel: true, plain })
-    }
-
-    /// Encodes columns one after another: for a file that threads of the pool write to under a lock, where one that waits
-    /// for others could take up work that wants the same lock.
-    #[must_use]
-    pub const fn one_by_one(mut self) -> Self {
-        self.parallel = false;
-        self
+        Ok(Self { path: path.to_owned(), writer, factory, schema, groups: 0, plain })
     }
 
     /// Writes one row group.
@@ -150,10 +141,7 @@ impl ParquetFile {
             writer.write(leaf)?;
             Ok(writer.close()?)
         };
-        match self.parallel {
-            true => work.into_par_iter().map(encode).collect(),
-            false => work.into_iter().map(encode).collect(),
-        }
+        work.into_par_iter().map(encode).collect()
     }
 
     /// Ends the file and makes it durable.

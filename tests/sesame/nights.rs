@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, S
 use arrow::compute::{cast, filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Int64Type};
 
-use crate::exports::{read, write};
+use crate::exports::{in_groups, read, write};
 use crate::workdir::{Ended, Workdir, repository};
 
 /// Tables of records, of which each has so many files.
@@ -430,4 +430,35 @@ fn what_must_not_be_kept_goes_whatever_becomes_of_the_run() {
     std::fs::remove_dir_all(nights.path("sales")).unwrap();
     nights.run("out", "2025-10-29", &["--shards", "2"]).expect(0);
     assert_eq!(kept(&nights), [4, 4, 3, 4, 0]);
+}
+
+#[test]
+fn kept_rows_are_the_same_bytes_for_any_number_of_threads() {
+    let work = Workdir::new();
+    work.copy(&repository("data-samples/small"), "export");
+    for table in TABLES {
+        // A file of many row groups, which threads read side by side.
+        let whole = whole(&repository(&format!("data-samples/small/{table}")));
+        let place = work.path(&format!("export/{table}"));
+        let _ = std::fs::remove_dir_all(&place);
+        let rows = whole.num_rows().div_ceil(40).max(1);
+        in_groups(&place.with_extension("parquet"), &whole, rows);
+    }
+    let nights = Nights { work, more: ["--set", "engine.keep_rows=true"].map(str::to_owned).into() };
+    let kept = |output: &str, threads: &str| -> BTreeMap<PathBuf, Vec<u8>> {
+        nights.run(output, "2025-10-28", &["--threads", threads]).expect(0);
+        let place = nights.work.path(output);
+        let files = glob::glob(place.join("stages/ro*/*/*").to_str().unwrap()).unwrap().map(Result::unwrap);
+        files.map(|file| (file.strip_prefix(&place).unwrap().to_owned(), std::fs::read(file).unwrap())).collect()
+    };
+    let expected = kept("one", "1");
+    let of = |name: &str| expected.keys().filter(|file| file.ends_with(name)).count();
+    assert!(of("rows.bin") >= 3 && of("rest.parquet") > 0, "{:?}", expected.keys());
+    for (output, threads) in [("four", "4"), ("again", "4"), ("eight", "8")] {
+        let found = kept(output, threads);
+        assert!(found.keys().eq(expected.keys()), "{output} has other files");
+        for (file, bytes) in &found {
+            assert!(*bytes == expected[file], "{} of {output} differs", file.display());
+        }
+    }
 }

@@ -1,15 +1,12 @@
 //! Where foreign files meet the program: what their SQL, their layout, their ids and their dates could do to a score without a word.
 
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Decimal128Array, Int32Array, Int64Array, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::Float64Type;
-use parquet::arrow::ArrowWriter;
-use parquet::file::properties::WriterProperties;
 
-use crate::exports::{Export, day, read, repayments, subjects, write};
+use crate::exports::{Export, day, in_groups, read, repayments, subjects, write};
 use crate::workdir::{Ended, Workdir, repository};
 
 fn run(work: &Workdir, output: &str, more: &[&str]) -> Ended {
@@ -87,16 +84,6 @@ fn a_column_that_a_select_leaves_out_and_gives_again_is_there() {
     run(&work, "out", &["--set", &selected(&work, "repayments", small)])
         .expect(2)
         .says("differs from the contract's `paid_on` in case only");
-}
-
-/// Writes a batch in row groups of so many rows.
-fn in_groups(path: &Path, batch: &RecordBatch, rows: usize) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(rows)).build();
-    let file = std::fs::File::create(path).unwrap();
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
-    writer.write(batch).unwrap();
-    writer.close().unwrap();
 }
 
 #[test]

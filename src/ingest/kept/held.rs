@@ -233,8 +233,9 @@ mod tests {
                 std::fs::create_dir(&place).unwrap();
                 let file = BlockFile::create(&place).unwrap();
                 let (bytes, cuts) = cut(rows, numbers.buckets()).unwrap();
-                file.add(&bytes, &cuts).unwrap();
-                let (open, blocks) = file.end().unwrap();
+                file.add(rows.columns[0].first().copied().unwrap_or_default(), &bytes, &cuts).unwrap();
+                let ended = file.end().unwrap();
+                let (blocks, open) = (ended.all(), ended.file);
                 let path = place.join(crate::ingest::kept::ROWS);
                 held.add(rows.file, if rows.file == 1 { Place::Open(open) } else { Place::Path(path) }, &blocks).unwrap();
             });

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::Counted;
 use super::file::{Block, BlockFile, write_index};
@@ -69,7 +69,7 @@ impl<'a> Keeper<'a> {
     /// # Errors
     /// When the folder cannot be written.
     pub(super) fn new(folder: &Path, table: &'a Table) -> Result<Self> {
-        let (blocks, rest) = (BlockFile::create(folder)?, RestWriter::new(folder, table));
+        let (blocks, rest) = (BlockFile::create(folder)?, RestWriter::new(folder, table)?);
         Ok(Self { blocks, rest, state: Mutex::default() })
     }
 
@@ -120,7 +120,9 @@ impl<'a> Keeper<'a> {
             return Ok(false);
         }
         let (bytes, cuts) = cut(rows, numbers.buckets())?;
-        match self.blocks.add(&bytes, &cuts) {
+        let first =
+            *rows.columns.first().and_then(|numbers| numbers.first()).context("defect: rows without numbers")?;
+        match self.blocks.add(first, &bytes, &cuts) {
             Ok(()) => Ok(true),
             Err(error) => {
                 self.fail(error);
@@ -161,20 +163,23 @@ impl<'a> Keeper<'a> {
     pub(super) fn finish(self, folder: &Path, rows: u64, erased: u64) -> Result<Written> {
         let Self { blocks, rest, state } = self;
         let State { mut counted, useless, failed } = state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let (file, blocks) = blocks.end()?;
+        let mut blocks = blocks.end()?;
         counted.erased = erased;
         let came = counted.settled + counted.rest + counted.left_out + erased == rows + counted.multiplied;
         let useful = !useless && came && counted.settled > counted.rest;
         let finish = || -> Result<()> {
             rest.finish()?;
-            write_index(folder, &blocks)?;
-            let written: u64 = blocks.iter().map(|block| u64::from(block.rows)).sum();
+            blocks.put_in_order(folder)?;
+            let all = blocks.all();
+            write_index(folder, &all)?;
+            let written: u64 = all.iter().map(|block| u64::from(block.rows)).sum();
             ensure!(written == counted.settled, "defect: {written} rows are kept of {}", counted.settled);
             Ok(())
         };
         let failed = failed.or_else(|| if useful { finish().err() } else { None });
         let counted = (useful && failed.is_none()).then_some(counted);
-        Ok(Written { file, blocks, counted, failed })
+        let all = blocks.all();
+        Ok(Written { file: blocks.file, blocks: all, counted, failed })
     }
 }
 

@@ -29,6 +29,8 @@ use super::read::export::Export;
 
 /// The files that are kept of a file: its settled rows, where they lie, and the others.
 const ROWS: &str = "rows.bin";
+/// Settled rows while they are put in order.
+const IN_ORDER: &str = "rows.new";
 const INDEX: &str = "index.parquet";
 const REST: &str = "rest.parquet";
 

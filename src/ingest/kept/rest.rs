@@ -2,15 +2,18 @@
 //! the way of every row, and come to what they come to then.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use arrow::array::{ArrayRef, AsArray, Int64Array};
-use arrow::datatypes::{DataType, Field, Int64Type};
+use anyhow::{Context, Result, ensure};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
 
 use super::REST;
 use crate::contract::Table;
 use crate::ingest::read::batches::{Batch, RowNumbers};
+use crate::storage::aside::Aside;
 use crate::tables::blocks::{BlockWriter, Blocks};
 use crate::tables::columns::column;
 
@@ -19,54 +22,71 @@ const NUMBER: &str = "row number";
 /// Rows that are read at a time.
 const BATCH_ROWS: usize = 65_536;
 
-/// Writes such rows of one file, batch by batch, in any order.
+/// Takes such rows of one file, batch by batch, in any order, and writes them in their own.
 pub(super) struct RestWriter<'a> {
     table: &'a Table,
     path: PathBuf,
-    /// Begun with the first rows, which tell the types of columns.
-    file: Mutex<Option<(BlockWriter, Vec<Field>)>>,
+    /// Batches in Arrow's format of streams, by the number of their first row.
+    aside: Aside<i64>,
 }
 
 impl<'a> RestWriter<'a> {
     /// Writes to a folder, if there are any.
-    pub(super) fn new(folder: &Path, table: &'a Table) -> Self {
-        Self { table, path: folder.join(REST), file: Mutex::default() }
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub(super) fn new(folder: &Path, table: &'a Table) -> Result<Self> {
+        Ok(Self { table, path: folder.join(REST), aside: Aside::below(folder)? })
     }
 
     /// Adds rows.
     ///
     /// # Errors
-    /// When the disk is full, or a column is of another type than before.
+    /// When the disk is full.
     pub(super) fn add(&self, batch: &Batch) -> Result<()> {
+        if batch.len == 0 {
+            return Ok(());
+        }
         let numbers: Int64Array = (0..batch.len).map(|row| Some(batch.rows.get(row))).collect();
         let mut fields = vec![Field::new(NUMBER, DataType::Int64, false)];
         let mut columns: Vec<ArrayRef> = vec![Arc::new(numbers)];
         for (column, array) in self.table.columns.iter().zip(&batch.columns) {
             if let Some(array) = array {
                 fields.push(Field::new(&column.name, array.data_type().clone(), true));
-                columns.push(Arc::clone(array));
+                columns.push(alone(array));
             }
         }
-        let mut file = self.file.lock().map_err(|_| anyhow!("another thread failed"))?;
-        if file.is_none() {
-            // Columns one after another: who waits for the lock may be of the same pool.
-            *file = Some((BlockWriter::create(&self.path, fields.clone())?.one_by_one(), fields.clone()));
-        }
-        let (writer, known) = file.as_mut().context("defect: a file that was begun")?;
-        ensure!(*known == fields, "a column is of another type than before");
-        writer.add(columns)
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+        let mut stream = StreamWriter::try_new(Vec::new(), rows.schema_ref())?;
+        stream.write(&rows)?;
+        let put = self.aside.put(batch.rows.get(0), &stream.into_inner()?);
+        put.with_context(|| format!("putting rows aside for {}; is the disk full?", self.path.display()))
     }
 
-    /// Ends the file.
+    /// Writes the file.
     ///
     /// # Errors
-    /// When the disk is full, or a column would not come back as it is.
+    /// When the disk is full, a column is not of one type, or would not come back as it is.
     pub(super) fn finish(self) -> Result<()> {
-        let Some((writer, fields)) = self.file.into_inner().map_err(|_| anyhow!("another thread failed"))? else {
-            return Ok(());
-        };
+        let Self { path, aside, .. } = self;
+        // Begun with the first rows, which tell the types of columns.
+        let mut file: Option<(BlockWriter, Vec<Field>)> = None;
+        aside.in_order(&mut |_, bytes| {
+            for rows in StreamReader::try_new(bytes, None)? {
+                let rows = rows?;
+                let fields: Vec<Field> = rows.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
+                let (writer, known) = match &mut file {
+                    Some(begun) => begun,
+                    none => none.insert((BlockWriter::create(&path, fields.clone())?, fields.clone())),
+                };
+                ensure!(*known == fields, "a column is of another type than before");
+                writer.add(rows.columns().to_vec())?;
+            }
+            Ok(())
+        })?;
+        let Some((writer, fields)) = file else { return Ok(()) };
         writer.finish()?;
-        let back = Blocks::open(&self.path)?;
+        let back = Blocks::open(&path)?;
         let same = back.schema().fields().len() == fields.len()
             && back
                 .schema()
@@ -76,6 +96,15 @@ impl<'a> RestWriter<'a> {
                 .all(|(back, field)| back.name() == field.name() && back.data_type() == field.data_type());
         ensure!(same, "Parquet has no such columns");
         Ok(())
+    }
+}
+
+/// A column without what its views show nothing of, which may be all other rows of what it was picked from.
+fn alone(array: &ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Utf8View => Arc::new(array.as_string_view().gc()),
+        DataType::BinaryView => Arc::new(array.as_binary_view().gc()),
+        _ => Arc::clone(array),
     }
 }
 
@@ -149,10 +178,11 @@ mod tests {
         ];
         for array in types {
             let folder = tempfile::tempdir().unwrap();
-            let writer = RestWriter::new(folder.path(), table);
-            let all = batch(table, &[None, Some(Arc::clone(&array))], vec![7, 40]);
-            writer.add(&all).unwrap();
-            writer.add(&all).unwrap();
+            let writer = RestWriter::new(folder.path(), table).unwrap();
+            // In the order of their rows, whatever order they come in.
+            for numbers in [vec![50, 60], vec![7, 40]] {
+                writer.add(&batch(table, &[None, Some(Arc::clone(&array))], numbers)).unwrap();
+            }
             let kind = array.data_type().clone();
             // What Parquet has no type for is not kept, and nothing else.
             let kept = writer.finish();
@@ -164,7 +194,7 @@ mod tests {
             read(folder.path(), table, 5, &mut |back| {
                 assert_eq!(back.file, 5);
                 for row in 0..back.len {
-                    assert_eq!(back.rows.get(row), [7, 40][rows % 2]);
+                    assert_eq!(back.rows.get(row), [7, 40, 50, 60][rows]);
                     let value = back.columns[1].as_ref().unwrap().slice(row, 1);
                     assert_eq!(value.to_data(), array.slice(rows % 2, 1).to_data(), "{kind}");
                     rows += 1;
@@ -182,10 +212,11 @@ mod tests {
         let contract = Contract::load().unwrap();
         let table = contract.table("repayments").unwrap();
         let folder = tempfile::tempdir().unwrap();
-        RestWriter::new(folder.path(), table).finish().unwrap();
+        RestWriter::new(folder.path(), table).unwrap().finish().unwrap();
         read(folder.path(), table, 0, &mut |_| panic!("there are no rows")).unwrap();
-        let writer = RestWriter::new(folder.path(), table);
+        let writer = RestWriter::new(folder.path(), table).unwrap();
         writer.add(&batch(table, &[Some(Arc::new(Int64Array::from(vec![1])))], vec![0])).unwrap();
-        assert!(writer.add(&batch(table, &[Some(Arc::new(Int32Array::from(vec![1])))], vec![0])).is_err());
+        writer.add(&batch(table, &[Some(Arc::new(Int32Array::from(vec![1])))], vec![1])).unwrap();
+        assert!(format!("{:#}", writer.finish().unwrap_err()).contains("another type"));
     }
 }
