@@ -213,15 +213,15 @@ impl<'a> Pass<'a> {
         let (export, spine, store) = (of.export, of.spine, of.store);
         let record = export.table.position("record_id").context("records without ids")?;
         let text = export.record_form() != IdForm::Integer;
-        let usual: &(dyn Fn(&Scan, Batch) -> Result<()> + Sync) = &|scan, batch| {
-            let mut sifted = scan.sift(&batch, Some(spine))?;
+        let usual: &(dyn Fn(&Scan, Batch) -> Result<()> + Sync) = &|scan, mut batch| {
+            let ids = batch.columns[record].as_ref().filter(|_| text).map(IdColumn::new).transpose()?;
+            let mut sifted = scan.sift(&mut batch, Some(spine))?;
             let flags = contested_dates(scan, &sifted, spine, record, disputed);
             let mut columns = Vec::with_capacity(layout.width);
             columns.push(batch.numbers());
             columns.push(stored(&flags));
             columns.push(stored(&sifted.faulty));
             columns.append(&mut sifted.told.columns);
-            let ids = batch.columns[record].as_ref().filter(|_| text).map(IdColumn::new).transpose()?;
             let records = ids.as_ref().map(|ids| (ids, sifted.kept.as_slice()));
             let (subjects, kept) = (&sifted.owners[0], sifted.fewer_than(batch.len));
             store.add(&Rows { file: sifted.file, subjects, columns: &columns, kept, records })

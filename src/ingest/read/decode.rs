@@ -170,22 +170,23 @@ fn shares(array: &ArrayRef, mut fault: impl FnMut(usize, Rule)) -> Result<Vec<i6
 /// Text through a look-up, done once for a text that a page repeats; a text without a value is a fault.
 fn words(array: &ArrayRef, lookup: impl Fn(&[u8]) -> Option<i64>, mut fault: impl FnMut(usize)) -> Result<Vec<i64>> {
     let views = text(array)?;
+    let some_null = views.null_count() > 0;
     let mut seen = Recent::<u128, i64>::default();
-    let mut out = Vec::with_capacity(views.len());
-    for (row, view) in views.views().iter().enumerate() {
-        if views.is_null(row) {
-            out.push(NULL);
-        } else if let Some(value) = seen.get(*view) {
-            out.push(value);
-        } else if let Some(value) = lookup(views.value(row).as_bytes()) {
-            out.push(value);
-            seen.put(*view, value);
-        } else {
-            fault(row);
-            out.push(0);
+    let value = |(row, view): (usize, &u128)| {
+        if some_null && views.is_null(row) {
+            return NULL;
         }
-    }
-    Ok(out)
+        if let Some(value) = seen.get(*view) {
+            return value;
+        }
+        let Some(value) = lookup(views.value(row).as_bytes()) else {
+            fault(row);
+            return 0;
+        };
+        seen.put(*view, value);
+        value
+    };
+    Ok(views.views().iter().enumerate().map(value).collect())
 }
 
 fn text(array: &ArrayRef) -> Result<StringViewArray> {
@@ -329,7 +330,12 @@ impl IdColumn {
         match self {
             Self::Integer(bytes, None) => spine.find_words(bytes, |_| true, &mut numbers),
             Self::Integer(bytes, Some(nulls)) => spine.find_words(bytes, |n| nulls.is_valid(n), &mut numbers),
-            _ => spine.find_all((0..rows).map(|row| self.get(row)), &mut numbers),
+            // As `get`, of each row without asking what the column is.
+            Self::Text(texts) => {
+                let id = |row: usize| texts.is_valid(row).then(|| texts.value(row).as_bytes());
+                spine.find_all((0..rows).map(id), &mut numbers);
+            }
+            Self::Binary(_) => spine.find_all((0..rows).map(|row| self.get(row)), &mut numbers),
         }
         numbers
     }

@@ -1,5 +1,6 @@
 //! Reading exports: which [`files`], or which objects of a [`listing`], what their footers and paths say ([`open`], [`partition`], [`id_forms`], [`pages`]), which columns are
-//! [`needed`], batches of rows ([`batches`], of objects fetched [`ahead`]) through the input's [`select`], columns as integers ([`decode`]).
+//! [`needed`], batches of rows ([`batches`], of objects fetched [`ahead`]) through the input's [`select`], columns as integers ([`decode`]; [`taken`]
+//! in the memory that they are in).
 //! What a column repeats is looked up once ([`recent`]).
 
 mod ahead;
@@ -19,6 +20,7 @@ pub mod partition;
 pub mod peek;
 pub(in crate::ingest) mod recent;
 pub mod select;
+pub(in crate::ingest) mod taken;
 mod thrift;
 
 /// What a panic of a decoder means.

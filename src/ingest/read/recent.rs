@@ -13,7 +13,7 @@ pub(in crate::ingest) trait Placed: Copy + Eq {
     /// A value of another place.
     const OTHER: Self;
 
-    /// Its place: the highest byte of its product with an odd number without a pattern, for that depends on all of its bits.
+    /// Its place: the highest byte of a product with an odd number without a pattern, for that depends on all of its bits.
     fn place(self) -> usize;
 }
 
@@ -24,7 +24,10 @@ impl Placed for u128 {
 
     #[inline(always)]
     fn place(self) -> usize {
-        usize::from(self.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()[0])
+        // Of both halves laid upon each other: a product of so many bits takes three.
+        let (bytes, half) = (self.to_ne_bytes(), |half: &[u8; 8]| u64::from_ne_bytes(*half));
+        let both = bytes.as_chunks::<8>().0.iter().map(half).fold(0, |one, other| one ^ other);
+        usize::from(both.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[0])
     }
 }
 

@@ -1,24 +1,18 @@
 //! From an id to its dense number: open addressing over a table that is built once.
 //!
 //! Ids of eight bytes (all integers) stand in the table themselves, so that one access finds them; of longer ids the
-//! table holds half of the hash and the number. Many ids are looked up in short runs, first the table's places and then
-//! the comparisons, so that the memory accesses of a run overlap; one that several rows in a row have is looked up once.
-//! Where all ids have one of the usual lengths, hashes and comparisons are of so many bytes, without a loop or a call.
+//! table holds half of the hash and the number (`tags` looks them up). Many ids are looked up in short runs, first the
+//! table's places and then the comparisons, so that the memory accesses of a run overlap.
 
 use std::hint::black_box;
 
 use anyhow::{Context, Result};
 
 use super::hashes::{hash_id, hash_word, spread, unforeseen};
+use super::tags::{EMPTY, RUN, dense, find_fixed, find_runs, probe_tags, start, tag};
 use crate::machine::large_array::LargeArray;
 use crate::tables::ids::{Ids, UNKNOWN};
 
-/// Ids looked up together.
-const RUN: usize = 64;
-/// In a run, the place of rows that have no id: behind those of all others.
-const NOBODY: u32 = 64;
-const _: () = assert!(NOBODY as usize == RUN);
-const EMPTY: u64 = u64::MAX;
 /// The number at a free place: [`UNKNOWN`].
 const FREE: u64 = UNKNOWN as u64;
 /// Ids of a [`Line`].
@@ -117,7 +111,10 @@ impl Lookup {
             32 => find_fixed::<32>((table, seed), ids, wanted, out),
             36 => find_fixed::<36>((table, seed), ids, wanted, out),
             64 => find_fixed::<64>((table, seed), ids, wanted, out),
-            _ => find_runs(table, wanted, |id| hash_id(seed, id), |number, id| ids.get(number as usize) == id, out),
+            _ => {
+                let is = |number: u32, id: &'a [u8]| ids.get(number as usize) == id;
+                find_runs(table, wanted, |id| hash_id(seed, id), |_| 0, is, out);
+            }
         }
     }
 
@@ -172,82 +169,8 @@ impl Lookup {
     }
 }
 
-/// As [`Lookup::find_all`], of ids that all have `W` bytes; one of another length is nobody's.
-fn find_fixed<'a, const W: usize>(
-    (table, seed): (&[u64], u64),
-    ids: &Ids,
-    wanted: impl Iterator<Item = Option<&'a [u8]>>,
-    out: &mut Vec<u32>,
-) {
-    let all = ids.fixed::<W>();
-    let wanted = wanted.map(|id| id.and_then(|id| <&[u8; W]>::try_from(id).ok()));
-    let hash = |id: &'a [u8; W]| hash_id(seed, id.as_slice());
-    let is = |number: u32, id: &'a [u8; W]| all.get(number as usize).is_some_and(|known| known == id);
-    find_runs(table, wanted, hash, is, out);
-}
-
-/// The numbers of ids by their hashes and by whether a number is an id's.
-fn find_runs<K: Copy + PartialEq>(
-    table: &[u64],
-    mut wanted: impl Iterator<Item = Option<K>>,
-    hash: impl Fn(K) -> u64,
-    is: impl Fn(u32, K) -> bool,
-    out: &mut Vec<u32>,
-) {
-    let mask = table.len() - 1;
-    let mut keys: [Option<K>; RUN] = [None; RUN];
-    let (mut hashes, mut slots) = ([0_u64; RUN], [EMPTY; RUN]);
-    let mut found = [UNKNOWN; RUN + 1];
-    loop {
-        // Each row is given the place in the run of its id, which the rows after it that have the same id share.
-        let from = out.len();
-        let (mut filled, mut place) = (0, NOBODY);
-        let mut before: Option<K> = None;
-        while filled < RUN {
-            let Some(row) = wanted.next() else { break };
-            let Some(id) = row else {
-                out.push(NOBODY);
-                continue;
-            };
-            if before != Some(id) {
-                (keys[filled], hashes[filled]) = (Some(id), hash(id));
-                place = if before.is_none() { 0 } else { place + 1 };
-                filled += 1;
-                before = Some(id);
-            }
-            out.push(place);
-        }
-        for (slot, hash) in slots.iter_mut().zip(&hashes[..filled]) {
-            *slot = table[start(*hash, mask)];
-        }
-        // Their neighbours are at hand now. Those of the same half of the hash point at ids, whose accesses overlap, too.
-        for (slot, hash) in slots.iter_mut().zip(&hashes[..filled]) {
-            let mut at = start(*hash, mask);
-            while *slot != EMPTY && tag(*slot) != tag(*hash) {
-                at = (at + 1) & mask;
-                *slot = table[at];
-            }
-        }
-        let run = keys.iter().zip(&hashes).zip(slots.iter().zip(&mut found));
-        for ((key, hash), (slot, found)) in run.take(filled) {
-            let Some(key) = *key else { continue };
-            *found = match *slot {
-                EMPTY => UNKNOWN,
-                slot if is(dense(slot), key) => dense(slot),
-                _ => probe_tags(table, *hash, |number| is(number, key)),
-            };
-        }
-        for number in &mut out[from..] {
-            *number = found[*number as usize];
-        }
-        if filled < RUN {
-            return;
-        }
-    }
-}
-
-/// Finds the lines that some words are looked for in first, and accesses each of them and does nothing else, so that as many
-/// accesses as can be are under way at a time.
+/// Finds the lines that some words are looked for in first, and accesses each of them and does nothing else, so that as many as can be
+/// are under way.
 fn look_at(table: &[Line], seed: u64, words: &[[u8; 8]], places: &mut [usize; RUN]) {
     for (place, word) in places.iter_mut().zip(words) {
         *place = spread(hash_word(seed, u64::from_ne_bytes(*word)), table.len());
@@ -279,38 +202,8 @@ const fn is_full(line: &Line) -> bool {
     line[SLOTS - 1][1] != FREE
 }
 
-fn probe_tags(table: &[u64], hash: u64, is: impl Fn(u32) -> bool) -> u32 {
-    let mask = table.len() - 1;
-    let mut at = start(hash, mask);
-    loop {
-        let slot = table[at];
-        if slot == EMPTY {
-            return UNKNOWN;
-        }
-        if tag(slot) == tag(hash) && is(dense(slot)) {
-            return dense(slot);
-        }
-        at = (at + 1) & mask;
-    }
-}
-
 const fn next(at: usize, places: usize) -> usize {
     if at + 1 == places { 0 } else { at + 1 }
-}
-
-const fn tag(hash: u64) -> u64 {
-    hash & 0xffff_ffff_0000_0000
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "the lower half of a slot is the dense number")]
-const fn dense(slot: u64) -> u32 {
-    slot as u32
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "masked to the table's size")]
-const fn start(hash: u64, mask: usize) -> usize {
-    // The tag uses the upper half; fold it in, so that tables above 2^32 slots still spread.
-    (hash ^ (hash >> 29)) as usize & mask
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod lookup;
 pub mod members;
 pub mod shard;
 pub mod strangers;
+mod tags;
 
 use anyhow::{Context, ensure};
 use rayon::prelude::*;

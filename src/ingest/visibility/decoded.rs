@@ -1,7 +1,7 @@
 //! A batch as integers, with its owners looked up and what is wrong with it whatever the date.
 
 use anyhow::Result;
-use arrow::array::Array;
+use arrow::array::{Array, ArrayRef};
 
 use super::setting::{OwnerIds, Owners, Setting};
 use crate::contract::{ColumnType, DateSet, Table};
@@ -9,8 +9,9 @@ use crate::ingest::check::checks::Columns;
 use crate::ingest::check::pii::looks_personal;
 use crate::ingest::check::rule::{Fault, Rule};
 use crate::ingest::read::batches::Batch;
-use crate::ingest::read::decode::{IdColumn, decode, faulty_ids};
+use crate::ingest::read::decode::{IdColumn, faulty_ids};
 use crate::ingest::read::recent::Recent;
+use crate::ingest::read::taken::{decode_taken, serves};
 use crate::ingest::spine::Spine;
 use crate::ingest::spine::strangers::Strangers;
 use crate::tables::ids::UNKNOWN;
@@ -55,10 +56,35 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// When a column is of a type the structural check should have refused.
     pub(super) fn decode(&self, batch: &Batch, spine: Option<&Spine>) -> Result<Decoded> {
+        self.decode_arrays(batch, batch.columns.clone(), self.faulty_ids(batch)?, spine)
+    }
+
+    /// The same of a batch that is left without those of its columns, but for the owners', whose arrays become what is decoded.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub(super) fn decode_taken(&self, batch: &mut Batch, spine: Option<&Spine>) -> Result<Decoded> {
+        let faulty_ids = self.faulty_ids(batch)?;
+        let take = |(at, array): (usize, &mut Option<ArrayRef>)| match self.owners.contains(&at) {
+            true => array.clone(),
+            false => array.take_if(|array| serves(array)).or_else(|| array.clone()),
+        };
+        let arrays = batch.columns.iter_mut().enumerate().map(take).collect();
+        self.decode_arrays(batch, arrays, faulty_ids, spine)
+    }
+
+    /// Decodes arrays of a batch, in which those of the owners are.
+    fn decode_arrays(
+        &self,
+        batch: &Batch,
+        arrays: Vec<Option<ArrayRef>>,
+        faulty_ids: Vec<Fault>,
+        spine: Option<&Spine>,
+    ) -> Result<Decoded> {
         let rows = batch.len;
         let mut faults: Vec<Fault> = Vec::new();
         let mut columns: Columns = Vec::with_capacity(self.table.columns.len());
-        for (at, (column, array)) in self.table.columns.iter().zip(&batch.columns).enumerate() {
+        for (at, (column, array)) in self.table.columns.iter().zip(arrays).enumerate() {
             columns.push(match array {
                 // Owners are looked up by their bytes; all that matters here is whether they are null.
                 Some(array) if self.owners.contains(&at) => {
@@ -68,10 +94,19 @@ impl<'a> Decoder<'a> {
                         (0..rows).map(|r| if array.is_null(r) { crate::NULL } else { 0 }).collect()
                     }
                 }
-                Some(array) => decode(column, at, array, self.setting.currency, &mut faults)?,
+                Some(array) => decode_taken(column, at, array, self.setting.currency, &mut faults)?,
                 None => Vec::new(),
             });
         }
+        faults.extend(faulty_ids);
+        let mut decoded = Decoded { columns, faults, early: Vec::new(), owners: Vec::new(), owner_ids: Vec::new() };
+        self.look_up(batch, spine, &mut decoded)?;
+        Ok(decoded)
+    }
+
+    /// Ids that cannot be any, and those that look personal.
+    fn faulty_ids(&self, batch: &Batch) -> Result<Vec<Fault>> {
+        let mut faults: Vec<Fault> = Vec::new();
         for (at, column) in self.table.columns.iter().enumerate().filter(|(_, c)| c.kind == ColumnType::Id) {
             if let Some(array) = &batch.columns[at] {
                 let faulty = faulty_ids(array, column.required)?.into_iter();
@@ -79,9 +114,7 @@ impl<'a> Decoder<'a> {
             }
         }
         self.personal_ids(batch, &mut faults)?;
-        let mut decoded = Decoded { columns, faults, early: Vec::new(), owners: Vec::new(), owner_ids: Vec::new() };
-        self.look_up(batch, spine, &mut decoded)?;
-        Ok(decoded)
+        Ok(faults)
     }
 
     /// Finds the owners. A row of a subject that is itself not visible yet is not visible either.
@@ -134,10 +167,15 @@ impl<'a> Decoder<'a> {
             }
             if let IdColumn::Text(ids) = IdColumn::new(array)? {
                 let mut plain = PlainTexts::default();
-                let personal = ids.views().iter().enumerate().filter(|(row, view)| {
-                    ids.is_valid(*row) && plain.looks_personal(**view, || ids.value(*row).as_bytes())
-                });
-                faults.extend(personal.map(|(row, _)| Fault { row, column: *at, rule: Rule::PiiSuspect }));
+                for (row, view) in ids.views().iter().enumerate() {
+                    // Whatever stands where there is no id: one that is known does not look personal.
+                    if plain.has(*view) || !ids.is_valid(row) {
+                        continue;
+                    }
+                    if plain.looks_personal(*view, || ids.value(row).as_bytes()) {
+                        faults.push(Fault { row, column: *at, rule: Rule::PiiSuspect });
+                    }
+                }
             }
         }
         Ok(())
@@ -150,9 +188,15 @@ impl<'a> Decoder<'a> {
 struct PlainTexts(Recent<u128, ()>);
 
 impl PlainTexts {
+    /// Whether the text of a view was looked at, and remembered.
+    #[inline(always)]
+    fn has(&self, view: u128) -> bool {
+        self.0.get(view).is_some()
+    }
+
     /// Whether the text of a view looks personal.
     fn looks_personal<'a>(&mut self, view: u128, text: impl FnOnce() -> &'a [u8]) -> bool {
-        if self.0.get(view).is_some() {
+        if self.has(view) {
             return false;
         }
         let personal = looks_personal(text());

@@ -112,15 +112,19 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// When a column is of a type the structural check should have refused.
     pub fn check(&self, batch: &Batch, spine: Option<&Spine>) -> Result<Checked> {
-        Ok(self.sift(batch, spine)?.picked(batch))
+        Ok(self.sift_decoded(batch, self.decoder.decode(batch, spine)?, spine)?.picked(batch))
     }
 
-    /// The same, with the rows that are kept told and not yet picked.
+    /// The same, with the rows that are kept told and not yet picked. The batch is left without columns that became those of the rows.
     ///
     /// # Errors
     /// As [`Self::check`].
-    pub fn sift(&self, batch: &Batch, spine: Option<&Spine>) -> Result<Sifted> {
-        let mut decoded = self.decoder.decode(batch, spine)?;
+    pub fn sift(&self, batch: &mut Batch, spine: Option<&Spine>) -> Result<Sifted> {
+        let decoded = self.decoder.decode_taken(batch, spine)?;
+        self.sift_decoded(batch, decoded, spine)
+    }
+
+    fn sift_decoded(&self, batch: &Batch, mut decoded: Decoded, spine: Option<&Spine>) -> Result<Sifted> {
         let every = self.setting.every_date;
         let visible = self.examine(&mut decoded, batch.len, &self.setting.widest, every);
         let seen = |row: usize| visible.as_ref().is_none_or(|v| v[row]);
