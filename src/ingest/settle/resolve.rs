@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use anyhow::Result;
 
+use super::counted::{Counted, Usual};
 use crate::NULL;
 use crate::ingest::check::conservation::Class;
 use crate::ingest::check::findings::Findings;
@@ -81,15 +82,26 @@ pub fn counting(
     let events = layout.event.as_ref().map_or(&[][..], |event| rows.columns[event.column].as_slice());
     let happened = |row: usize| events.get(row).copied().unwrap_or(NULL);
     let disputes = rows.columns[DISPUTED].as_slice();
-    let mut keep = Vec::with_capacity(rows.len());
+    let usual = Usual { fate: &fate, files: &rows.files, times: events, earliest };
+    let are_usual = |own: &Range<usize>| {
+        let all_seen = seen.alive.is_empty() && events.len() == rows.len();
+        all_seen && disputes.get(own.clone()).is_none_or(|own| !own.contains(&1))
+    };
+    let mut counted = Counted::of(&rows.files);
     let mut starts = vec![0_u32; consents.len() + 1];
     let mut disputed = Vec::new();
     let mut counts: Vec<[u64; Class::ALL.len()]> = Vec::new();
-    let mut newest = NULL;
-    // Rows that count of the file at hand: those of a file follow each other.
-    let mut used = (0, 0);
     for (number, subject) in seen.subjects.iter().enumerate() {
         let (own, consents) = (rows.of(*subject), consents[number]);
+        if consents && are_usual(&own) {
+            usual.add(own, &mut counted, |row, class| {
+                if class != Class::Quarantined {
+                    count(&mut counts, rows.files[row], class, 1);
+                }
+            });
+            starts[number + 1] = u32::try_from(counted.rows.len())?;
+            continue;
+        }
         let of_rows = fate[own.clone()].iter().zip(&rows.files[own.clone()]);
         for (row, (fate, file)) in own.zip(of_rows).filter(|(row, _)| seen.sees(*row)) {
             let (contested, when) = (disputes.get(row) == Some(&1), happened(row));
@@ -101,28 +113,25 @@ pub fn counting(
                 None => Class::Used,
             };
             if class == Class::Used {
-                newest = newest.max(when);
-                if *file != used.0 {
-                    count(&mut counts, used.0, Class::Used, used.1);
-                    used = (*file, 0);
-                }
-                used.1 += 1;
-                keep.push(row);
+                counted.push(row, *file, when);
                 continue;
             }
             if class != Class::Quarantined {
-                newest = newest.max(when);
+                counted.newest = counted.newest.max(when);
                 count(&mut counts, *file, class, 1);
             }
             // A contested row still says what the score would be with it.
             if class == Class::DisputedOut && consents {
-                disputed.push(keep.len());
-                keep.push(row);
+                disputed.push(counted.rows.len());
+                counted.rows.push(row);
             }
         }
-        starts[number + 1] = u32::try_from(keep.len())?;
+        starts[number + 1] = u32::try_from(counted.rows.len())?;
     }
-    count(&mut counts, used.0, Class::Used, used.1);
+    let Counted { rows: keep, by_file, newest } = counted;
+    for (file, rows) in (0_u32..).zip(by_file) {
+        count(&mut counts, file, Class::Used, rows);
+    }
     for (file, counts) in (0_u32..).zip(&counts) {
         Class::ALL.iter().for_each(|class| found.tally.add(file, *class, counts[*class as usize]));
     }
