@@ -1,7 +1,8 @@
 //! Settling: of several rows about one thing the one that counts, at each date.
 //!
 //! [`resolve`] does so for records, of which it notes in `counted` those that count, [`subjects`] for the subjects' own rows,
-//! [`registers`] for small tables that are held whole, among them sources and [`disputes`]; [`consents`], [`release`] (consents to it), [`outcomes`] and [`groups`] have rules of their own.
+//! [`registers`] for small tables that are held whole, among them sources and [`disputes`]; [`consents`], [`release`] (consents to it),
+//! [`outcomes`] and [`groups`] have rules of their own.
 
 pub mod consents;
 pub mod contested;
