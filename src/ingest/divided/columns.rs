@@ -1,12 +1,9 @@
-//! Columns of a batch, cut into blocks and put together again as the arrays that they were: every value, null and type of them.
+//! Columns of blocks, put together again as the arrays that they were cut of: every value, null and type of them.
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, NullArray, NullBufferBuilder, PrimitiveArray,
-    StringViewArray,
-};
+use arrow::array::{ArrayRef, BooleanArray, FixedSizeBinaryArray, NullArray, NullBufferBuilder, PrimitiveArray};
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{
@@ -16,128 +13,13 @@ use arrow::datatypes::{
 };
 
 use super::DAMAGED;
-use super::texts::{self, Texts};
+use super::texts::Texts;
 use crate::NULL;
-use crate::ingest::rows::pack::{Unpacker, pack};
+use crate::ingest::rows::pack::Unpacker;
 
-/// A column of a batch that is to be cut.
-pub(super) struct Cut<'a> {
-    /// Columns of numbers that say all of it that is not beside them.
-    numbers: Vec<Vec<i64>>,
-    /// Whether the first of them says which rows are not null. Else those are whose number is [`NULL`].
-    says_valid: bool,
-    beside: Beside<'a>,
-}
-
-enum Beside<'a> {
-    Nothing,
-    Bytes(&'a FixedSizeBinaryArray),
-    Texts(StringViewArray),
-}
-
-impl<'a> Cut<'a> {
-    /// A column of numbers, none of which is null.
-    pub(super) fn numbers(numbers: Vec<i64>) -> Self {
-        Self { numbers: vec![numbers], says_valid: false, beside: Beside::Nothing }
-    }
-
-    /// An array.
-    ///
-    /// # Errors
-    /// When it is of a type that cannot be cut.
-    pub(super) fn of(array: &'a ArrayRef) -> Result<Self> {
-        Ok(match array.data_type() {
-            DataType::Null => Self { numbers: Vec::new(), says_valid: false, beside: Beside::Nothing },
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
-                let known = *array.data_type() == DataType::Utf8View;
-                let views = if known { Arc::clone(array) } else { cast(array, &DataType::Utf8View)? };
-                let texts = views.as_string_view().clone();
-                Self { numbers: Vec::new(), says_valid: false, beside: Beside::Texts(texts) }
-            }
-            DataType::FixedSizeBinary(_) => {
-                let beside = Beside::Bytes(array.as_fixed_size_binary());
-                Self { numbers: vec![valid(array)], says_valid: true, beside }
-            }
-            DataType::Decimal128(_, _) => {
-                let values = array.as_primitive::<Decimal128Type>().values();
-                let half = |at: usize| -> Vec<i64> {
-                    values.iter().map(|v| bytemuck::cast::<i128, [i64; 2]>(*v)[at]).collect()
-                };
-                let numbers = vec![valid(array), half(0), half(1)];
-                Self { numbers, says_valid: true, beside: Beside::Nothing }
-            }
-            kind => {
-                let mut values =
-                    wide(array).with_context(|| format!("rows with a column of the type {kind} are not divided"))?;
-                // Of most columns the smallest number, which nobody writes, stands for null.
-                let mut is_used = false;
-                match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-                    None => is_used = values.contains(&NULL),
-                    Some(nulls) => {
-                        for (value, valid) in values.iter_mut().zip(nulls) {
-                            match valid {
-                                true => is_used |= *value == NULL,
-                                false => *value = NULL,
-                            }
-                        }
-                    }
-                }
-                let numbers = if is_used { vec![valid(array), values] } else { vec![values] };
-                Self { numbers, says_valid: is_used, beside: Beside::Nothing }
-            }
-        })
-    }
-
-    /// Appends some rows to a block. `room` is used on the way.
-    ///
-    /// # Errors
-    /// When a text is longer than numbers count.
-    pub(super) fn append(&self, rows: &[u32], room: &mut Vec<i64>, out: &mut Vec<u8>) -> Result<()> {
-        out.push(u8::from(self.says_valid));
-        for numbers in &self.numbers {
-            room.clear();
-            room.extend(rows.iter().map(|row| numbers[*row as usize]));
-            pack(room, out);
-        }
-        match &self.beside {
-            Beside::Nothing => {}
-            Beside::Bytes(array) => rows.iter().for_each(|row| out.extend_from_slice(array.value(*row as usize))),
-            Beside::Texts(array) => texts::append(array, rows, room, out)?,
-        }
-        Ok(())
-    }
-}
-
-/// Which rows are not null, as ones.
-fn valid(array: &ArrayRef) -> Vec<i64> {
-    (0..array.len()).map(|row| i64::from(array.is_valid(row))).collect()
-}
-
-/// The values of a column as integers that tell them apart; nothing for a type that has others.
-fn wide(array: &ArrayRef) -> Option<Vec<i64>> {
-    Some(match array.data_type() {
-        DataType::Boolean => array.as_boolean().values().iter().map(i64::from).collect(),
-        DataType::Int8 => widened::<Int8Type>(array, i64::from),
-        DataType::Int16 => widened::<Int16Type>(array, i64::from),
-        DataType::Int32 => widened::<Int32Type>(array, i64::from),
-        DataType::Int64 => widened::<Int64Type>(array, |v| v),
-        DataType::UInt8 => widened::<UInt8Type>(array, i64::from),
-        DataType::UInt16 => widened::<UInt16Type>(array, i64::from),
-        DataType::UInt32 => widened::<UInt32Type>(array, i64::from),
-        DataType::UInt64 => widened::<UInt64Type>(array, u64::cast_signed),
-        DataType::Float32 => widened::<Float32Type>(array, |v| i64::from(v.to_bits())),
-        DataType::Float64 => widened::<Float64Type>(array, |v| v.to_bits().cast_signed()),
-        DataType::Date32 => widened::<Date32Type>(array, i64::from),
-        DataType::Timestamp(TimeUnit::Second, _) => widened::<TimestampSecondType>(array, |v| v),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => widened::<TimestampMillisecondType>(array, |v| v),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => widened::<TimestampMicrosecondType>(array, |v| v),
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => widened::<TimestampNanosecondType>(array, |v| v),
-        _ => return None,
-    })
-}
-
-fn widened<T: ArrowPrimitiveType>(array: &ArrayRef, widen: impl Fn(T::Native) -> i64) -> Vec<i64> {
-    array.as_primitive::<T>().values().iter().map(|value| widen(*value)).collect()
+/// Room for so many times what there is, and half of it.
+pub(super) const fn room(len: usize, times: usize) -> usize {
+    len.saturating_mul(times).saturating_add(len / 2)
 }
 
 /// A column of several blocks, one after another.
@@ -172,6 +54,17 @@ impl Joined {
         match self {
             Self::Texts(texts) => texts.bytes(),
             _ => 0,
+        }
+    }
+
+    /// Makes room for so many times what it has and some more, and for no more bytes of texts than so many.
+    pub(super) fn make_room(&mut self, times: usize, most_text: usize) {
+        match self {
+            Self::Nulls(_) => {}
+            Self::Numbers(values, _) => values.reserve(room(values.len(), times)),
+            Self::Wide(values, _) => values.reserve(room(values.len(), times)),
+            Self::Bytes(bytes, ..) => bytes.reserve(room(bytes.len(), times)),
+            Self::Texts(texts) => texts.make_room(times, most_text),
         }
     }
 
@@ -306,27 +199,39 @@ fn typed<T: ArrowPrimitiveType>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::cut::Cut;
+    use super::super::sorted::{Pieces, Sorted};
     use super::*;
     use arrow::array::{
-        Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int32Array, Int64Array, LargeStringArray,
-        ListArray, StringArray, TimestampNanosecondArray, UInt64Array,
+        Array, AsArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int32Array, Int64Array,
+        LargeStringArray, StringArray, StringViewArray, TimestampNanosecondArray, UInt32Array, UInt64Array,
     };
-    use arrow::datatypes::Field;
+    use arrow::compute::take;
     use proptest::prelude::*;
 
-    /// A column cut into blocks of so many rows, and put together again.
-    fn again(array: &ArrayRef, rows: usize) -> ArrayRef {
-        let (cut, kind) = (Cut::of(array).unwrap(), array.data_type());
-        let mut joined = Joined::of(kind);
-        let numbers: Vec<u32> = (0..u32::try_from(array.len()).unwrap()).collect();
-        for some in numbers.chunks(rows) {
-            let mut block = Vec::new();
-            cut.append(some, &mut Vec::new(), &mut block).unwrap();
-            let mut unpacker = Unpacker::new(&block, some.len());
-            joined.add(kind, &mut unpacker, some.len()).unwrap();
-            assert!(unpacker.rest().is_empty(), "{kind}");
+    /// A column put together of the rows of two portions that `is_second` tells apart, from blocks of so many rows at most: a block of the one and
+    /// one of the other in turn. And the same rows of the column as it is.
+    fn again(array: &ArrayRef, rows: usize, is_second: impl Fn(usize) -> bool) -> (ArrayRef, ArrayRef) {
+        let kind = array.data_type();
+        let (mut joined, mut order) = (Joined::of(kind), Vec::new());
+        for from in (0..array.len()).step_by(rows) {
+            let some = array.slice(from, rows.min(array.len() - from));
+            let sorted = Sorted::new(some.len(), 2, |row| Some(usize::from(is_second(from + row)))).unwrap();
+            let mut pieces = Pieces::default();
+            Cut::of(&some).unwrap().append(&sorted, &mut pieces).unwrap();
+            let (all, ends) = pieces.blocks(&sorted).unwrap();
+            for (portion, block) in [&all[..ends[0]], &all[ends[0]..]].into_iter().enumerate() {
+                let own = (from..from + some.len()).filter(|row| usize::from(is_second(*row)) == portion);
+                let before = order.len();
+                order.extend(own.map(|row| u32::try_from(row).unwrap()));
+                let Some((_, block)) = block.split_first_chunk::<4>() else { continue };
+                let mut unpacker = Unpacker::new(block, order.len() - before);
+                joined.add(kind, &mut unpacker, order.len() - before).unwrap();
+                joined.make_room(2, 1_000);
+                assert!(unpacker.rest().is_empty(), "{kind}");
+            }
         }
-        joined.array(kind).unwrap()
+        (joined.array(kind).unwrap(), take(array, &UInt32Array::from(order), None).unwrap())
     }
 
     /// Some values in every type that they can be of.
@@ -364,7 +269,7 @@ mod tests {
             Just(NULL), Just(NULL + 1), Just(i64::MAX), Just(0_i64), any::<i64>(), 0..10_i64, (0..1000_i64).prop_map(|d| d * 86_400_000_000),
         ]), 1..150), rows in 1_usize..80) {
             for array in arrays(&values) {
-                let found = again(&array, rows);
+                let (found, array) = again(&array, rows, |row| row * row % 7 > 2);
                 prop_assert_eq!(found.data_type(), array.data_type());
                 prop_assert_eq!(&found, &array);
             }
@@ -374,19 +279,11 @@ mod tests {
     #[test]
     fn the_smallest_number_is_not_null_and_minus_nothing_not_nothing() {
         let array: ArrayRef = Arc::new(Int64Array::from(vec![Some(NULL), None, Some(3)]));
-        let found = again(&array, 2);
+        let (found, array) = again(&array, 2, |_| true);
         assert_eq!((found.null_count(), &found), (1, &array));
         let array: ArrayRef = Arc::new(Float64Array::from(vec![Some(-0.0), None, Some(0.0)]));
-        let found = again(&array, 3);
+        let found = again(&array, 3, |_| false).0;
         let found = found.as_primitive::<Float64Type>();
         assert!(found.value(0).is_sign_negative() && found.is_null(1) && found.value(2).is_sign_positive());
-    }
-
-    #[test]
-    fn a_column_of_lists_is_not_cut() {
-        let field = Arc::new(Field::new("item", DataType::Int64, true));
-        let array: ArrayRef = Arc::new(ListArray::new_null(field, 2));
-        let refused = Cut::of(&array).err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(refused.contains("are not divided"), "{refused}");
     }
 }

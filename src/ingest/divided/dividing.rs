@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use anyhow::{Context, Result, anyhow, ensure};
 use arrow::array::Array;
 
-use super::columns::Cut;
+use super::cut::Cut;
 use super::place::{Kinds, Place};
 use super::portions::Portions;
+use super::sorted::{Pieces, Sorted};
 use crate::ingest::read::batches::{BATCH_ROWS, Batch};
 use crate::ingest::read::export::{Export, OpenFile};
 use crate::machine::budget::Budget;
@@ -30,12 +31,12 @@ pub(super) fn places(export: &Export, portions: u64) -> u64 {
     batches.saturating_mul(BATCH_BYTES + 4 * portions)
 }
 
-/// Bytes that cutting a batch takes beside it, about: a column as numbers and where each row goes, and what is packed, which is less than
-/// the columns are, once as they come and once in order.
+/// Bytes that cutting a batch takes beside it, about: a column as numbers, as they come and in order of portion, and where each row goes; and
+/// what is packed, which is less than the columns are, once column by column and once portion by portion.
 fn cutting(batch: &Batch) -> u64 {
     let columns = batch.columns.iter().flatten().chain(&batch.extra);
     let bytes: usize = columns.map(|column| column.get_buffer_memory_size()).sum();
-    (bytes as u64).saturating_mul(2).saturating_add((batch.len as u64).saturating_mul(32))
+    (bytes as u64).saturating_mul(2).saturating_add((batch.len as u64).saturating_mul(40))
 }
 
 /// The rows of a table that are kept, while it is read.
@@ -133,57 +134,21 @@ impl Dividing {
         let kinds = self.kinds(batch)?;
         let count = self.rows.len();
         let first = usize::try_from(self.portions.start)?;
-        let portion_of = |row: usize| -> Option<usize> {
+        let sorted = Sorted::new(batch.len, count, |row| {
             let number = shards.get(row).map_or(0, |shard| usize::from(*shard));
             number.checked_sub(first).filter(|portion| *portion < count)
-        };
-        // Counting sort of the rows by portion.
-        let mut starts = vec![0_usize; count + 1];
-        (0..batch.len).filter_map(portion_of).for_each(|portion| starts[portion + 1] += 1);
-        for portion in 0..count {
-            starts[portion + 1] += starts[portion];
-        }
-        let (mut next, mut order) = (starts.clone(), vec![0_u32; starts[count]]);
-        for row in 0..batch.len {
-            if let Some(portion) = portion_of(row) {
-                order[next[portion]] = u32::try_from(row)?;
-                next[portion] += 1;
-            }
-        }
-        let rows_of = |portion: usize| &order[starts[portion]..starts[portion + 1]];
-        let filled: Vec<usize> = (0..count).filter(|portion| !rows_of(*portion).is_empty()).collect();
+        })?;
         // Column by column, which then stays in the cache; what a portion is made of is put together after that.
-        let (mut packed, mut ends, mut room) = (Vec::new(), Vec::new(), Vec::new());
-        let mut cut = |column: &Cut| -> Result<()> {
-            for portion in &filled {
-                column.append(rows_of(*portion), &mut room, &mut packed)?;
-                ends.push(packed.len());
-            }
-            Ok(())
-        };
-        cut(&Cut::numbers((0..batch.len).map(|row| batch.rows.get(row)).collect()))?;
+        let mut pieces = Pieces::default();
+        Cut::numbers((0..batch.len).map(|row| batch.rows.get(row)).collect()).append(&sorted, &mut pieces)?;
         for array in batch.columns.iter().flatten().chain(&batch.extra) {
-            cut(&Cut::of(array)?)?;
+            Cut::of(array)?.append(&sorted, &mut pieces)?;
         }
-        let mut all = Vec::with_capacity(packed.len() + 4 * filled.len());
-        let (mut all_ends, mut block) = (Vec::with_capacity(count), 0);
-        for portion in 0..count {
-            let rows = rows_of(portion);
-            if !rows.is_empty() {
-                all.extend_from_slice(&u32::try_from(rows.len())?.to_le_bytes());
-                for at in (block..ends.len()).step_by(filled.len()) {
-                    let from = at.checked_sub(1).map_or(0, |before| ends[before]);
-                    all.extend_from_slice(&packed[from..ends[at]]);
-                }
-                block += 1;
-            }
-            all_ends.push(all.len());
-        }
-        drop(packed);
+        let (all, all_ends) = pieces.blocks(&sorted)?;
         let at = self.write(&all, &all_ends)?;
         let ends = all_ends.iter().map(|end| u32::try_from(*end)).collect::<Result<Box<[u32]>, _>>()?;
         for (portion, rows) in self.rows.iter().enumerate() {
-            rows.fetch_add(rows_of(portion).len() as u64, Ordering::Relaxed);
+            rows.fetch_add(sorted.rows_of(portion).len() as u64, Ordering::Relaxed);
         }
         let groups = self.groups.get(batch.file as usize).context("defect: a batch of no file")?;
         // By where it was read: a `select` may have left it no row.

@@ -3,20 +3,20 @@
 //!
 //! What is kept of a batch are the rows that [`of_shard`](super::visibility::shard::of_shard) would pick of it for each shard, in the types
 //! that they were read in and with their places in the export, before anything was looked at but whose they are: what a shard makes of them,
-//! finds in them and says of them is the same. They lie packed ([`columns`], [`texts`]) in a scratch file without a name for each table,
-//! which is encrypted where keys are named and goes with the process. A batch is written as soon as it was cut, so that what memory holds
-//! is where the batches of a table are: four bytes for each batch and shard, which count as rows do ([`held`]); so does what a batch takes
-//! while it is cut.
+//! finds in them and says of them is the same. They lie packed ([`cut`], [`texts`]) in a scratch file without a name for each table, which is
+//! encrypted where keys are named and goes with the process. A batch is written as soon as it was cut: memory holds where batches are, four
+//! bytes for each and each shard, which count as rows do ([`held`]), as does what a batch takes while it is cut.
 //!
-//! The tables that go whole to every shard are kept as of one. Where rows cannot be kept (no room on the disk, columns of a type that
-//! is not packed) the others read the export as the first one did, which is said. Where the disk has no room for something else, whoever makes
-//! the shards has all that is kept [give way](Divided::give_way).
+//! The tables that go whole to every shard are kept as of one. Where rows cannot be kept (no room on the disk, columns that are not packed)
+//! the others read the export as the first one did, which is said. Where the disk is full at other work, all [give way](Divided::give_way).
 
 mod columns;
+mod cut;
 mod dividing;
 mod held;
 mod place;
 mod portions;
+mod sorted;
 mod texts;
 
 use std::collections::BTreeMap;

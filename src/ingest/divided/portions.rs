@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 
 use super::DAMAGED;
-use super::columns::Joined;
+use super::columns::{Joined, room};
 use super::place::{Kinds, Place};
 use crate::exit;
 use crate::ingest::read::batches::{self, BATCH_ROWS, Batch, RowNumbers};
@@ -88,18 +88,19 @@ impl Portions {
 
     /// Reads a portion of batches of one row group, which are put together to batches as large as those that are decoded.
     fn read_run(&self, run: &[Place], first: &Place, portion: usize, work: &dyn Fn(Batch) -> Result<()>) -> Result<()> {
-        let (mut together, mut told, mut bytes) = (Together::of(first), false, Vec::new());
-        for place in run {
+        let (mut together, mut told, mut bytes) = (Together::of(first, run.len()), false, Vec::new());
+        for (at, place) in run.iter().enumerate() {
             let from = portion.checked_sub(1).map_or(0, |before| place.ends[before]);
             let len = place.ends[portion].checked_sub(from).context(DAMAGED)?;
             if len == 0 {
                 continue;
             }
-            let at = self.scratch.part(place.at, portion, from as usize);
-            self.scratch.read(at, len as usize, &mut bytes)?;
+            let part = self.scratch.part(place.at, portion, from as usize);
+            self.scratch.read(part, len as usize, &mut bytes)?;
             together.add(&bytes)?;
             if together.is_full() {
-                work(std::mem::replace(&mut together, Together::of(first)).batch()?)?;
+                let next = Together::of(first, run.len() - at - 1);
+                work(std::mem::replace(&mut together, next).batch()?)?;
                 told = true;
             }
         }
@@ -112,6 +113,8 @@ impl Portions {
 
 /// Blocks of one file, put together.
 struct Together {
+    /// How many there may be.
+    most: usize,
     file: u32,
     from: i64,
     kinds: Arc<Kinds>,
@@ -121,12 +124,12 @@ struct Together {
 }
 
 impl Together {
-    /// Nothing yet, of a batch's file.
-    fn of(place: &Place) -> Self {
+    /// Nothing yet, of a batch's file and of so many blocks at most.
+    fn of(place: &Place, most: usize) -> Self {
         let kinds = Arc::clone(&place.kinds);
         let columns = kinds.columns.iter().map(|kind| kind.as_ref().map(Joined::of)).collect();
         let extra = kinds.extra.iter().map(Joined::of).collect();
-        Self { file: place.file, from: place.first, kinds, rows: Vec::new(), columns, extra }
+        Self { most, file: place.file, from: place.first, kinds, rows: Vec::new(), columns, extra }
     }
 
     fn is_empty(&self) -> bool {
@@ -155,7 +158,22 @@ impl Together {
             column.add(kind, &mut block, rows)?;
         }
         anyhow::ensure!(block.rest().is_empty(), DAMAGED);
+        if self.rows.len() == rows {
+            self.make_room();
+        }
         Ok(())
+    }
+
+    /// Makes room for as many blocks like the first one as are put together, and for half of one, for some are larger: what grows while they
+    /// come is copied again and again, and held twice on the way.
+    fn make_room(&mut self) {
+        let rows = self.rows.len();
+        let times = BATCH_ROWS.saturating_sub(rows).div_ceil(rows.max(1)).min(self.most.saturating_sub(1));
+        if times > 0 {
+            self.rows.reserve(room(rows, times));
+            let columns = self.columns.iter_mut().flatten().chain(&mut self.extra);
+            columns.for_each(|column| column.make_room(times, MOST_TEXT));
+        }
     }
 
     /// The batch that they are.
