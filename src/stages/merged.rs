@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::compute::{concat_batches, interleave};
+use arrow::compute::concat_batches;
 use arrow::datatypes::Field;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use rayon::prelude::*;
 
+use super::gathered::{At, gathered};
 use super::store::Stage;
 use crate::tables::blocks::{BLOCK_ROWS, BlockWriter, Blocks};
 use crate::tables::ids::Ids;
@@ -144,15 +145,16 @@ pub(super) fn one_each(files: &[PathBuf], order: &Order, to: &Path) -> Result<()
         let each = (READ_ROWS / blocks.len().max(1)).clamp(LEAST_ROWS, MOST_ROWS);
         let mut rows = blocks.iter().map(|blocks| Rows::of(blocks, each)).collect::<Result<Vec<_>>>()?;
         for some in order.shards.chunks(BLOCK_ROWS) {
-            let mut wanted = vec![0; rows.len()];
+            let mut wanted = vec![0_u32; rows.len()];
             let places = some.iter().map(|shard| {
                 let next = &mut wanted[usize::from(*shard)];
                 *next += 1;
-                (usize::from(*shard), *next - 1)
+                (u32::from(*shard), *next - 1)
             });
-            let places: Vec<(usize, usize)> = places.collect();
+            let places: Vec<At> = places.collect();
             // Of several that fail, the first one is told.
-            let taken: Vec<_> = rows.par_iter_mut().zip(&wanted).map(|(rows, wanted)| rows.take(*wanted)).collect();
+            let take = |(rows, wanted): (&mut Rows, &u32)| rows.take(*wanted as usize);
+            let taken: Vec<_> = rows.par_iter_mut().zip(&wanted).map(take).collect();
             let batches = taken.into_iter().collect::<Result<Vec<_>>>()?;
             writer.add(interleaved(&batches, &places)?)?;
         }
@@ -173,21 +175,25 @@ pub(super) fn fields(blocks: &[Blocks]) -> Vec<Field> {
 ///
 /// # Errors
 /// When two of the others are of different types.
-pub(super) fn interleaved(batches: &[RecordBatch], places: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {
-    let mut slots = vec![usize::MAX; batches.len()];
+pub(super) fn interleaved(batches: &[RecordBatch], places: &[At]) -> Result<Vec<ArrayRef>> {
+    let mut slots: Vec<Option<u32>> = vec![None; batches.len()];
     let mut used: Vec<&RecordBatch> = Vec::new();
     let mut among = Vec::with_capacity(places.len());
     for (batch, row) in places {
-        if slots[*batch] == usize::MAX {
-            slots[*batch] = used.len();
-            used.push(&batches[*batch]);
-        }
-        among.push((slots[*batch], *row));
+        let at = *batch as usize;
+        let slot = match slots[at] {
+            Some(slot) => slot,
+            None => {
+                used.push(&batches[at]);
+                *slots[at].insert(u32::try_from(used.len() - 1)?)
+            }
+        };
+        among.push((slot, *row));
     }
     let columns = used.first().map_or(0, |batch| batch.num_columns());
     let one = |at: usize| -> Result<ArrayRef> {
         let arrays: Vec<&dyn Array> = used.iter().map(|batch| batch.column(at).as_ref()).collect();
-        Ok(interleave(&arrays, &among)?)
+        gathered(&arrays, &among)
     };
     // Of several that fail, the first one is told.
     (0..columns).into_par_iter().map(one).collect::<Vec<_>>().into_iter().collect()

@@ -10,6 +10,7 @@
 pub mod beside;
 pub mod features;
 pub mod findings;
+mod gathered;
 mod groups;
 pub mod key;
 mod later;

@@ -10,14 +10,15 @@ use anyhow::{Context, Result, ensure};
 use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::datatypes::{DataType, Int64Type, UInt32Type};
 
+use super::gathered::At;
 use super::merged::{Order, fields, interleaved};
 use crate::tables::blocks::{BLOCK_ROWS, BlockWriter, Blocks};
 use crate::tables::columns::column;
 
 /// Where a row belongs: the number in the first column, and that of its subject among everyone.
 type Rank = (i64, u32);
-/// A row in its place: the number of its subject among everyone, its shard, and its row there.
-type Placed = (u32, usize, usize);
+/// A row in its place: the number of its subject among everyone, and where it lies: its shard, and its row there.
+type Placed = (u32, At);
 
 /// The rows of one shard.
 struct Ranked<'a> {
@@ -78,9 +79,9 @@ pub(super) fn of_some(files: &[PathBuf], order: &Order, names: (Option<&str>, &s
     let at = fields.iter().position(|field| field.name() == names.1).context("a file without subjects")?;
     let mut writer = BlockWriter::create(to, fields)?;
     let mut write = |some: &[Placed]| -> Result<()> {
-        let places: Vec<(usize, usize)> = some.iter().map(|(_, shard, row)| (*shard, *row)).collect();
+        let places: Vec<At> = some.iter().map(|(_, at)| *at).collect();
         let mut columns = interleaved(&batches, &places)?;
-        columns[at] = Arc::new(some.iter().map(|(subject, ..)| Some(*subject)).collect::<UInt32Array>());
+        columns[at] = Arc::new(some.iter().map(|(subject, _)| Some(*subject)).collect::<UInt32Array>());
         writer.add(columns)
     };
     let mut in_order = true;
@@ -104,7 +105,7 @@ fn merge(ranked: &[Ranked], write: &mut dyn FnMut(&[Placed]) -> Result<()>) -> R
     let mut some: Vec<Placed> = Vec::with_capacity(BLOCK_ROWS);
     while let Some(mut least) = next.peek_mut() {
         let Reverse(((_, subject), shard, row)) = *least;
-        some.push((subject, shard, row));
+        some.push((subject, (u32::try_from(shard)?, u32::try_from(row)?)));
         match ranked[shard].rank(row + 1)? {
             Some(rank) => *least = Reverse((rank, shard, row + 1)),
             None => {
@@ -130,7 +131,7 @@ fn sort(ranked: &[Ranked], write: &mut dyn FnMut(&[Placed]) -> Result<()>) -> Re
     }
     rows.sort_unstable();
     for some in rows.chunks(BLOCK_ROWS) {
-        let placed = |((_, subject), shard, row): &(Rank, u16, u32)| (*subject, usize::from(*shard), *row as usize);
+        let placed = |((_, subject), shard, row): &(Rank, u16, u32)| (*subject, (u32::from(*shard), *row));
         write(&some.iter().map(placed).collect::<Vec<Placed>>())?;
     }
     Ok(())
