@@ -38,7 +38,8 @@ pub(super) fn gathered(arrays: &[&dyn Array], places: &[At]) -> Result<ArrayRef>
         Some(DataType::Date32) => primitive::<Date32Type>(arrays, places)?,
         // It also says what is wrong.
         _ => {
-            let wide: Vec<(usize, usize)> = places.iter().map(|(array, row)| (*array as usize, *row as usize)).collect();
+            let wide: Vec<(usize, usize)> =
+                places.iter().map(|(array, row)| (*array as usize, *row as usize)).collect();
             interleave(arrays, &wide)?
         }
     })

@@ -7,6 +7,7 @@
 //! or shard by shard and then put together ([`shards`], with what each tells [`beside`] them; [`one_by_one`] where one process makes all), which
 //! gives the same bytes. Scoring reads stages and nothing else, so a stage that was just made and one that was kept are the same to it.
 
+mod adverse;
 pub mod beside;
 pub mod features;
 pub mod findings;

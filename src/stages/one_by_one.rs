@@ -9,7 +9,7 @@ use anyhow::{Context, Error, Result, ensure};
 
 use super::key::Key;
 use super::make::{Chosen, Lacking};
-use super::shards::{Part, is_of_rows, keys_of_part, put_together};
+use super::shards::{Part, is_of_rows, keys_of_part, put_own_together};
 use super::store::StageStore;
 use crate::exit;
 use crate::ingest::divided::Divided;
@@ -63,7 +63,7 @@ pub fn make_in_shards(
     }
     drop(divided);
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
-    put_together(lacking, parts, store, resources)
+    put_own_together(lacking, parts, store, resources)
 }
 
 /// What `make` makes, at its second try where it found the disk full and something gave way for it.

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use arrow::array::{Int32Array, UInt8Array};
 use arrow::datatypes::{DataType, Field};
 
+use super::adverse;
 use super::merged::{Order, files, one_each};
 use super::store::{NewStage, Stage};
 use crate::contract::Contract;
@@ -40,19 +41,8 @@ pub(super) fn merge(
     one_each(&files(shards, COUNTS), order, &to.path(COUNTS))?;
     let (tables, policies) = names(contract, model);
     let rows = |path: &PathBuf| EvidenceRows::open(path, tables.clone(), policies.clone());
-    let mut evidence = files(shards, EVIDENCE).iter().map(rows).collect::<Result<Vec<_>>>()?;
-    let mut file = EvidenceFile::create(&to.path(EVIDENCE), subjects, tables, policies)?;
-    let mut found = Vec::new();
-    for (number, shard) in (0_u32..).zip(order.shards()) {
-        evidence[shard].take(subjects.ids.get(number as usize), number, &mut found)?;
-        if !found.is_empty() {
-            file.add(subjects, found.drain(..))?;
-        }
-    }
-    for rows in &mut evidence {
-        ensure!(rows.is_done()?, "a shard's evidence is of subjects that it does not have, or in another order");
-    }
-    file.finish(subjects)
+    let evidence = files(shards, EVIDENCE).iter().map(rows).collect::<Result<Vec<_>>>()?;
+    adverse::merge(evidence, order, subjects, EvidenceFile::create(&to.path(EVIDENCE), subjects, tables, policies)?)
 }
 
 /// Writes the stage bucket by bucket.

@@ -122,14 +122,30 @@ pub fn is_of_rows(error: &anyhow::Error) -> bool {
     findings.is_some() || too_large.is_some() || error.downcast_ref::<OfRows>().is_some()
 }
 
-/// Puts the parts of all shards together to the stages that a job lacks, and reads ties where they are among them.
+/// Puts parts together that lay where others may write.
 ///
 /// # Errors
-/// When a shard is missing or there twice, a part is damaged or does not fit the others, the disk is full, or the work is interrupted.
+/// When a file of a part was changed since it was made; and as [`put_own_together`].
 pub fn put_together(lacking: &Lacking, mut parts: Vec<Part>, store: &StageStore, resources: &Resources) -> Result<()> {
     parts.sort_by_key(|part| part.shard.number());
     complete(&parts)?;
     parts.par_iter().try_for_each(Part::unchanged)?;
+    put_own_together(lacking, parts, store, resources)
+}
+
+/// Puts the parts of all shards together to the stages that a job lacks, and reads ties where they are among them. This process made them, in a
+/// folder of its own: that they are as they were made is not asked.
+///
+/// # Errors
+/// When a shard is missing or there twice, a part is damaged or does not fit the others, the disk is full, or the work is interrupted.
+pub(super) fn put_own_together(
+    lacking: &Lacking,
+    mut parts: Vec<Part>,
+    store: &StageStore,
+    resources: &Resources,
+) -> Result<()> {
+    parts.sort_by_key(|part| part.shard.number());
+    complete(&parts)?;
     let job = lacking.job;
     let broken = parts.iter().flat_map(|part| &part.beside.counted.broken);
     few_broken(broken.map(|(table, rows)| (table.as_str(), *rows)), job.contract.limits.quarantined_rows as u64)?;

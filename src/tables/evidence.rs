@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Date32Type, Field, Int32Type, Int64Type, Schema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
@@ -23,6 +23,8 @@ const HAPPENED_ON: &str = "happened_on";
 const DAYS_PAST_DUE: &str = "days_past_due";
 const AMOUNT_MINOR: &str = "amount_minor";
 const POLICY: &str = "policy";
+/// All of them, as they stand.
+const COLUMNS: [&str; 7] = [SUBJECT_ID, TABLE, RECORD_ID, HAPPENED_ON, DAYS_PAST_DUE, AMOUNT_MINOR, POLICY];
 
 /// One adverse record, as it is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +118,15 @@ impl EvidenceFile {
         self.file.write(columns)
     }
 
+    /// Adds records as they are read back: [`GROUP_ROWS`] of them, or the last ones.
+    ///
+    /// # Errors
+    /// When the disk is full, or they are of other types.
+    pub fn add_group(&mut self, columns: Vec<ArrayRef>) -> Result<()> {
+        ensure!(self.held.is_empty(), "defect: a group of records behind some that are none");
+        self.file.write(columns)
+    }
+
     /// Ends the file.
     ///
     /// # Errors
@@ -130,16 +141,11 @@ impl EvidenceFile {
 /// Rows that are read back at a time.
 const READ_ROWS: usize = 4_096;
 
-/// Reads adverse records back, subject by subject.
+/// Reads adverse records back as they stand, batch by batch.
 pub struct EvidenceRows {
     reader: ParquetRecordBatchReader,
     tables: Vec<String>,
     policies: Vec<String>,
-    /// Whose records are held.
-    ids: Ids,
-    held: Vec<Evidence>,
-    /// The first of them that was not taken.
-    next: usize,
 }
 
 impl EvidenceRows {
@@ -148,65 +154,36 @@ impl EvidenceRows {
     /// # Errors
     /// When it is damaged.
     pub fn open(path: &Path, tables: Vec<String>, policies: Vec<String>) -> Result<Self> {
-        let reader = Blocks::open(path)?.stream(READ_ROWS)?;
-        Ok(Self { reader, tables, policies, ids: Ids::default(), held: Vec::new(), next: 0 })
+        let blocks = Blocks::open(path)?;
+        let names: Vec<&str> = blocks.schema().fields().iter().map(|field| field.name().as_str()).collect();
+        ensure!(names == COLUMNS, "{} has other columns than adverse records", path.display());
+        Ok(Self { reader: blocks.stream(READ_ROWS)?, tables, policies })
     }
 
-    /// Takes the records of the subject that comes next, if it has any, under a number of its own.
+    /// The records that follow, and whose they are; nothing behind the last ones.
     ///
     /// # Errors
-    /// When the file is damaged.
-    pub fn take(&mut self, id: &[u8], number: u32, to: &mut Vec<Evidence>) -> Result<()> {
-        while !self.is_done()? && self.ids.get(self.next) == id {
-            let held = &mut self.held[self.next];
-            // It is taken once: the text is handed on and not copied.
-            let record_text = std::mem::take(&mut held.record_text);
-            to.push(Evidence { subject: number, record_text, ..held.clone() });
-            self.next += 1;
-        }
-        Ok(())
+    /// When the file is damaged, or names a table or a policy rule that is none.
+    pub fn batch(&mut self) -> Result<Option<(RecordBatch, Ids)>> {
+        let Some(batch) = self.reader.next().transpose()? else { return Ok(None) };
+        let mut of = Ids::default();
+        ids::push(named(&batch, SUBJECT_ID)?, &mut of)?;
+        known(&texts(&batch, TABLE)?, &self.tables)?;
+        known(&texts(&batch, POLICY)?, &self.policies)?;
+        Ok(Some((batch, of)))
     }
+}
 
-    /// Whether every record was taken.
-    ///
-    /// # Errors
-    /// When the file is damaged.
-    pub fn is_done(&mut self) -> Result<bool> {
-        while self.next == self.held.len() {
-            let Some(batch) = self.reader.next().transpose()? else { return Ok(true) };
-            self.read(&batch)?;
+/// Checks that names are some of those that there are.
+fn known(of: &StringArray, names: &[String]) -> Result<()> {
+    let mut last = None;
+    for name in of.iter().flatten() {
+        if last != Some(name) {
+            ensure!(names.iter().any(|known| known == name), "nothing is called {name}");
+            last = Some(name);
         }
-        Ok(false)
     }
-
-    fn read(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.ids = Ids::default();
-        ids::push(named(batch, SUBJECT_ID)?, &mut self.ids)?;
-        let (tables, records, policies) = (texts(batch, TABLE)?, texts(batch, RECORD_ID)?, texts(batch, POLICY)?);
-        let days = column(batch, HAPPENED_ON, &DataType::Date32)?.as_primitive::<Date32Type>();
-        let late = column(batch, DAYS_PAST_DUE, &DataType::Int32)?.as_primitive::<Int32Type>();
-        let amounts = column(batch, AMOUNT_MINOR, &DataType::Int64)?.as_primitive::<Int64Type>();
-        let position = |names: &[String], name: &str| -> Result<u8> {
-            let at = names.iter().position(|n| n == name).with_context(|| format!("nothing is called {name}"))?;
-            Ok(u8::try_from(at)?)
-        };
-        let record = |row: usize| {
-            Ok(Evidence {
-                subject: 0,
-                table: position(&self.tables, tables.value(row))?,
-                // Whatever it was, it is written as it stands here.
-                record_text: records.value(row).to_owned(),
-                record_number: 0,
-                day: i64::from(days.value(row)),
-                days_past_due: late.is_valid(row).then(|| i64::from(late.value(row))),
-                amount: amounts.is_valid(row).then(|| amounts.value(row)),
-                policy: policies.is_valid(row).then(|| position(&self.policies, policies.value(row))).transpose()?,
-            })
-        };
-        let held = (0..batch.num_rows()).map(record).collect::<Result<Vec<_>>>()?;
-        (self.held, self.next) = (held, 0);
-        Ok(())
-    }
+    Ok(())
 }
 
 /// An adverse record as the table tells it.
