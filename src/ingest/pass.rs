@@ -324,6 +324,9 @@ impl<'a> Pass<'a> {
             let number = shard.map_or(0, Shard::number);
             let progress = self.resources.log.stage(&reading(name), kept.rows(number)?, "rows");
             kept.read(number, export, &progress, self.resources.stop, &one)?;
+            if let Some(divided) = self.divided.filter(|_| self.shard.is_some_and(Shard::is_last)) {
+                divided.release(name, kept)?;
+            }
             beside(&scan)?;
             progress.finish();
             return scan.finish();

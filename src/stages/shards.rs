@@ -122,38 +122,57 @@ pub fn is_of_rows(error: &anyhow::Error) -> bool {
     findings.is_some() || too_large.is_some() || error.downcast_ref::<OfRows>().is_some()
 }
 
-/// Puts parts together that lay where others may write.
+/// Puts the parts of all shards together to the stages that a job lacks, and reads ties where they are among them. What lay where others may
+/// write has to be as it was made.
 ///
 /// # Errors
-/// When a file of a part was changed since it was made; and as [`put_own_together`].
-pub fn put_together(lacking: &Lacking, mut parts: Vec<Part>, store: &StageStore, resources: &Resources) -> Result<()> {
-    parts.sort_by_key(|part| part.shard.number());
-    complete(&parts)?;
+/// When a shard is missing or there twice, a part was changed, is damaged or does not fit the others, the disk is full, or the work is
+/// interrupted.
+pub fn put_together(lacking: &Lacking, parts: Vec<Part>, store: &StageStore, resources: &Resources) -> Result<()> {
+    let parts = in_order(parts)?;
     parts.par_iter().try_for_each(Part::unchanged)?;
-    put_own_together(lacking, parts, store, resources)
+    put(lacking, &parts, |_| {}, (store, resources))
 }
 
-/// Puts the parts of all shards together to the stages that a job lacks, and reads ties where they are among them. This process made them, in a
-/// folder of its own: that they are as they were made is not asked.
+/// The same of parts that this process made in a folder of its own: it is not asked whether they were changed, and they are removed as soon as
+/// they were read.
 ///
 /// # Errors
-/// When a shard is missing or there twice, a part is damaged or does not fit the others, the disk is full, or the work is interrupted.
+/// As [`put_together`].
 pub(super) fn put_own_together(
     lacking: &Lacking,
-    mut parts: Vec<Part>,
+    parts: Vec<Part>,
     store: &StageStore,
     resources: &Resources,
 ) -> Result<()> {
+    let parts = in_order(parts)?;
+    // What cannot be removed now goes with the folder that all of it is in. Later all of it would go at once, and nothing else happen meanwhile.
+    let remove = |stage: &Stage| drop(fs_err::remove_dir_all(&stage.folder));
+    put(lacking, &parts, remove, (store, resources))
+}
+
+/// The parts of all shards in their order.
+fn in_order(mut parts: Vec<Part>) -> Result<Vec<Part>> {
     parts.sort_by_key(|part| part.shard.number());
     complete(&parts)?;
+    Ok(parts)
+}
+
+/// Makes stages of the parts of all shards. Those of a part are handed to `read` once nothing is read of them any more.
+fn put(
+    lacking: &Lacking,
+    parts: &[Part],
+    read: impl Fn(&Stage) + Sync,
+    (store, resources): (&StageStore, &Resources),
+) -> Result<()> {
     let job = lacking.job;
     let broken = parts.iter().flat_map(|part| &part.beside.counted.broken);
     few_broken(broken.map(|(table, rows)| (table.as_str(), *rows)), job.contract.limits.quarantined_rows as u64)?;
-    let (order, everyone, consents) = everyone(job, &parts)?;
+    let (order, everyone, consents) = everyone(job, parts)?;
     let progress = resources.log.stage("put shards together", everyone.len() as u64, "subjects");
     // One by one: whoever is done takes the next one, and not the half of what another has left.
     let of_parts = lacking.keys.par_iter().with_max_len(1).filter(|key| key.kind != Kind::Ties);
-    of_parts.try_for_each(|key| {
+    of_parts.try_for_each(|key| -> Result<()> {
         resources.check()?;
         let stages = parts.iter().map(|part| part.stage(key)).collect::<Result<Vec<&Stage>>>()?;
         let mut stage = store.begin(key)?;
@@ -161,7 +180,7 @@ pub(super) fn put_own_together(
             Kind::Subjects => subjects::merge(&stages, &order, &stage)?,
             Kind::Records(table) => {
                 records::merge(&stages, &order, &everyone, (job.contract.as_ref(), job.model.as_ref()), &stage)?;
-                stage.disputes = matches(&parts, table)?.map(|matches| matches.count());
+                stage.disputes = matches(parts, table)?.map(|matches| matches.count());
             }
             Kind::Features(_) => features::merge(&stages, &order, &stage)?,
             Kind::Outcomes => outcomes::merge(&stages, &order, &stage)?,
@@ -171,13 +190,15 @@ pub(super) fn put_own_together(
             }
             Kind::Ties | Kind::Rows(_) | Kind::Roster => bail!("defect: {} are no shard's", key.kind.name()),
         }
-        stage.keep(&findings(&stages)?).map(|_| ())
+        stage.keep(&findings(&stages)?)?;
+        stages.into_iter().for_each(&read);
+        Ok(())
     })?;
     progress.add(everyone.len() as u64);
     progress.finish();
     drop(order);
     match lacking.keys.iter().find(|key| key.kind == Kind::Ties) {
-        Some(key) => ties(job, key, &parts, (everyone, consents), store, resources),
+        Some(key) => ties(job, key, parts, (everyone, consents), store, resources),
         None => Ok(()),
     }
 }

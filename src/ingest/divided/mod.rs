@@ -14,6 +14,7 @@ mod columns;
 mod cut;
 mod dividing;
 mod held;
+mod named;
 mod place;
 mod portions;
 mod sorted;
@@ -44,8 +45,6 @@ const DAMAGED: &str = "a block of divided rows is damaged";
 const PART_OF_DISK: u64 = 2;
 /// What part of the bytes of columns that are not compressed they take when they are packed, about.
 const PACKED: u64 = 2;
-/// Bytes that a subject whom a dispute names takes at most, but for an id of unusual length.
-const SUBJECT_BYTES: u64 = 160;
 
 /// The rows of the exports by shard.
 #[derive(Default)]
@@ -96,6 +95,17 @@ impl Divided {
     /// When a thread failed while it held them.
     pub(in crate::ingest) fn find(&self, table: &str) -> Result<Option<Arc<Portions>>> {
         Ok(self.state()?.tables.get(table).cloned().flatten())
+    }
+
+    /// Gives up the rows of a table that the last shard has read. To close the file takes the disk a while, which nobody waits for; they count as
+    /// kept, so that whoever finds the disk full meanwhile tries again.
+    ///
+    /// # Errors
+    /// When a thread failed.
+    pub(in crate::ingest) fn release(&self, table: &str, rows: Arc<Portions>) -> Result<()> {
+        self.state()?.tables.insert(table.to_owned(), None);
+        rayon::spawn(move || drop(rows));
+        Ok(())
     }
 
     /// Begins to keep the rows of a table for the shards after the one that reads it; with `whole` they are the same for all of them. Nothing
@@ -186,32 +196,6 @@ impl Divided {
             .warn(&format!("the rows of {table} are not kept for the other shards, which read it again: {why}"));
         Ok(None)
     }
-
-    /// The subjects that disputes name, if an earlier shard read them.
-    ///
-    /// # Errors
-    /// When a thread failed while it held them.
-    pub(in crate::ingest) fn named(&self) -> Result<Option<Arc<Spine>>> {
-        Ok(self.state()?.named.clone())
-    }
-
-    /// Remembers the subjects that disputes name, if they are few; if not, it is said, and every shard looks for them.
-    ///
-    /// # Errors
-    /// When a thread failed while it held others.
-    pub(in crate::ingest) fn name(&self, spine: &Arc<Spine>, budget: &Budget, resources: &Resources) -> Result<()> {
-        let bytes = (spine.len() as u64).saturating_mul(SUBJECT_BYTES);
-        let mut state = self.state()?;
-        match state.held.named(bytes, (budget, resources)) {
-            Ok(()) => state.named = Some(Arc::clone(spine)),
-            Err(why) if !state.unnamed => {
-                state.unnamed = true;
-                resources.log.warn(&format!("every shard looks for the subjects whom disputes name: {why}"));
-            }
-            Err(_) => {}
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -219,6 +203,7 @@ mod tests {
     use super::*;
     use std::path::Path;
     use std::sync::atomic::AtomicBool;
+    use std::time::Duration;
 
     use arrow::array::{
         Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -237,6 +222,7 @@ mod tests {
     /// Rows of a file, and of a row group.
     const ROWS: i64 = 150;
     const GROUP: usize = 7;
+    const WAIT: Duration = Duration::from_millis(1);
 
     fn column(array: impl Array + 'static) -> ArrayRef {
         Arc::new(array)
@@ -348,7 +334,14 @@ mod tests {
             }
             assert!(kept.rows(of).is_err());
             let file = Arc::downgrade(&kept);
-            drop(kept);
+            if of == 5 {
+                divided.release("subjects", kept).unwrap();
+                assert!(divided.find("subjects").unwrap().is_none() && begin().is_none());
+                // Another thread closes it, some time.
+                (0..10_000).take_while(|_| file.upgrade().is_some()).for_each(|_| std::thread::sleep(WAIT));
+            } else {
+                drop(kept);
+            }
             assert!(divided.give_way().unwrap() && divided.find("subjects").unwrap().is_none());
             assert!(file.upgrade().is_none(), "the disk has its room back");
             assert!(begin().is_none() && !divided.give_way().unwrap(), "nothing is kept any more");

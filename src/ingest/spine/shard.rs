@@ -46,6 +46,12 @@ impl Shard {
         self.number == 0
     }
 
+    /// Whether no shard comes after it.
+    #[must_use]
+    pub const fn is_last(self) -> bool {
+        self.number + 1 == self.of
+    }
+
     /// The number of the shard, among as many as there are of this one, that the subject of an id is in.
     ///
     /// # Errors
