@@ -43,18 +43,21 @@ impl Order {
             numbers: shards.iter().map(|ids| Vec::with_capacity(ids.len())).collect(),
         };
         let mut all = Ids::default();
-        let mut next: BinaryHeap<Reverse<(&[u8], usize)>> = shards
+        let mut next: BinaryHeap<Reverse<(u128, &[u8], usize)>> = shards
             .iter()
             .enumerate()
             .filter(|(_, ids)| !ids.is_empty())
-            .map(|(shard, ids)| Reverse((ids.get(0), shard)))
+            .map(|(shard, ids)| Reverse((beginning(ids.get(0)), ids.get(0), shard)))
             .collect();
+        let mut last = 0;
         while let Some(mut least) = next.peek_mut() {
-            let Reverse((id, shard)) = *least;
-            if let Some(last) = all.len().checked_sub(1) {
-                let before = order.shards.last().copied().unwrap_or_default();
-                ensure!(all.get(last) < id, "one subject is in the shards {before} and {shard}, or twice in one");
+            let Reverse((begins, id, shard)) = *least;
+            // Whoever begins with more comes later.
+            if let Some(before) = all.len().checked_sub(1).filter(|_| begins <= last) {
+                let other = order.shards.last().copied().unwrap_or_default();
+                ensure!(all.get(before) < id, "one subject is in the shards {other} and {shard}, or twice in one");
             }
+            last = begins;
             order.numbers[shard].push(u32::try_from(all.len())?);
             order.shards.push(u16::try_from(shard)?);
             all.push(id);
@@ -63,7 +66,7 @@ impl Order {
             }
             let (ids, at) = (shards[shard], order.numbers[shard].len());
             match at < ids.len() {
-                true => *least = Reverse((ids.get(at), shard)),
+                true => *least = Reverse((beginning(ids.get(at)), ids.get(at), shard)),
                 false => {
                     PeekMut::pop(least);
                 }
@@ -126,6 +129,14 @@ impl Order {
         let of = self.numbers.get(shard).and_then(|numbers| numbers.get(subject as usize));
         of.copied().context("a shard tells of a subject that it does not have")
     }
+}
+
+/// The first bytes of an id as a number: of two ids the one whose number is smaller is the smaller one, so that most are compared at once.
+fn beginning(id: &[u8]) -> u128 {
+    let mut bytes = [0; 16];
+    let len = id.len().min(bytes.len());
+    bytes[..len].copy_from_slice(&id[..len]);
+    u128::from_be_bytes(bytes)
 }
 
 /// The files of a name in the folders of shards' stages.
@@ -328,6 +339,33 @@ mod tests {
         // One too many, one too few, and none at all.
         for rows in [[2, 3], [1, 2], [0, 0]] {
             assert!(merged(rows).unwrap_err().contains("and its shard has 2"), "{rows:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn ids_come_in_order_whatever_they_begin_with(
+            drawn in proptest::collection::btree_set(
+                prop_oneof!["[ab]{0,3}", "[ab]{15,18}", "same beginning, [0-9]{1,3}", "\\x00{0,18}"], 0..60,
+            ),
+            of in proptest::collection::vec(0_usize..3, 60), again in proptest::option::of(any::<proptest::sample::Index>()),
+        ) {
+            let everyone: Vec<String> = drawn.into_iter().collect();
+            let of_shard = |shard: usize| everyone.iter().zip(&of).filter(move |(_, of)| **of == shard);
+            let mut shards: Vec<Vec<String>> = (0..3).map(|n| of_shard(n).map(|(id, _)| id.clone()).collect()).collect();
+            let of_shards = shards.iter().map(|of| ids(of)).collect::<Vec<_>>();
+            let (order, all) = Order::of(&of_shards.iter().collect::<Vec<_>>()).unwrap();
+            prop_assert!(all.len() == everyone.len());
+            prop_assert!(everyone.iter().enumerate().all(|(n, id)| all.get(n) == id.as_bytes()));
+            prop_assert!(order.shards().eq(of.iter().copied().take(everyone.len())));
+            if let Some(again) = again.filter(|_| !everyone.is_empty()) {
+                let at = again.index(everyone.len());
+                let other = (of[at] + 1) % 3;
+                shards[other].push(everyone[at].clone());
+                shards[other].sort();
+                let of_shards = shards.iter().map(|of| ids(of)).collect::<Vec<_>>();
+                prop_assert!(Order::of(&of_shards.iter().collect::<Vec<_>>()).is_err());
+            }
         }
     }
 
