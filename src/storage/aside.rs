@@ -66,7 +66,7 @@ mod tests {
     fn pieces_are_taken_in_the_order_of_their_places() {
         let folder = tempfile::tempdir().unwrap();
         let aside = Aside::below(folder.path()).unwrap();
-        let piece = |n: u32| vec![n as u8; (n % 5) as usize];
+        let piece = |n: u32| vec![n.to_le_bytes()[0]; (n % 5) as usize];
         (0..200_u32).into_par_iter().rev().try_for_each(|n| aside.put((n * 7 % 200, n), &piece(n))).unwrap();
         let mut taken = Vec::new();
         aside

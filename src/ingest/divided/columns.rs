@@ -13,14 +13,10 @@ use arrow::datatypes::{
 };
 
 use super::DAMAGED;
+use super::room::room;
 use super::texts::Texts;
 use crate::NULL;
 use crate::ingest::rows::pack::Unpacker;
-
-/// Room for so many times what there is, and half of it.
-pub(super) const fn room(len: usize, times: usize) -> usize {
-    len.saturating_mul(times).saturating_add(len / 2)
-}
 
 /// A column of several blocks, one after another.
 pub(super) enum Joined {

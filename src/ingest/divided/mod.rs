@@ -17,6 +17,7 @@ mod held;
 mod named;
 mod place;
 mod portions;
+mod room;
 mod sorted;
 mod texts;
 

@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 
 use super::DAMAGED;
-use super::columns::{Joined, room};
+use super::columns::Joined;
 use super::place::{Kinds, Place};
+use super::room::room;
 use crate::exit;
 use crate::ingest::read::batches::{self, BATCH_ROWS, Batch, RowNumbers};
 use crate::ingest::read::export::Export;

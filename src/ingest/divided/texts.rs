@@ -8,7 +8,7 @@ use arrow::buffer::OffsetBuffer;
 use arrow::compute::take;
 
 use super::DAMAGED;
-use super::columns::room;
+use super::room::room;
 use super::sorted::{Pieces, Sorted};
 use crate::NULL;
 use crate::ingest::rows::pack::{Unpacker, pack};
