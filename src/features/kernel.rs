@@ -72,7 +72,8 @@ pub fn doubtful(plan: &TablePlan, rows: &Evaluated, ranges: &[Range<usize>]) -> 
 
 /// The largest of some values without their signs; nulls are 0.
 pub(super) fn magnitude(values: &[i64]) -> u64 {
-    values.iter().fold(0, |most, v| most.max(if *v == NULL { 0 } else { v.unsigned_abs() }))
+    // Null is the one number that stays below 0 without its sign, and is never the largest.
+    values.iter().fold(0_i64, |most, v| most.max(v.wrapping_abs())).unsigned_abs()
 }
 
 /// The most a sum over so many rows can be, from the largest of each value.
@@ -305,4 +306,20 @@ fn ones(bytes: &[u8]) -> i64 {
 #[allow(clippy::cast_possible_wrap, reason = "a number of rows of one subject, at most 10^6")]
 const fn count(n: usize) -> i64 {
     n as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_magnitude_is_that_of_the_largest_value_that_is_not_null(values in proptest::collection::vec(
+            prop_oneof![Just(NULL), Just(NULL + 1), Just(i64::MAX), any::<i64>(), -9_i64..9], 0..20)
+        ) {
+            let known = values.iter().filter(|v| **v != NULL).map(|v| v.unsigned_abs());
+            prop_assert_eq!(magnitude(&values), known.max().unwrap_or(0));
+        }
+    }
 }

@@ -33,7 +33,8 @@ pub(super) struct Counted {
 impl Counted {
     /// None so far of rows of some files.
     pub(super) fn of(files: &[u32]) -> Self {
-        let most = files.iter().copied().max().map_or(0, |file| file as usize + 1);
+        // Without rows there is a place for a file that no row is of.
+        let most = files.iter().fold(0_u32, |most, file| most.max(*file)) as usize + 1;
         Self { rows: Vec::with_capacity(files.len()), by_file: vec![0; most], newest: NULL }
     }
 

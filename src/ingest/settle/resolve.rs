@@ -236,8 +236,9 @@ fn refunds_of(rows: &BucketRows, range: Range<usize>, record: usize, refund_of: 
 /// Whether it is certain that no subject's rows are [`excessive`]: as many as any has, of the largest amount, are not.
 fn none_excessive(rows: &BucketRows, layout: &Layout) -> bool {
     let longest = rows.starts.windows(2).map(|subject| subject[1] - subject[0]).max().unwrap_or(0);
-    let size = |v: &i64| if *v == NULL { 0 } else { v.unsigned_abs() };
-    let largest = |column: &usize| rows.columns[*column].iter().fold(0_u64, |most, v| most.max(size(v)));
+    // Null is the one number that stays below 0 without its sign, and is never the largest.
+    let size = |column: &usize| rows.columns[*column].iter().fold(0_i64, |most, v| most.max(v.wrapping_abs()));
+    let largest = |column: &usize| size(column).unsigned_abs();
     let total = |column: &usize| largest(column).saturating_mul(u64::from(longest));
     let mut totals = layout.money.iter().map(total);
     longest as usize <= layout.limits.subject_rows && totals.all(|t| t <= layout.limits.subject_total.unsigned_abs())
