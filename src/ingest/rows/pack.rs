@@ -37,13 +37,25 @@ pub fn pack(values: &[i64], out: &mut Vec<u8>) {
     if sparse {
         begin(without, SPARSE);
         let bits = |rows: &[i64]| rows.iter().rev().fold(0_u8, |bits, v| (bits << 1) | u8::from(*v != NULL));
-        out.extend(values.chunks(8).map(bits));
-        let known: Vec<i64> = values.iter().copied().filter(|v| *v != NULL).collect();
-        offsets(&known, (low, unit, without), false, out);
+        let (eights, rest) = values.as_chunks::<8>();
+        out.extend(eights.iter().map(|eight| bits(eight)));
+        out.extend(rest.chunks(8).map(bits));
+        offsets(&known(values)[..values.len() - nulls], (low, unit, without), false, out);
     } else {
         begin(with_nulls, if nulls > 0 { NULLABLE } else { 0 });
         offsets(values, (low, unit, with_nulls), nulls > 0, out);
     }
+}
+
+/// The values that are not null, in order, and behind them whatever: each is written, and stays if it is one. Which are is no pattern that
+/// a processor could foresee.
+fn known(values: &[i64]) -> Vec<i64> {
+    let (mut known, mut next) = (vec![0; values.len()], 0);
+    for v in values {
+        known[next] = *v;
+        next += usize::from(*v != NULL);
+    }
+    known
 }
 
 /// What some values lie within.
