@@ -34,7 +34,10 @@ impl<'a> Spare<'a> {
 
     /// A column of so many values, whatever they are: all have to be written over.
     pub(super) fn column(&self, rows: usize) -> Vec<i64> {
-        match self.find(rows) {
+        // One that is as long already need not be filled up, and the next longer one is the least loss to whoever needs a long one; of those
+        // that are not, the longest needs least.
+        let best = |column: &Vec<i64>| (column.len() < rows, column.len().abs_diff(rows), column.capacity());
+        match self.find(rows, best) {
             Some(mut column) => {
                 column.resize(rows, 0);
                 column
@@ -45,15 +48,19 @@ impl<'a> Spare<'a> {
 
     /// Room for a column of so many values, whatever is in it.
     pub(super) fn room(&self, rows: usize) -> Vec<i64> {
-        self.find(rows).unwrap_or_else(|| Vec::with_capacity(rows))
+        // The shortest is of least use as a column.
+        let best = |column: &Vec<i64>| (false, column.len(), column.capacity());
+        self.find(rows, best).unwrap_or_else(|| Vec::with_capacity(rows))
     }
 
-    /// The smallest column that has room for so many values.
-    fn find(&self, rows: usize) -> Option<Vec<i64>> {
+    /// Of the columns that have room for so many values the best one, which is the least.
+    fn find(&self, rows: usize, best: impl Fn(&Vec<i64>) -> (bool, usize, usize)) -> Option<Vec<i64>> {
         let mut columns = self.columns();
-        let (at, room) = smallest(&columns, rows)?;
-        self.budget.give_back(bytes(room));
-        Some(columns.swap_remove(at))
+        let fitting = columns.iter().enumerate().filter(|(_, column)| column.capacity() >= rows);
+        let (at, _) = fitting.min_by_key(|(_, column)| best(column))?;
+        let column = columns.swap_remove(at);
+        self.budget.give_back(bytes(column.capacity()));
+        Some(column)
     }
 
     /// Keeps columns that nobody else has, as long as there is room; the smallest give way to larger ones, which serve as well.
@@ -62,7 +69,7 @@ impl<'a> Spare<'a> {
             let Some(column) = Arc::into_inner(column).filter(|column| column.capacity() > 0) else { continue };
             let mut columns = self.columns();
             if columns.len() >= self.most {
-                let least = smallest(&columns, 0).filter(|(_, room)| *room < column.capacity());
+                let least = smallest(&columns).filter(|(_, room)| *room < column.capacity());
                 let Some((at, room)) = least else { continue };
                 drop(columns.swap_remove(at));
                 self.budget.give_back(bytes(room));
@@ -88,10 +95,9 @@ impl Drop for Spare<'_> {
     }
 }
 
-/// The smallest column that has room for so many values, by its position, and its room.
-fn smallest(columns: &[Vec<i64>], rows: usize) -> Option<(usize, usize)> {
-    let rooms = columns.iter().map(Vec::capacity).enumerate();
-    rooms.filter(|(_, room)| *room >= rows).min_by_key(|(_, room)| *room)
+/// The column of least room, by its position, and its room.
+fn smallest(columns: &[Vec<i64>]) -> Option<(usize, usize)> {
+    columns.iter().map(Vec::capacity).enumerate().min_by_key(|(_, room)| *room)
 }
 
 /// The memory of so many values.
@@ -131,6 +137,25 @@ mod tests {
         budget.give_back(40 * 8);
         assert_eq!(spare.room(31).capacity(), 60);
         assert!(budget.take(100 * 8));
+    }
+
+    #[test]
+    fn what_is_long_enough_is_not_filled_up_and_what_is_short_is_room() {
+        let budget = Budget::new(1 << 20);
+        let spare = Spare::new(&budget);
+        let long = |value: i64, len: usize, room: usize| {
+            let mut column = Vec::with_capacity(room);
+            column.resize(len, value);
+            column
+        };
+        spare.keep(of(vec![long(1, 10, 200), long(2, 90, 100), long(3, 190, 200), long(4, 50, 60)]));
+        // The next longer one, though others have as much room; and where none is as long, the longest that has room.
+        assert_eq!(spare.column(80), [2; 80]);
+        assert_eq!(spare.column(195)[..], [long(3, 190, 190), vec![0; 5]].concat());
+        // What is left is one of 10 with room for 200 and one of 50 with room for 60.
+        assert_eq!(spare.room(40).capacity(), 200);
+        assert_eq!(spare.column(55)[..], [long(4, 50, 50), vec![0; 5]].concat());
+        assert!(spare.columns().is_empty() && budget.take(1 << 20));
     }
 
     #[test]
