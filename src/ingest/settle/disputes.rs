@@ -25,6 +25,43 @@ pub struct Contested {
     disputes: Vec<Dispute>,
     /// The disputes about each record, by position.
     by_record: HashMap<i64, Vec<usize>, foldhash::fast::FixedState>,
+    /// Which records may be among them.
+    named: Named,
+}
+
+/// A bit for each of the records that are named, which fewer than one in eight of the others has as well: nearly all rows are of none, and
+/// a bit is sooner looked at than a table. Of no records yet, it tells that any may be named.
+#[derive(Debug, Default)]
+struct Named {
+    words: Vec<u64>,
+    /// How far a product is shifted to the number of its bit.
+    shift: u32,
+}
+
+impl Named {
+    /// The bits of some records.
+    fn of<'a>(records: impl ExactSizeIterator<Item = &'a i64>) -> Self {
+        let bits = (8 * records.len()).next_power_of_two().max(64);
+        let mut named = Self { words: vec![0; bits / 64], shift: u64::BITS - bits.ilog2() };
+        for record in records {
+            let (word, bit) = named.place(*record);
+            named.words[word] |= bit;
+        }
+        named
+    }
+
+    /// Whether a record may be one of them.
+    fn may_be(&self, record: i64) -> bool {
+        let (word, bit) = self.place(record);
+        self.words.get(word).is_none_or(|word| word & bit != 0)
+    }
+
+    /// The word of a record, and its bit in it.
+    #[allow(clippy::cast_possible_truncation, reason = "less than the number of bits, which is one of memory")]
+    fn place(&self, record: i64) -> (usize, u64) {
+        let number = record.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift;
+        ((number / 64) as usize, 1_u64 << (number % 64))
+    }
 }
 
 #[derive(Debug)]
@@ -49,9 +86,17 @@ pub struct DisputeCount {
 }
 
 impl Contested {
+    /// Notes which records disputes name, once they are all there.
+    fn mark(&mut self) {
+        self.named = Named::of(self.by_record.keys());
+    }
+
     /// Whether a subject's record is contested, if it `counts` at all, which is asked only when a dispute names its id.
     #[must_use]
     pub fn contains(&self, record: i64, subject: u32, counts: impl FnOnce() -> bool) -> bool {
+        if !self.named.may_be(record) {
+            return false;
+        }
         let Some(disputes) = self.by_record.get(&record).filter(|_| counts()) else { return false };
         let mut found = false;
         let disputes = disputes.iter().filter_map(|at| self.disputes.get(*at));
@@ -154,6 +199,7 @@ pub fn contested(
             of_table.by_record.entry(row.values[record]).or_default().push(of_table.disputes.len());
             of_table.disputes.push(Dispute { subject: number(row.owner), matched, several });
         }
+        disputed.values_mut().for_each(Contested::mark);
         disputed
     });
     Ok(disputed.collect())
@@ -172,6 +218,7 @@ mod tests {
             contested.by_record.insert(record, vec![contested.disputes.len()]);
             contested.disputes.push(new());
         }
+        contested.mark();
         for (record, subject) in records {
             let _ = contested.contains(*record, *subject, || true);
         }
@@ -192,6 +239,23 @@ mod tests {
             prop_assert_eq!(merged.count(), whole.count());
             prop_assert_eq!(merged, whole);
         }
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_that_is_named_is_looked_for_and_few_others_are(
+            records in proptest::collection::hash_set(any::<i64>(), 0..400),
+        ) {
+            let named = Named::of(records.iter());
+            prop_assert!(records.iter().all(|record| named.may_be(*record)));
+            let others = (0_i64..10_000).filter(|record| !records.contains(record)).filter(|other| named.may_be(*other));
+            prop_assert!(others.count() < 2_500);
+        }
+    }
+
+    #[test]
+    fn before_records_are_noted_any_may_be_named() {
+        assert!([i64::MIN, -1, 0, 1, i64::MAX].into_iter().all(|record| Named::default().may_be(record)));
     }
 
     #[test]
