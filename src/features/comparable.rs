@@ -48,7 +48,7 @@ pub fn comparable(
         ingested.take(&table.table, bucket, &mut |date, seen, related, _| {
             if date == 0 {
                 let (consents, mut found) = (vec![true; count], Findings::default());
-                let chosen = counting(seen, related, layout, &consents, None, &mut found)?;
+                let chosen = counting(&seen, related, layout, &consents, None, &mut found)?;
                 let Counting { rows: chosen, starts, .. } = chosen;
                 rows = seen.rows.pick(&chosen, starts);
             }
@@ -67,7 +67,7 @@ pub fn comparable(
     ingested.take("subjects", bucket, &mut |date, seen, _, _| {
         if date == 0 {
             let paths = vec!["subjects".into(); 1 + max_file(&seen.rows)];
-            rows = subjects::latest(seen, layout, &paths, &mut Findings::default())?;
+            rows = subjects::latest(&seen, layout, &paths, &mut Findings::default())?;
         }
         Ok(())
     })?;

@@ -16,7 +16,7 @@ use super::settle::groups::GroupColumn;
 use super::settle::outcomes::Outcome;
 use super::settle::resolve::RelatedRows;
 use super::spine::Spine;
-use super::visibility::view::{Seen, View};
+use super::visibility::view::{Seen, Shown, View};
 use crate::contract::Snapshot;
 use crate::tables::ids::IdForm;
 
@@ -62,7 +62,8 @@ impl Ingested<'_> {
         of_date.map(|(table, contested)| (table.clone(), contested.matches())).collect()
     }
 
-    /// Takes the rows of a table and bucket out, as each date sees them, date by date. What a date does not see is counted.
+    /// Takes the rows of a table and bucket out, as each date sees them, date by date; the only date is given them. What a date does not see
+    /// is counted.
     ///
     /// # Errors
     /// When the table was not read, or the scratch file cannot be read; or the first error of `work`.
@@ -70,16 +71,18 @@ impl Ingested<'_> {
         &self,
         table: &str,
         bucket: usize,
-        work: &mut dyn FnMut(usize, &Seen, &RelatedRows, &mut Findings) -> Result<()>,
+        work: &mut dyn FnMut(usize, Shown<'_>, &RelatedRows, &mut Findings) -> Result<()>,
     ) -> Result<Vec<Findings>> {
         let (all, related) = self.rows(table, bucket)?;
         if self.snapshots.len() == 1 {
-            let (seen, mut found) = (Seen::all(all), Findings::default());
-            work(0, &seen, &related, &mut found)?;
+            let (mut seen, mut found) = (Seen::all(all), Findings::default());
+            work(0, Shown::Given(&mut seen), &related, &mut found)?;
+            // What is left of them.
             self.spare.keep(seen.rows.columns);
             return Ok(vec![found]);
         }
-        let found = self.seen(table, bucket, &all, &mut |date, seen, found| work(date, seen, &related, found))?;
+        let mut work = |date: usize, seen: &Seen, found: &mut Findings| work(date, Shown::Lent(seen), &related, found);
+        let found = self.seen(table, bucket, &all, &mut work)?;
         self.spare.keep(all.columns);
         Ok(found)
     }

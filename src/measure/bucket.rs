@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::evidence::Adverse;
 pub use super::records::RecordCounts;
-use super::records::{Conditions, Contested, contested_rows, undisputed};
+use super::records::{Conditions, Contested, contested_rows, undisputed, wanted};
 use crate::contract::{Calendar, Contract};
 use crate::engine::Frame;
 use crate::features::Plan;
@@ -23,7 +23,7 @@ use crate::ingest::rows::store::BucketRows;
 use crate::ingest::settle::consents::SCORE;
 use crate::ingest::settle::resolve::{RelatedRows, counting};
 use crate::ingest::settle::subjects;
-use crate::ingest::visibility::view::Seen;
+use crate::ingest::visibility::view::{Seen, Shown};
 use crate::job::Job;
 use crate::scorecard::policy::{Caps, PolicyRule, Trigger};
 use crate::tables::evidence::Evidence;
@@ -158,22 +158,24 @@ impl<'a> Measurer<'a> {
         &self,
         work: &mut UnderWay<'a>,
         table: &'a str,
-        (seen, related): (&Seen, &RelatedRows),
+        (seen, related): (Shown<'_>, &RelatedRows),
         found: &mut Findings,
     ) -> Result<()> {
         let layout = self.ingested.layouts.get(table).with_context(|| format!("{table} was not read"))?;
         let first_day = self.first_days.get(table).copied().flatten();
         let needed = self.needed.get(table).map_or(&[][..], Vec::as_slice);
-        let counting = counting(seen, related, layout, &work.may, first_day, found)?;
+        let counting = counting(&seen, related, layout, &work.may, first_day, found)?;
         let mut counts = RecordCounts::default();
         let spare = &self.ingested.spare;
-        let rows = undisputed(&seen.rows, &counting, &mut counts, (needed, spare))?;
+        let (keep, starts) = undisputed(&counting, &mut counts)?;
+        // What is given away is no longer what was seen.
+        let contested = contested_rows(&seen.rows, &counting, &counts, needed)?;
+        let rows = seen.only(&keep, starts, &wanted(needed), spare);
         counts.used =
             (0..work.may.len()).map(|s| i32::try_from(rows.of(s).len())).collect::<std::result::Result<_, _>>()?;
         let by_row = self.triggered(table, &rows, &mut counts.triggered)?;
         counts.triggered_with.clone_from(&counts.triggered);
-        if !counting.disputed.is_empty() {
-            let contested = contested_rows(&seen.rows, (&counting.rows, &counting.starts), &counts, needed)?;
+        if let Some(contested) = contested {
             let mut with = Vec::new();
             self.triggered(table, &contested.rows, &mut with)?;
             // Of the others all rows were looked at.
@@ -211,9 +213,8 @@ impl<'a> Measurer<'a> {
         if let Some(evidence) = evidence {
             work.measured.evidence.insert(table.to_owned(), evidence);
         }
-        if !counting.disputed.is_empty() {
-            let needed = self.needed.get(table).map_or(&[][..], Vec::as_slice);
-            let rows = contested_rows(&seen.rows, (&counting.rows, &counting.starts), &counts, needed)?;
+        let needed = self.needed.get(table).map_or(&[][..], Vec::as_slice);
+        if let Some(rows) = contested_rows(&seen.rows, &counting, &counts, needed)? {
             work.contested.insert(table, rows);
         }
         work.sums.insert(table, sums);
@@ -229,7 +230,8 @@ impl<'a> Measurer<'a> {
         // What is found was told when the rows were settled before.
         let counting = counting(seen, related, layout, &work.may, first_day, &mut Findings::default())?;
         let spare = &self.ingested.spare;
-        let rows = undisputed(&seen.rows, &counting, &mut RecordCounts::default(), (needed, spare))?;
+        let (keep, starts) = undisputed(&counting, &mut RecordCounts::default())?;
+        let rows = seen.rows.only(&keep, starts, &wanted(needed), spare);
         let sums = self.computer.sums(table, &rows, work.may.len()).map_err(|error| self.placed(error))?;
         spare.keep(rows.columns);
         work.sums.insert(table, sums);
@@ -345,7 +347,7 @@ pub fn bucket<'m>(
     let mut work = Vec::with_capacity(measurers.len());
     let mut findings = Vec::new();
     let found = ingested.take("subjects", bucket, &mut |date, seen, _, found| {
-        work.push(measurers[date].begin(bucket, seen, found)?);
+        work.push(measurers[date].begin(bucket, &seen, found)?);
         Ok(())
     })?;
     findings.push(("subjects", found));

@@ -1,11 +1,12 @@
 //! What the records of a table say of each subject: how many count, which policy rule they trigger, which are adverse.
 
+use std::borrow::Cow;
+
 use anyhow::Result;
 
 use super::evidence::Adverse;
 use crate::contract::Calendar;
 use crate::expression::Expression;
-use crate::ingest::rows::spare::Spare;
 use crate::ingest::rows::store::BucketRows;
 use crate::ingest::settle::resolve::Counting;
 use crate::scorecard::policy::{Caps, Trigger};
@@ -110,20 +111,17 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// The rows that count and are not contested, picked once in the columns that are needed; contested ones are counted.
+/// The rows that count and are not contested, with where each subject's begin among them; contested ones are counted.
 ///
 /// # Errors
 /// When there are more rows than 32 bits count.
-pub(super) fn undisputed(
-    rows: &BucketRows,
-    counting: &Counting,
+pub(super) fn undisputed<'c>(
+    counting: &'c Counting,
     counts: &mut RecordCounts,
-    (needed, spare): (&[bool], &Spare),
-) -> Result<BucketRows> {
+) -> Result<(Cow<'c, [usize]>, Vec<u32>)> {
     counts.disputed = vec![0; counting.subjects()];
-    let wanted = |column: usize| needed.get(column).copied().unwrap_or(false);
     if counting.disputed.is_empty() {
-        return Ok(rows.only(&counting.rows, counting.starts.clone(), &wanted, spare));
+        return Ok((Cow::Borrowed(counting.rows.as_slice()), counting.starts.clone()));
     }
     let mut keep = Vec::with_capacity(counting.rows.len());
     let mut starts = vec![0_u32];
@@ -137,25 +135,33 @@ pub(super) fn undisputed(
         }
         starts.push(u32::try_from(keep.len())?);
     }
-    Ok(rows.only(&keep, starts, &wanted, spare))
+    Ok((Cow::Owned(keep), starts))
 }
 
-/// The rows of those subjects who have contested ones, of rows that are `kept` with where each subject's begin among them.
+/// Whether a stored column is one of those that are needed.
+pub(super) fn wanted(needed: &[bool]) -> impl Fn(usize) -> bool + '_ {
+    move |column| needed.get(column).copied().unwrap_or(false)
+}
+
+/// The rows that count of those subjects who have contested ones, if any has.
 ///
 /// # Errors
 /// When there are more rows than 32 bits count.
 pub(super) fn contested_rows(
     rows: &BucketRows,
-    (kept, starts): (&[usize], &[u32]),
+    counting: &Counting,
     counts: &RecordCounts,
     needed: &[bool],
-) -> Result<Contested> {
+) -> Result<Option<Contested>> {
+    if counting.disputed.is_empty() {
+        return Ok(None);
+    }
     let subjects: Vec<usize> = (0..counts.disputed.len()).filter(|s| counts.disputed[*s] > 0).collect();
     let (mut few, mut begins) = (Vec::new(), vec![0_u32]);
     for s in &subjects {
-        few.extend_from_slice(&kept[starts[*s] as usize..starts[*s + 1] as usize]);
+        few.extend_from_slice(&counting.rows[counting.of(*s)]);
         begins.push(u32::try_from(few.len())?);
     }
-    let rows = rows.pick_columns(&few, begins, &|column| needed.get(column).copied().unwrap_or(false));
-    Ok(Contested { subjects, rows })
+    let rows = rows.pick_columns(&few, begins, &wanted(needed));
+    Ok(Some(Contested { subjects, rows }))
 }

@@ -37,6 +37,26 @@ impl<'a> Selection<'a> {
         }
         out
     }
+
+    /// Moves the values of the chosen rows up to the beginning of their column, which ends with them: each has at least as many before it as
+    /// are chosen before it, so that none is written over before it was moved.
+    pub(super) fn compact<T: Copy>(&self, column: &mut Vec<T>) {
+        let values = column.as_mut_slice();
+        if self.stretches.is_empty() {
+            for (to, row) in self.rows.iter().enumerate() {
+                values[to] = values[*row];
+            }
+        }
+        let mut to = 0;
+        for stretch in &self.stretches {
+            // Up to the first row that is left out all stay where they are.
+            if stretch.start != to {
+                values.copy_within(stretch.clone(), to);
+            }
+            to += stretch.len();
+        }
+        column.truncate(self.rows.len());
+    }
 }
 
 #[cfg(test)]
@@ -55,7 +75,11 @@ mod tests {
             let column: Vec<i64> = (0_i64..).map(|row| row * 7 - 3).take(chosen.len()).collect();
             let rows: Vec<usize> = (0..chosen.len()).filter(|row| chosen[*row]).collect();
             let expected: Vec<i64> = rows.iter().map(|row| column[*row]).collect();
-            prop_assert_eq!(Selection::of(&rows).gather(&column, before), expected);
+            let selection = Selection::of(&rows);
+            let mut moved = column.clone();
+            selection.compact(&mut moved);
+            prop_assert_eq!(&moved, &expected);
+            prop_assert_eq!(selection.gather(&column, before), expected);
         }
     }
 

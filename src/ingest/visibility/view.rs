@@ -1,5 +1,6 @@
 //! One of several dates' sight of rows that a pass kept for all of them.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::contract::{DateSet, Snapshot};
@@ -8,6 +9,7 @@ use crate::ingest::check::conservation::Class;
 use crate::ingest::check::findings::Findings;
 use crate::ingest::check::rule::{Quarantined, Rule};
 use crate::ingest::rows::layout::{DISPUTED, FAULTY, FIRST, Layout};
+use crate::ingest::rows::spare::Spare;
 use crate::ingest::rows::store::BucketRows;
 use crate::ingest::spine::members::{Members, Standing};
 use crate::tables::ids::UNKNOWN;
@@ -43,6 +45,36 @@ pub struct Seen {
     pub alive: Vec<bool>,
     /// The positions within the bucket of the subjects it sees.
     pub subjects: Vec<usize>,
+}
+
+/// Rows that whoever works on them is shown.
+pub enum Shown<'a> {
+    /// Other dates make use of them again.
+    Lent(&'a Seen),
+    /// Nobody asks for them again.
+    Given(&'a mut Seen),
+}
+
+impl Deref for Shown<'_> {
+    type Target = Seen;
+
+    fn deref(&self) -> &Seen {
+        match self {
+            Self::Lent(seen) => seen,
+            Self::Given(seen) => seen,
+        }
+    }
+}
+
+impl Shown<'_> {
+    /// Chosen rows, in order, with where each subject's begin among them, in the columns that are wanted. What was given away is theirs.
+    #[must_use]
+    pub fn only(self, keep: &[usize], starts: Vec<u32>, wanted: &dyn Fn(usize) -> bool, spare: &Spare) -> BucketRows {
+        match self {
+            Self::Lent(seen) => seen.rows.only(keep, starts, wanted, spare),
+            Self::Given(seen) => std::mem::take(&mut seen.rows).into_only(keep, starts, wanted, spare),
+        }
+    }
 }
 
 impl View<'_> {
