@@ -45,7 +45,10 @@ impl Batch {
     /// The number in the file of each row.
     #[must_use]
     pub fn numbers(&self) -> Vec<i64> {
-        (0..self.len).map(|row| self.rows.get(row)).collect()
+        match &self.rows {
+            RowNumbers::From(first) => (*first..).take(self.len).collect(),
+            RowNumbers::Listed(rows) => rows[..self.len].to_vec(),
+        }
     }
 }
 
@@ -299,5 +302,20 @@ pub fn smallest(meta: &RowGroupMetaData, column: &str) -> Option<i64> {
         Statistics::Int32(s) => s.min_opt().map(|v| i64::from(*v)),
         Statistics::Int64(s) => s.min_opt().copied(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_of_a_batch_are_those_of_each_row() {
+        for rows in [RowNumbers::From(70), RowNumbers::Listed(vec![9, 4, 70])] {
+            let (columns, extra) = (Vec::new(), Vec::new());
+            let batch = Batch { file: 0, from: 0, rows, columns, extra, left_out: 0, multiplied: 0, len: 3 };
+            let each: Vec<i64> = (0..3).map(|row| batch.rows.get(row)).collect();
+            assert_eq!(batch.numbers(), each);
+        }
     }
 }

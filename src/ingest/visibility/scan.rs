@@ -173,7 +173,10 @@ impl<'a> Scan<'a> {
         }
         hidden.extend((0..last).filter(|row| !seen(*row as usize)).map(|row| (row, every)));
         let kept = |row: &u32| seen(*row as usize) && !lost.get(*row as usize).is_some_and(|lost| *lost);
-        Ok(self.sifted(batch, decoded, (0..last).filter(kept).collect(), hidden, faulty))
+        // Nearly all are.
+        let mut all = Vec::with_capacity(batch.len);
+        all.extend((0..last).filter(kept));
+        Ok(self.sifted(batch, decoded, all, hidden, faulty))
     }
 
     /// Checks a batch and calls `work` with what each date sees of it.
