@@ -12,7 +12,7 @@ use crate::ingest::rows::store::BucketRows;
 
 /// Words of 64 bits: as many as stay in the cache beside the rows. Of twenty keys that differ two meet in one subject of three hundred.
 const WORDS: usize = 1 << 10;
-/// Keys that are put there at most: of more, two meet in any case, and nothing is saved.
+/// Keys that are put there at most: of more, two meet as a rule, and nothing is saved.
 const MOST: usize = 256;
 /// An odd number without a pattern.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;

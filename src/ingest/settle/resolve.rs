@@ -217,9 +217,6 @@ fn refunds_of(rows: &BucketRows, range: Range<usize>, record: usize, refund_of: 
     let refunded = |row: usize| rows.value(refund_of, row);
     let mut refunding: Vec<(i64, usize)> =
         range.clone().filter(|r| refunded(*r) != NULL).map(|r| (refunded(r), r)).collect();
-    if refunding.is_empty() {
-        return Vec::new();
-    }
     refunding.sort_unstable();
     let mut refunds: Vec<(i64, Refunds)> = refunding
         .chunk_by(|a, b| a.0 == b.0)
