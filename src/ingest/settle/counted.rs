@@ -8,6 +8,10 @@ use crate::ingest::check::conservation::Class;
 /// Rows that are looked at together.
 const RUN: usize = 256;
 
+/// Places that a file's rows are counted at in turn: those of a subject that follow each other are mostly of one file, and what is added to
+/// one place waits for what was added to it before.
+const PLACES: usize = 4;
+
 /// Rows of which a date sees all and none is contested.
 pub(super) struct Usual<'a> {
     /// What was settled of each, if anything was.
@@ -24,8 +28,8 @@ pub(super) struct Usual<'a> {
 pub(super) struct Counted {
     /// Their positions, in order, and those of others that are kept.
     pub rows: Vec<usize>,
-    /// How many count of each file.
-    pub by_file: Vec<u64>,
+    /// How many count of each file, at each of its places.
+    pub by_file: Vec<[u64; PLACES]>,
     /// When the newest row happened that breaks no rule.
     pub newest: i64,
 }
@@ -35,13 +39,13 @@ impl Counted {
     pub(super) fn of(files: &[u32]) -> Self {
         // Without rows there is a place for a file that no row is of.
         let most = files.iter().fold(0_u32, |most, file| most.max(*file)) as usize + 1;
-        Self { rows: Vec::with_capacity(files.len()), by_file: vec![0; most], newest: NULL }
+        Self { rows: Vec::with_capacity(files.len()), by_file: vec![[0; PLACES]; most], newest: NULL }
     }
 
     /// Notes one that counts.
     pub(super) fn push(&mut self, row: usize, file: u32, when: i64) {
         self.rows.push(row);
-        self.by_file[file as usize] += 1;
+        self.by_file[file as usize][row % PLACES] += 1;
         self.newest = self.newest.max(when);
     }
 }
@@ -59,7 +63,7 @@ impl Usual<'_> {
                 // Each row is written, and stays if it counts.
                 some[many] = row;
                 many += usize::from(counts);
-                by_file[*file as usize] += u64::from(counts);
+                by_file[*file as usize][row % PLACES] += u64::from(counts);
                 newest = newest.max(if counts { *when } else { NULL });
             }
             counted.newest = newest;
@@ -120,6 +124,10 @@ mod tests {
                 if *fate != Some(Class::Quarantined) {
                     alone.newest = alone.newest.max(*when);
                 }
+            }
+            for (file, many) in (0_u32..).zip(&counted.by_file) {
+                let of_file = counted.rows.iter().filter(|row| files[**row] == file).count() as u64;
+                prop_assert_eq!(many.iter().sum::<u64>(), of_file);
             }
             prop_assert_eq!(counted.rows, alone.rows);
             prop_assert_eq!((counted.by_file, counted.newest), (alone.by_file, alone.newest));

@@ -131,7 +131,7 @@ pub fn counting(
     }
     let Counted { rows: keep, by_file, newest } = counted;
     for (file, rows) in (0_u32..).zip(by_file) {
-        count(&mut counts, file, Class::Used, rows);
+        count(&mut counts, file, Class::Used, rows.iter().sum());
     }
     for (file, counts) in (0_u32..).zip(&counts) {
         Class::ALL.iter().for_each(|class| found.tally.add(file, *class, counts[*class as usize]));
