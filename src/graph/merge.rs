@@ -1,19 +1,20 @@
 //! The records of one receiver, shared out by the heat of their senders, repeated ties merged to one record each.
 //!
-//! Senders are named by their [places](super::order). Most links lead to hubs, and a hub's place is a small number. So where
-//! each hot or warm sender was met last is written down by its place, counted through the rows of many receivers: what is from
-//! before the row at hand counts as nothing, and nothing is cleared between rows. Cold senders are looked at by themselves. A
-//! small table that those of a row are hashed into is needed only where one of them may be there twice, which a few bits tell
-//! for the few that most rows have: two that share no bit are two. Equal places are equal senders, so the outcome is that of
-//! any other way to find them.
+//! Senders are named by their [places](super::order), and few are there twice. A few bits for each record of a row, which stay in
+//! the cache, tell who may be: two that share no bit are two. Only those who share one are looked for. Where each hot or warm one of
+//! them was met last is written down by its place, counted through the rows of many receivers: what is from before the row at hand
+//! counts as nothing, and nothing is cleared between rows. The cold ones of a row are hashed into a small table. Equal places are
+//! equal senders, so the outcome is that of any other way to find them.
 
 use std::hint::select_unpredictable;
 
 use super::links::{HOT, WARM};
 use crate::ingest::links::tie_store::Packing;
 
-/// Most cold senders of a row of whom bits tell whether one may be there twice.
-const FEW: usize = 64;
+/// Records of a row up to which bits tell who may be there twice. Those of a longer one would fill the cache, and are all looked for.
+const MOST: usize = 1 << 17;
+/// Bits for each record, at least: one sender in sixteen or fewer shares one by chance.
+const BITS: usize = 16;
 /// Records of a row from which on those of each kind are counted, so that room is not made for all of them thrice.
 const LONG: usize = 1 << 14;
 
@@ -26,8 +27,49 @@ pub(super) struct Merging {
     table: Vec<u32>,
     /// Where the row begins in the count; below it is what earlier rows wrote. Never 0, which stands for nobody.
     begin: u32,
-    /// A bit for the hash of each cold sender.
-    bits: Vec<u64>,
+    suspects: Suspects,
+}
+
+/// Who may be in a row twice, told by a bit of the hash.
+#[derive(Debug, Default)]
+struct Suspects {
+    /// Bits that a sender of the row has, and bits that came again.
+    bits: Vec<[u64; 2]>,
+    /// What of a hash is no bit's number.
+    shift: u32,
+}
+
+impl Suspects {
+    /// Looks at the senders of a row; returns whether one of them may be there twice.
+    fn look_at(&mut self, row: &[u64], packing: &Packing) -> bool {
+        self.bits.clear();
+        if row.len() > MOST {
+            (self.bits, self.shift) = (vec![[u64::MAX; 2]], u32::BITS - u64::BITS.trailing_zeros());
+            return true;
+        }
+        let size = (BITS * row.len()).next_power_of_two().max(u64::BITS as usize);
+        self.bits.resize(size / u64::BITS as usize, [0; 2]);
+        self.shift = u32::BITS - size.trailing_zeros();
+        let packing = *packing;
+        let (bits, shift) = (self.bits.as_mut_slice(), self.shift);
+        let mut any = 0;
+        for record in row {
+            let at = hash(packing.from(*record)) >> shift;
+            let [once, again] = &mut bits[(at / 64) as usize];
+            let bit = 1_u64 << (at % 64);
+            any |= *once & bit;
+            *again |= *once & bit;
+            *once |= bit;
+        }
+        any != 0
+    }
+
+    /// Whether a sender of the row may be there twice.
+    #[inline]
+    fn has(&self, place: u32) -> bool {
+        let at = hash(place) >> self.shift;
+        self.bits[(at / 64) as usize][1] & (1 << (at % 64)) != 0
+    }
 }
 
 impl Merging {
@@ -48,19 +90,25 @@ impl Merging {
         let (packing, first, met) = (*packing, self.begin, self.met.as_mut_slice());
         let nobody = met.len() - 1;
         let (mut hot, mut warm, mut cold) = (0_u32, 0_u32, 0_u32);
+        let any = self.suspects.look_at(row, &packing);
+        let suspects = &self.suspects;
+        let mut of_cold = false;
         for record in row {
             let place = packing.from(*record);
-            let last = &mut met[(place as usize).min(nobody)];
-            if *last >= first {
-                let earlier = (*last - first) as usize;
-                let kept = if place < HOT { &mut hots[earlier] } else { &mut warms[earlier] };
-                let (merged, repeated) = packing.merged(*kept, *record);
-                *kept = merged;
-                again(*record, repeated);
-                continue;
+            if any && suspects.has(place) {
+                let last = &mut met[(place as usize).min(nobody)];
+                if *last >= first {
+                    let earlier = (*last - first) as usize;
+                    let kept = if place < HOT { &mut hots[earlier] } else { &mut warms[earlier] };
+                    let (merged, repeated) = packing.merged(*kept, *record);
+                    *kept = merged;
+                    again(*record, repeated);
+                    continue;
+                }
+                let met_at = first + select_unpredictable(place < HOT, hot, warm);
+                *last = select_unpredictable(place < WARM, met_at, 0);
+                of_cold |= place >= WARM;
             }
-            let met_at = first + select_unpredictable(place < HOT, hot, warm);
-            *last = select_unpredictable(place < WARM, met_at, 0);
             // Without a branch, for kinds come in no order: a record is written to all three lists, and only where it belongs
             // the next one does not take its place.
             (hots[hot as usize], warms[warm as usize], colds[cold as usize]) = (*record, *record, *record);
@@ -68,17 +116,22 @@ impl Merging {
             warm += u32::from((HOT..WARM).contains(&place));
             cold += u32::from(place >= WARM);
         }
-        let left = self.merge_cold(&mut colds[..cold as usize], &packing, &mut again);
         self.begin = first + hot.max(warm).max(cold);
+        let colds = &mut colds[..cold as usize];
+        let left = if of_cold { self.merge_cold(colds, first, &packing, &mut again) } else { colds.len() };
         [hot as usize, warm as usize, left]
     }
 
     /// Merges the repeated ones of the records of cold senders to the front; returns how many are left.
-    fn merge_cold(&mut self, records: &mut [u64], packing: &Packing, again: &mut impl FnMut(u64, usize)) -> usize {
-        if !self.may_repeat(records, packing) {
-            return records.len();
-        }
-        let (bits, first) = (table_bits(records.len()), self.begin);
+    /// What the table holds from `first` on is of this row.
+    fn merge_cold(
+        &mut self,
+        records: &mut [u64],
+        first: u32,
+        packing: &Packing,
+        again: &mut impl FnMut(u64, usize),
+    ) -> usize {
+        let bits = table_bits(records.len());
         if self.table.len() < 1 << bits {
             self.table.resize(1 << bits, 0);
         }
@@ -100,31 +153,6 @@ impl Merging {
             }
         }
         unique
-    }
-
-    /// Whether one of the cold senders may be there twice.
-    fn may_repeat(&mut self, records: &[u64], packing: &Packing) -> bool {
-        let cold = records.len();
-        if cold < 2 {
-            return false;
-        }
-        if cold > FEW {
-            return true;
-        }
-        // One in eight such rows has two by chance.
-        let size = (4 * cold * cold).next_power_of_two().max(64);
-        self.bits.clear();
-        self.bits.resize(size / 64, 0);
-        let shift = u32::BITS - size.trailing_zeros();
-        let mut shared = 0;
-        for record in records {
-            let at = hash(packing.from(*record)) >> shift;
-            let bit = 1_u64 << (at % 64);
-            let word = &mut self.bits[(at / 64) as usize];
-            shared |= *word & bit;
-            *word |= bit;
-        }
-        shared != 0
     }
 
     /// Makes what was written before fit the row, or forgets it where the count would end.
@@ -267,6 +295,9 @@ mod tests {
         let sender = |n: u32| n.wrapping_mul(2_654_435_761) % 13_000 + [0, HOT, WARM][n as usize % 3];
         let ties: Vec<Tie> = (0..30_000).map(|n| (sender(n), n % FILES, i64::from(n % 31), 5)).collect();
         check(&mut Merging::default(), std::slice::from_ref(&ties));
+        let longer: Vec<Tie> = (0..5).flat_map(|_| ties.clone()).collect();
+        assert!(longer.len() > MOST);
+        check(&mut Merging::default(), &[longer, ties.clone()]);
         let packing = Packing::new(SUBJECTS as usize, FILES as usize);
         let row: Vec<u64> = ties.iter().map(|tie| packing.pack(7, tie.0, tie.1, content(None, Some(1)))).collect();
         assert_eq!(rooms(&row, &packing), [10_000; 3]);
