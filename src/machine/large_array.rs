@@ -22,11 +22,21 @@ impl<T: Pod> LargeArray<T> {
     /// # Errors
     /// When there is not so much memory.
     pub fn zeroed(len: usize) -> Result<Self> {
-        let bytes = len.checked_mul(size_of::<T>()).context("an array larger than memory")?;
-        let map = MmapMut::map_anon(bytes.max(1)).with_context(|| format!("{bytes} bytes of memory"))?;
+        let array = Self::in_order(len)?;
         // Where large pages are not to be had, small ones do.
         #[cfg(target_os = "linux")]
-        let _ = map.advise(memmap2::Advice::HugePage);
+        let _ = array.map.advise(memmap2::Advice::HugePage);
+        Ok(array)
+    }
+
+    /// The same on pages as the system gives them, for what is written and read in order and gains nothing by large ones, which a virtual
+    /// machine may have to ask its host for, each time.
+    ///
+    /// # Errors
+    /// When there is not so much memory.
+    pub fn in_order(len: usize) -> Result<Self> {
+        let bytes = len.checked_mul(size_of::<T>()).context("an array larger than memory")?;
+        let map = MmapMut::map_anon(bytes.max(1)).with_context(|| format!("{bytes} bytes of memory"))?;
         Ok(Self { map, len, kind: PhantomData })
     }
 

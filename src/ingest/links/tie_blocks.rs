@@ -1,9 +1,9 @@
 //! Blocks of tie records, and the memory that they lie in.
 //!
 //! A block is small, but there are many of them, and each is later read partition by partition, a few records at a time. So
-//! blocks lie one after another in large arrays on large pages, of which fewer have to be made and found. A thread has an
-//! array for itself while it writes a block. Pages that are never written to take no memory, but addresses, which some systems count: so the
-//! first array of a thread is small, and the next one four times as large as any that is full, up to a limit.
+//! blocks lie one after another in large arrays. A thread has an array for itself while it writes a block. Pages that are never
+//! written to take no memory, but addresses, which some systems count: so the first array of a thread is small, and the next one
+//! four times as large as any that is full, up to a limit.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -13,7 +13,7 @@ use crate::machine::large_array::LargeArray;
 
 /// Most records of an array, unless one block has more: 64 MB.
 const MOST: usize = 1 << 23;
-/// Fewest records of an array: one large page.
+/// Fewest records of an array: 2 MB.
 const FEWEST: usize = 1 << 18;
 /// How much larger than the largest full array the next one is.
 const GROWTH: usize = 4;
@@ -95,7 +95,7 @@ impl TieMemory {
         let full = arrays.here.iter().map(|array| array.records.len()).max().unwrap_or(0);
         drop(arrays);
         let len = full.saturating_mul(GROWTH).clamp(FEWEST, MOST).max(records);
-        Ok(Array { number, records: LargeArray::zeroed(len)?, used: 0 })
+        Ok(Array { number, records: LargeArray::in_order(len)?, used: 0 })
     }
 
     /// Takes an array back.
