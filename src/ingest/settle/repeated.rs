@@ -138,7 +138,10 @@ mod tests {
         ) {
             let keys: Vec<i64> = subjects.iter().flatten().copied().collect();
             let files = vec![0; keys.len()];
-            let columns = vec![Arc::new(keys.clone())];
+            // Each has its number in its file, as rows have.
+            let numbers: Vec<i64> = (0_i64..).take(keys.len()).collect();
+            let columns = vec![Arc::new(numbers), Arc::new(keys.clone())];
+            let record = ROW + 1;
             let rows = BucketRows { files, columns, ..BucketRows::default() };
             let (mut index, mut from) = (KeyIndex::default(), 0);
             for subject in &subjects {
@@ -147,8 +150,8 @@ mod tests {
                 let mut expected: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
                 range.clone().for_each(|row| expected.entry(keys[row]).or_default().push(row));
                 expected.retain(|_, rows| rows.len() > 1);
-                index.repeated(&rows, 0, range).unwrap();
-                let mut found = index.groups(&rows, 0);
+                index.repeated(&rows, record, range).unwrap();
+                let mut found = index.groups(&rows, record);
                 found.iter_mut().for_each(|group| group.sort_unstable());
                 prop_assert_eq!(found, expected.into_values().collect::<Vec<_>>());
                 prop_assert!(index.marks.0.iter().all(|word| *word == 0));
