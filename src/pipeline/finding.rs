@@ -1,5 +1,6 @@
 //! What is wrong with a file, collected so that all of it is reported at once.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ impl Findings {
         }
     }
 
-    /// The value if nothing is wrong, otherwise every finding in order of file and line.
+    /// The value if nothing is wrong, otherwise every finding in order of file, line, and the numbers in its message.
     ///
     /// # Errors
     /// The findings, when there are any.
@@ -65,10 +66,44 @@ impl Findings {
         if self.0.is_empty() {
             return Ok(value);
         }
-        self.0.sort();
+        let place = |finding: &Finding| (finding.file.clone(), finding.line);
+        self.0.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| in_numbers(&a.message, &b.message)));
         self.0.dedup();
         Err(self)
     }
+
+    /// Nothing if there are no errors; otherwise one that tells what all of them do, findings in their order first.
+    ///
+    /// # Errors
+    /// When there are errors.
+    pub fn together(errors: Vec<anyhow::Error>) -> anyhow::Result<()> {
+        let (mut all, mut others) = (Self::default(), Vec::new());
+        for error in errors {
+            match all.collect(Err::<(), _>(error)) {
+                Ok(_) => {}
+                Err(other) => others.push(format!("{other:#}")),
+            }
+        }
+        let told = all.or(()).err().map(|findings| findings.to_string());
+        let told: Vec<String> = told.into_iter().chain(others).collect();
+        anyhow::ensure!(told.is_empty(), "{}", told.join("\n"));
+        Ok(())
+    }
+}
+
+/// The order of texts in which numbers stand as numbers do: row 9 before row 10.
+fn in_numbers(a: &str, b: &str) -> Ordering {
+    fn parts(text: &str) -> impl Iterator<Item = (usize, &[u8])> {
+        let chunks = text.as_bytes().chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit());
+        chunks.map(|chunk| match chunk.first().is_some_and(u8::is_ascii_digit) {
+            true => {
+                let zeros = chunk.iter().take_while(|digit| **digit == b'0').count();
+                (chunk.len() - zeros + 1, &chunk[zeros..])
+            }
+            false => (0, chunk),
+        })
+    }
+    parts(a).cmp(parts(b)).then_with(|| a.cmp(b))
 }
 
 /// A file's text, and the lines that byte positions in it stand on.
@@ -194,6 +229,25 @@ const SHOWN: usize = 80;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn findings_are_told_in_order_of_file_line_and_numbers() {
+        let finding =
+            |file: &str, line, message: &str| Finding { file: file.into(), line, message: message.to_owned() };
+        let told = |found: &[Finding]| Findings(found.to_vec());
+        let [nine, ten, hundred] = [9, 10, 100].map(|row| finding("a", 0, &format!("row {row} contradicts row 3")));
+        let (second, other) = (finding("a", 2, "a"), finding("b", 0, "row 1"));
+        let found = [&other, &hundred, &second, &nine, &ten, &nine].map(Clone::clone);
+        let all = [nine, ten, hundred, second, other];
+        assert_eq!(told(&found).or(()).unwrap_err().0, all);
+        let parts =
+            [told(&found[..3]).into(), anyhow::anyhow!("no room").context("spilling"), told(&found[3..]).into()];
+        let error = Findings::together(parts.into()).unwrap_err();
+        assert_eq!(format!("{error:#}"), format!("{}\nspilling: no room", told(&all)));
+        assert!(Findings::together(Vec::new()).is_ok());
+        assert_eq!(in_numbers("row 07", "row 7"), Ordering::Less);
+        assert_eq!(in_numbers("row 0", "row 00 of"), Ordering::Less);
+    }
 
     /// What is said of a text whose keys are a table of texts, and one of tables of texts.
     fn told(text: &str) -> String {

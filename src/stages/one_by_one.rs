@@ -5,7 +5,7 @@
 //! shard left is removed, and it is made again; it and those after it read the exports. Then the disk has the room that it would have if nothing
 //! had ever been put aside: a run ends for want of disk where it would have ended without, and nowhere else. That is so once at most.
 
-use anyhow::{Context, Error, Result, ensure};
+use anyhow::{Context, Error, Result};
 
 use super::key::Key;
 use super::make::{Chosen, Lacking};
@@ -16,6 +16,7 @@ use crate::ingest::divided::Divided;
 use crate::ingest::spine::shard::Shard;
 use crate::machine::disk;
 use crate::machine::resources::Resources;
+use crate::pipeline::Findings;
 
 /// Makes the stages that a job lacks. `all` are the keys of every stage that the job needs.
 ///
@@ -57,12 +58,12 @@ pub fn make_in_shards(
         };
         match made(&make, &give_way) {
             Ok(part) => parts.push(part),
-            Err(error) if is_of_rows(&error) => wrong.push(exit::message(&error)),
+            Err(error) if is_of_rows(&error) => wrong.push(error),
             Err(error) => return Err(error),
         }
     }
     drop(divided);
-    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Findings::together(wrong)?;
     put_own_together(lacking, parts, store, resources)
 }
 

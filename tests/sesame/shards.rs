@@ -562,6 +562,11 @@ fn what_is_wrong_in_every_shard_is_told_at_once() {
     let ended = work.run_small(&work.path("export"), "out", &["--shards", "4"]).expect(2);
     let told = (0..40).filter(|n| ended.err.contains(&format!("row {} contradicts row {}", 2 * n + 1, 2 * n))).count();
     assert_eq!(told, 40, "{}", ended.err);
+    let contradictions = |ended: &Ended| -> Vec<String> {
+        ended.err.lines().filter(|line| line.contains("contradicts")).map(str::to_owned).collect()
+    };
+    let one_pass = work.run_small(&work.path("export"), "out", &[]).expect(2);
+    assert_eq!(contradictions(&ended), contradictions(&one_pass));
     assert!(!work.path("out/scores").exists());
     let more = ["--shards", "2", "--as-of", "2025-01-31", "--set", "consent_statement=\"test\""];
     let spec = planned(&work, &work.path("export"), "apart", &more);

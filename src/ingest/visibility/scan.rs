@@ -125,10 +125,13 @@ impl<'a> Scan<'a> {
     }
 
     fn sift_decoded(&self, batch: &Batch, mut decoded: Decoded, spine: Option<&Spine>) -> Result<Sifted> {
-        let every = self.setting.every_date;
-        let visible = self.examine(&mut decoded, batch.len, &self.setting.widest, every);
+        let (every, widest) = (self.setting.every_date, &self.setting.widest);
+        let visible = self.turn_back(&mut decoded, batch.len, widest, every);
         let seen = |row: usize| visible.as_ref().is_none_or(|v| v[row]);
-        let mut suspects: Vec<usize> = decoded.faults.iter().map(|f| f.row).collect();
+        // What is wrong at the widest date need not be at another, which may not know it: of these rows each date judges by itself.
+        let mut faults = decoded.faults.clone();
+        self.checks.faults(&decoded.columns, batch.len, &widest.calendar, &mut faults);
+        let mut suspects: Vec<usize> = faults.iter().map(|f| f.row).collect();
         suspects.sort_unstable();
         suspects.dedup();
         suspects.retain(|row| seen(*row));
@@ -236,7 +239,7 @@ impl<'a> Scan<'a> {
         Ok(Checked { rows: gather(&all.rows, &seen), told })
     }
 
-    /// What becomes of some rows at each date.
+    /// What becomes of some rows, whose faults are those of form, at each date.
     fn fates(&self, decoded: &Decoded, rows: &[usize], spine: Option<&Spine>) -> Vec<Vec<Fate>> {
         let mut fates = vec![Vec::new(); rows.len()];
         if rows.is_empty() {
@@ -245,7 +248,8 @@ impl<'a> Scan<'a> {
         let some = decoded.pick(rows);
         for (date, snapshot) in self.setting.snapshots.iter().enumerate() {
             let mut here = some.clone();
-            let mut visible = self.examine(&mut here, rows.len(), snapshot, DateSet::of(date));
+            let mut visible = self.turn_back(&mut here, rows.len(), snapshot, DateSet::of(date));
+            self.checks.faults(&here.columns, rows.len(), &snapshot.calendar, &mut here.faults);
             self.place(&mut here, &mut visible, rows.len(), spine, date);
             let first = first_faults(here.faults);
             for (at, fates) in fates.iter_mut().enumerate() {
@@ -260,13 +264,12 @@ impl<'a> Scan<'a> {
         fates
     }
 
-    /// Turns rows back to a date and adds what is wrong with them then; which of them are visible, `None` when all are.
-    /// Rows of subjects whom none of the given dates sees are not.
-    fn examine(&self, decoded: &mut Decoded, rows: usize, snapshot: &Snapshot, dates: DateSet) -> Option<Vec<bool>> {
+    /// Turns rows back to a date; which of them are visible, `None` when all are. Rows of subjects whom none of the given dates sees
+    /// are not.
+    fn turn_back(&self, decoded: &mut Decoded, rows: usize, snapshot: &Snapshot, dates: DateSet) -> Option<Vec<bool>> {
         let mut visible = self.checks.visible(&decoded.columns, rows, snapshot);
         let mut columns: Vec<&mut Vec<i64>> = decoded.columns.iter_mut().collect();
         self.checks.turn_back(&mut columns, (rows, &|_| true), snapshot, &mut decoded.faults);
-        self.checks.faults(&decoded.columns, rows, &snapshot.calendar, &mut decoded.faults);
         for row in (0..decoded.early.len()).filter(|row| decoded.early[*row].has_all(dates)) {
             visible.get_or_insert_with(|| vec![true; rows])[row] = false;
         }
