@@ -7,7 +7,7 @@ use sesame::command::Cli;
 use sesame::engine;
 use sesame::exit;
 use sesame::exit::ExitStatus;
-use sesame::machine::processor;
+use sesame::machine::{allocator, processor};
 use sesame::output::{self, Output};
 
 #[global_allocator]
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         output::log(processor::REFUSAL);
         return ExitCode::from(const { ExitStatus::Error.code() });
     }
+    allocator::keep_freed();
     let cli = Cli::parse();
     let output = Output::new(cli.quiet, cli.log_format);
     quiet_decoders();
