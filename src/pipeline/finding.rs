@@ -66,8 +66,10 @@ impl Findings {
         if self.0.is_empty() {
             return Ok(value);
         }
-        let place = |finding: &Finding| (finding.file.clone(), finding.line);
-        self.0.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| in_numbers(&a.message, &b.message)));
+        self.0.sort_by(|a, b| {
+            let place = (&a.file, a.line).cmp(&(&b.file, b.line));
+            place.then_with(|| in_numbers(&a.message, &b.message))
+        });
         self.0.dedup();
         Err(self)
     }
